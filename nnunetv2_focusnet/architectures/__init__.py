@@ -1,0 +1,1 @@
+"""Networks in plain torch; nothing here knows of trainers, planning or files."""

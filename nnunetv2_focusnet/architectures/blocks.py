@@ -1,0 +1,128 @@
+"""Building blocks that S-Net, SOL-Net and SOS-Net share. All tensors are (batch, channels, z, y, x)."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+Triple = Sequence[int]
+
+
+class ConvNormNonlin(nn.Sequential):
+    """3D convolution, instance normalisation, leaky ReLU; padded so that stride 1 keeps the size.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd size per axis (z, y, x) in voxels.
+        stride: stride per axis (z, y, x).
+        dilation: dilation per axis (z, y, x).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Triple = (3, 3, 3),
+        stride: Triple = (1, 1, 1),
+        dilation: Triple = (1, 1, 1),
+    ) -> None:
+        padding = [d * (k - 1) // 2 for k, d in zip(kernel_size, dilation, strict=True)]
+        super().__init__(
+            nn.Conv3d(in_channels, out_channels, tuple(kernel_size), tuple(stride), tuple(padding), tuple(dilation)),
+            nn.InstanceNorm3d(out_channels, eps=1e-5, affine=True),
+            nn.LeakyReLU(inplace=True),
+        )
+
+
+class SqueezeExcitation(nn.Module):
+    """Channel attention: one gate per sample and channel, the same at every voxel (Hu et al., CVPR 2018).
+
+    Args:
+        channels: channels of input and output.
+        reduction: the hidden layer has ``channels // reduction`` channels.
+    """
+
+    def __init__(self, channels: int, reduction: int = 2) -> None:
+        super().__init__()
+        hidden = max(channels // reduction, 1)
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool3d(1),
+            nn.Conv3d(channels, hidden, 1),
+            nn.ReLU(inplace=True),
+            nn.Conv3d(hidden, channels, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scale ``x`` in shape (B, C, Z, Y, X) channel by channel."""
+        return x * self.gate(x)
+
+
+class SEResBlock(nn.Module):
+    """Two convolutions with squeeze-and-excitation and a skip connection (paper sec. 2, SEResBlock).
+
+    The squeeze follows the second nonlinearity: the mean of an instance-normalised map is a constant, so a gate
+    squeezed right behind the normalisation would not depend on the image.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd size per axis (z, y, x) in voxels.
+        stride: stride of the first convolution and of the skip, per axis (z, y, x).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Triple = (3, 3, 3), stride: Triple = (1, 1, 1)
+    ) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            ConvNormNonlin(in_channels, out_channels, kernel_size, stride),
+            ConvNormNonlin(out_channels, out_channels, kernel_size),
+            SqueezeExcitation(out_channels),
+        )
+        pool: nn.Module = nn.AvgPool3d(tuple(stride)) if max(stride) > 1 else nn.Identity()
+        match: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            match = nn.Sequential(
+                nn.Conv3d(in_channels, out_channels, 1, bias=False), nn.InstanceNorm3d(out_channels, affine=True)
+            )
+        self.skip = nn.Sequential(pool, match)
+        self.nonlin = nn.LeakyReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, Z, Y, X) to (B, out_channels, Z/stride, Y/stride, X/stride)."""
+        return self.nonlin(self.skip(x) + self.residual(x))
+
+
+def initialize(module: nn.Module) -> None:
+    """He initialisation for leaky ReLU as in the host's networks; to be used with ``network.apply``."""
+    if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+        nn.init.kaiming_normal_(module.weight, a=1e-2)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def conv_feature_map_size(network: nn.Module, input_channels: int, input_size: Triple) -> int:
+    """Number of values in the outputs of all convolutions for one sample, what nnU-Net estimates memory from.
+
+    Args:
+        network: a network that takes (1, input_channels, Z, Y, X).
+        input_channels: channels of the image.
+        input_size: (z, y, x) in voxels.
+    """
+    total = 0
+
+    def count(_module: nn.Module, _args: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        total += output.numel()
+
+    # A copy on the meta device has shapes and no data, so this costs neither memory nor time.
+    shadow = deepcopy(network).to("meta").eval()
+    for module in shadow.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        shadow(torch.empty((1, input_channels, *input_size), device="meta"))
+    return total

@@ -1,0 +1,55 @@
+"""Fusion of the main network's logits with those of the small organs: exact, and free of hand-set scales.
+
+With main logits z, the large classes G (background included) and the SOS logit s_k of small organ k, the fused logits are
+
+    z'_j = z_j                                for j in G
+    z'_k = logsumexp(z_j for j in G) + s_k    for small k
+
+so that softmax(z')_k = exp(s_k) / (1 + sum_i exp(s_i)): for one organ the SOS probability sigmoid(s_k) itself, while the
+large classes share the rest as the main network splits it, and overlapping ROIs compete as in any softmax.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Outside its ROI an organ has this logit: probability 5e-5, and far from the limits of half precision.
+LOGIT_OUTSIDE_ROI = -10.0
+
+
+def paste_rois(roi_logits: Tensor, indices: Tensor, offsets: Tensor, volume_size: Sequence[int]) -> Tensor:
+    """Write the ROI logits of all organs into full-size volumes with one scatter.
+
+    Args:
+        roi_logits: (B, N), the ROIs of all K organs one behind the other.
+        indices: (B, N) flat voxel indices.
+        offsets: (N,) start of each voxel's organ in a flattened (K, Z, Y, X) volume.
+        volume_size: (K, Z, Y, X).
+
+    Returns:
+        Logits (B, K, Z, Y, X), ``LOGIT_OUTSIDE_ROI`` outside the ROIs.
+    """
+    size = (roi_logits.shape[0], volume_size[0] * volume_size[1] * volume_size[2] * volume_size[3])
+    outside = torch.full(size, LOGIT_OUTSIDE_ROI, dtype=roi_logits.dtype, device=roi_logits.device)
+    return outside.scatter(1, indices + offsets, roi_logits).unflatten(1, list(volume_size))
+
+
+def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detected: Tensor) -> Tensor:
+    """Fused logits (B, C, Z, Y, X) in the type of ``main_logits``; finite for finite inputs.
+
+    Args:
+        main_logits: (B, C, Z, Y, X).
+        organ_logits: (B, K, Z, Y, X), organ k's SOS logits, low outside its ROI.
+        small: the K channels of ``main_logits`` that the small organs have.
+        detected: (B, K) bool; where false the organ keeps the main network's own logits.
+    """
+    large = [c for c in range(main_logits.shape[1]) if c not in set(small)]
+    # logsumexp overflows half precision long before its result does.
+    z = main_logits.float()
+    small_logits = z[:, large].logsumexp(1, keepdim=True) + organ_logits.float()
+    limits = torch.finfo(main_logits.dtype)
+    small_logits = small_logits.clamp(limits.min, limits.max)
+    small_logits = torch.where(detected[:, :, None, None, None], small_logits, z[:, list(small)])
+    channels = torch.tensor(small, device=main_logits.device)
+    return main_logits.index_copy(1, channels, small_logits.to(main_logits.dtype))

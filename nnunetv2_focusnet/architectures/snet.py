@@ -1,0 +1,95 @@
+"""S-Net, FocusNet's main network: one downsampling, SE-residual blocks, DenseASPP (paper sec. 2, figure 2)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, conv_feature_map_size, initialize
+from nnunetv2_focusnet.architectures.dense_aspp import DenseASPP
+
+
+class MainFeatures(NamedTuple):
+    """What the small-organ networks read from the main network, both in shape (B, features, Z, Y, X)."""
+
+    encoder: Tensor
+    """First layer of the encoder: high resolution."""
+    decoder: Tensor
+    """Last layer of the decoder: multi-scale."""
+
+
+class SNetDecoder(nn.Module):
+    """Upsampling, concatenation with the encoder's features, one SEResBlock, and the segmentation layer.
+
+    Args:
+        features_per_stage: channels at full resolution and below.
+        kernel_size: odd size per axis (z, y, x) in voxels.
+        stride: upsampling per axis (z, y, x).
+        num_classes: channels of the logits, background included.
+    """
+
+    def __init__(self, features_per_stage: Sequence[int], kernel_size: Triple, stride: Triple, num_classes: int) -> None:
+        super().__init__()
+        full, half = features_per_stage
+        self.upsample = nn.ConvTranspose3d(half, full, tuple(stride), tuple(stride), bias=False)
+        self.block = SEResBlock(2 * full, full, kernel_size)
+        # nnU-Net leaves layers of this name out when it loads pretrained weights: other labels, other classes.
+        self.seg_layers = nn.ModuleList([nn.Conv3d(full, num_classes, 1)])
+
+    def forward(self, skip: Tensor, low: Tensor) -> Tensor:
+        """Map (B, full, Z, Y, X) and (B, half, Z/s, Y/s, X/s) to (B, full, Z, Y, X)."""
+        return self.block(torch.cat([skip, self.upsample(low)], 1))
+
+
+class SNet(nn.Module):
+    """Main segmentation network.
+
+    Args:
+        input_channels: image channels.
+        num_classes: channels of the logits, background included.
+        features_per_stage: channels at full resolution and below the one downsampling.
+        kernel_sizes: odd sizes per axis (z, y, x) at full resolution and below.
+        stride: the one downsampling, per axis (z, y, x).
+        dilations: DenseASPP's rates per layer and axis (z, y, x), in voxels below the downsampling.
+        n_blocks: SEResBlocks below the downsampling and before DenseASPP, the downsampling one included.
+    """
+
+    def __init__(
+        self,
+        input_channels: int,
+        num_classes: int,
+        features_per_stage: Sequence[int] = (32, 64),
+        kernel_sizes: Sequence[Triple] = ((3, 3, 3), (3, 3, 3)),
+        stride: Triple = (2, 2, 2),
+        dilations: Sequence[Triple] = ((3, 3, 3), (6, 6, 6), (12, 12, 12), (18, 18, 18)),
+        n_blocks: int = 3,
+    ) -> None:
+        super().__init__()
+        full, half = features_per_stage
+        self.input_channels = input_channels
+        self.encoder = SEResBlock(input_channels, full, kernel_sizes[0])
+        self.bottom = nn.Sequential(
+            SEResBlock(full, half, kernel_sizes[1], stride),
+            *(SEResBlock(half, half, kernel_sizes[1]) for _ in range(n_blocks - 1)),
+            DenseASPP(half, dilations, kernel_sizes[1]),
+        )
+        self.decoder = SNetDecoder(features_per_stage, kernel_sizes[0], stride, num_classes)
+        self.apply(initialize)
+
+    def features(self, x: Tensor) -> MainFeatures:
+        """First encoder and last decoder features for an image in shape (B, input_channels, Z, Y, X)."""
+        first = self.encoder(x)
+        return MainFeatures(first, self.decoder(first, self.bottom(first)))
+
+    def classify(self, decoder_features: Tensor) -> Tensor:
+        """Logits (B, num_classes, Z, Y, X) from the last decoder features."""
+        return self.decoder.seg_layers[0](decoder_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map an image (B, input_channels, Z, Y, X) to logits (B, num_classes, Z, Y, X)."""
+        return self.classify(self.features(x).decoder)
+
+    def compute_conv_feature_map_size(self, input_size: Triple) -> int:
+        """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""
+        return conv_feature_map_size(self, self.input_channels, input_size)

@@ -1,0 +1,31 @@
+"""SOL-Net, which locates the small organs: one heat map each (paper sec. 2)."""
+
+from torch import Tensor, nn
+
+from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, initialize
+
+# Starting at a probability of 2 % instead of 50 % everywhere, the first steps needn't clear the whole volume.
+INITIAL_LOGIT = -4.0
+
+
+class SOLNet(nn.Module):
+    """Two SEResBlocks and a 1x1x1 convolution on the last decoder features; the sigmoid is left to the reader.
+
+    Args:
+        in_channels: channels of the last decoder features.
+        num_organs: number of small organs, each with a heat map of its own.
+        kernel_size: odd size per axis (z, y, x) in voxels.
+    """
+
+    def __init__(self, in_channels: int, num_organs: int, kernel_size: Triple = (3, 3, 3)) -> None:
+        super().__init__()
+        self.blocks = nn.Sequential(
+            SEResBlock(in_channels, in_channels, kernel_size), SEResBlock(in_channels, in_channels, kernel_size)
+        )
+        self.head = nn.Conv3d(in_channels, num_organs, 1)
+        self.apply(initialize)
+        nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]
+
+    def forward(self, decoder_features: Tensor) -> Tensor:
+        """Heat-map logits (B, num_organs, Z, Y, X) from features (B, in_channels, Z, Y, X)."""
+        return self.head(self.blocks(decoder_features))

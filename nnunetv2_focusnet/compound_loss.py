@@ -1,0 +1,122 @@
+"""The losses a trainer minimises: modules over the functions of ``losses`` that keep their terms for the log."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_focusnet import losses
+from nnunetv2_focusnet.architectures import roi
+from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
+from nnunetv2_focusnet.targets import draw_heat_maps, find_centres
+
+
+class SegmentationLoss(nn.Module):
+    """Focal + Dice loss, eq. 3.
+
+    Args:
+        weights: focal weight of each class, background first.
+        ignore_label: voxels of this label don't count.
+    """
+
+    weights: Tensor
+    term_names: tuple[str, ...] = ("focal", "dice")
+
+    def __init__(self, weights: Sequence[float], ignore_label: int | None = None) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.tensor(weights))
+        self.ignore_label = ignore_label
+        self.terms: dict[str, Tensor] = {}
+
+    def split_target(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Labels (B, Z, Y, X) with 0 where ignored, and which voxels count, from a target (B, 1, Z, Y, X)."""
+        labels = target[:, 0].long()
+        valid = torch.ones_like(labels, dtype=torch.bool)
+        if self.ignore_label is not None:
+            valid = labels != self.ignore_label
+        return labels * valid, valid
+
+    def segmentation_terms(self, logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Focal and Dice loss of logits (B, C, Z, Y, X)."""
+        log_p = logits.float().log_softmax(1)
+        return {
+            "focal": losses.focal_loss(log_p, labels, valid, self.weights),
+            "dice": losses.dice_loss(log_p.exp(), labels, valid),
+        }
+
+    def forward(self, output: Tensor, target: Tensor) -> Tensor:
+        """Sum of the terms for logits (B, C, Z, Y, X) and a target (B, 1, Z, Y, X); ``terms`` has them one by one."""
+        return self.add_up(self.segmentation_terms(output, *self.split_target(target)))
+
+    def add_up(self, terms: dict[str, Tensor]) -> Tensor:
+        """Remember the terms, detached, and return their sum."""
+        self.terms = {name: term.detach() for name, term in terms.items()}
+        return torch.stack(list(terms.values())).sum()
+
+
+class FocusNetLoss(SegmentationLoss):
+    """The losses of all parts that are being trained; on fused logits, as in validation, focal + Dice.
+
+    Args:
+        weights: focal weight of each class, background first.
+        organs: class channel of each small organ.
+        roi_sizes: ROI of each small organ, (z, y, x) in voxels.
+        sigmas: width of each heat map, (z, y, x) in voxels.
+        organ_voxels: mean volume of each small organ in voxels.
+        ignore_label: voxels of this label don't count.
+    """
+
+    sigmas: Tensor
+    organ_voxels: Tensor
+    term_names = ("focal", "dice", "heat_map", "position", "roi_focal", "roi_dice")
+
+    def __init__(
+        self,
+        weights: Sequence[float],
+        organs: Sequence[int],
+        roi_sizes: Sequence[Sequence[int]],
+        sigmas: Sequence[Sequence[float]],
+        organ_voxels: Sequence[float],
+        ignore_label: int | None = None,
+    ) -> None:
+        super().__init__(weights, ignore_label)
+        self.organs = tuple(organs)
+        self.roi_sizes = [list(size) for size in roi_sizes]
+        self.register_buffer("sigmas", torch.tensor(sigmas))
+        self.register_buffer("organ_voxels", torch.tensor(organ_voxels))
+
+    def forward(self, output: Tensor | FocusNetOutput, target: Tensor) -> Tensor:
+        """Sum of the terms that reach a trainable parameter; ``terms`` has them one by one."""
+        if isinstance(output, Tensor):
+            return super().forward(output, target)
+        labels, valid = self.split_target(target)
+        terms: dict[str, Tensor] = {}
+        if output.main_logits.requires_grad:
+            terms |= self.segmentation_terms(output.main_logits, labels, valid)
+        if output.heat_logits is not None and output.heat_logits.requires_grad:
+            terms |= self.heat_map_terms(output.heat_logits, labels, valid)
+        if output.roi_logits is not None and output.roi_corners is not None:
+            terms |= self.roi_terms(output.roi_logits, output.roi_corners, labels, valid)
+        return self.add_up(terms)
+
+    def heat_map_terms(self, heat_logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Losses of heat-map logits (B, K, Z, Y, X)."""
+        centres, visible = find_centres(labels, self.organs)
+        heat_maps = draw_heat_maps(centres, self.sigmas, labels.shape[1:])
+        squared_error, position = losses.heat_map_losses(heat_logits, heat_maps, visible, valid, self.sigmas)
+        return {"heat_map": squared_error, "position": position}
+
+    def roi_terms(self, roi_logits: Tensor, corners: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Losses of ROI logits (B, N) whose ROIs have the lowest corners (B, K, 3)."""
+        volume_size = list(labels.shape[1:])
+        roi_sizes = roi.clip_sizes(self.roi_sizes, volume_size)
+        roi_voxels = [z * y * x for z, y, x in roi_sizes]
+        indices = roi.roi_indices(corners, roi_sizes, volume_size)
+        organ_of_voxel = torch.tensor(self.organs, device=labels.device).repeat_interleave(
+            torch.tensor(roi_voxels, device=labels.device)
+        )
+        target = (labels.flatten(1).gather(1, indices) == organ_of_voxel).float()
+        focal, dice = losses.roi_losses(
+            roi_logits, target, valid.flatten(1).gather(1, indices), roi_voxels, self.organ_voxels
+        )
+        return {"roi_focal": focal, "roi_dice": dice}

@@ -1,0 +1,112 @@
+"""FocusNet's losses: focal (eq. 1), Dice (eq. 2), heat maps, ROIs. Pure functions; every one masks the ignore label.
+
+Shapes: labels (B, Z, Y, X); ``valid`` is bool, false where a voxel carries the ignore label.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+GAMMA = 2.0
+_EPS = 1e-5
+
+
+def focal_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights: Tensor) -> Tensor:
+    """Weighted focal loss, eq. 1: mean of -alpha (1 - p)^2 log p of each voxel's true class, weighted by alpha.
+
+    Divided by the sum of the voxels' alphas, so that neither the scale of the weights nor the organs that happen to
+    be in a patch change the loss's size.
+
+    Args:
+        log_probabilities: (B, C, Z, Y, X).
+        labels: class of each voxel.
+        valid: voxels that count.
+        weights: alpha of each class, (C,).
+    """
+    log_p = log_probabilities.gather(1, labels[:, None])[:, 0]
+    alpha = weights[labels] * valid
+    loss = -alpha * (1 - log_p.exp()) ** GAMMA * log_p
+    return loss.sum() / alpha.sum().clamp(min=_EPS)
+
+
+def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """Generalised Dice loss, eq. 2: sum over classes of 1 - 2 sum(y p) / (sum(y) + sum(p)), sums over the batch.
+
+    A class that is neither there nor predicted adds 0.
+
+    Args:
+        probabilities: (B, C, Z, Y, X).
+        labels: class of each voxel.
+        valid: voxels that count.
+    """
+    probabilities = probabilities * valid[:, None]
+    of_true_class = probabilities.gather(1, labels[:, None]).flatten()
+    classes = labels.flatten()
+    zeros = probabilities.new_zeros(probabilities.shape[1])
+    overlap = zeros.index_add(0, classes, of_true_class)
+    present = zeros.index_add(0, classes, valid.flatten().to(zeros.dtype))
+    predicted = probabilities.sum((0, 2, 3, 4))
+    return (1 - (2 * overlap + _EPS) / (present + predicted + _EPS)).sum()
+
+
+def heat_map_losses(
+    heat_logits: Tensor, heat_maps: Tensor, visible: Tensor, valid: Tensor, sigmas: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Two losses of the heat maps: squared error (paper sec. 2) and where the peak is.
+
+    The squared error is divided by the target's mass, sum(h^2) of a whole Gaussian, instead of the volume: a voxel
+    mean of a tiny target is smallest for an empty map. The second term, the Kullback-Leibler divergence of a softmax
+    over all voxels from the normalised target, pulls the peak into place from anywhere; it counts for visible organs.
+
+    Args:
+        heat_logits: (B, K, Z, Y, X).
+        heat_maps: targets (B, K, Z, Y, X) of visible organs.
+        visible: (B, K) bool.
+        valid: voxels that count, (B, Z, Y, X).
+        sigmas: (K, 3) in voxels.
+    """
+    heat_logits = heat_logits.float()
+    seen = valid[:, None]
+    target = heat_maps * (seen & visible[:, :, None, None, None])
+    mass = math.pi**1.5 * sigmas.prod(1)
+    squared_error = ((heat_logits.sigmoid() * seen - target) ** 2).sum((2, 3, 4)) / mass
+
+    floor = torch.finfo(heat_logits.dtype).min
+    log_position = heat_logits.masked_fill(~seen, floor).flatten(2).log_softmax(2)
+    position = target.flatten(2)
+    position = position / position.sum(2, keepdim=True).clamp(min=_EPS)
+    divergence = functional.kl_div(log_position, position, reduction="none").sum(2)
+    return squared_error.mean(), (divergence * visible).sum() / visible.sum().clamp(min=1)
+
+
+def roi_losses(
+    roi_logits: Tensor, roi_targets: Tensor, roi_valid: Tensor, roi_voxels: Sequence[int], organ_voxels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Focal and Dice loss of the small organs inside their ROIs.
+
+    The focal loss of an ROI is divided by the organ's mean number of voxels: eq. 1's weight, inversely proportional to
+    the organ's size. Dice counts where the ROI holds some of the organ.
+
+    Args:
+        roi_logits: (B, N), the ROIs of all K organs one behind the other.
+        roi_targets: (B, N), 1 in the organ.
+        roi_valid: (B, N) bool, voxels that count.
+        roi_voxels: voxels of each ROI, K numbers with the sum N.
+        organ_voxels: mean volume of each organ in voxels, (K,).
+    """
+    logits = roi_logits.float()
+    target = roi_targets * roi_valid
+    p = logits.sigmoid() * roi_valid
+    cross_entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    focal = (1 - torch.exp(-cross_entropy)) ** GAMMA * cross_entropy * roi_valid
+
+    def per_organ(values: Tensor) -> Tensor:
+        return torch.stack([part.sum(1) for part in values.split(list(roi_voxels), 1)], 1)
+
+    size = per_organ(target)
+    dice = 1 - (2 * per_organ(p * target) + _EPS) / (per_organ(p) + size + _EPS)
+    inside = size > 0
+    return (per_organ(focal) / organ_voxels).mean(), (dice * inside).sum() / inside.sum().clamp(min=1)

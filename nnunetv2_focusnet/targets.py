@@ -1,0 +1,50 @@
+"""Centres and heat maps of the small organs, from the augmented label patch and on its device.
+
+Augmentation and targets can't disagree that way, and an organ cut by the patch border has the centre of what is visible.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def find_centres(labels: Tensor, organs: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Centre of mass of each organ's visible voxels.
+
+    Args:
+        labels: label map (B, Z, Y, X).
+        organs: K label values.
+
+    Returns:
+        Centres (B, K, 3) as (z, y, x) in voxels, zero for organs that aren't visible, and their visibility (B, K) bool.
+    """
+    wanted = torch.tensor(organs, dtype=labels.dtype, device=labels.device)
+    masks = labels[:, None] == wanted[:, None, None, None]
+    counts = masks.sum((2, 3, 4))
+    centres = []
+    for axis in (2, 3, 4):
+        profile = masks.sum([other for other in (2, 3, 4) if other != axis])
+        positions = torch.arange(labels.shape[axis - 1], device=labels.device)
+        centres.append((profile * positions).sum(2) / counts.clamp(min=1))
+    return torch.stack(centres, -1), counts > 0
+
+
+def draw_heat_maps(centres: Tensor, sigmas: Tensor, volume_size: Sequence[int]) -> Tensor:
+    """3D Gaussians with a peak of 1 (paper sec. 2, SOL-Net).
+
+    Args:
+        centres: (B, K, 3) as (z, y, x) in voxels.
+        sigmas: (K, 3) as (z, y, x) in voxels.
+        volume_size: (Z, Y, X).
+
+    Returns:
+        Heat maps (B, K, Z, Y, X).
+    """
+    profiles = []
+    for axis, size in enumerate(volume_size):
+        positions = torch.arange(size, device=centres.device)
+        distance = (positions - centres[..., axis, None]) / sigmas[:, axis, None]
+        profiles.append(torch.exp(-0.5 * distance.square()))
+    z, y, x = profiles
+    return z[..., :, None, None] * y[..., None, :, None] * x[..., None, None, :]
