@@ -1,0 +1,23 @@
+"""What nnU-Net finds when it searches this folder for a trainer.
+
+nnU-Net imports this file as a top-level module and forgets it afterwards. Absolute re-exports make the class it finds
+the one of the package, which pickles and reaches spawned workers.
+"""
+
+from nnunetv2_focusnet.trainers.demo_trainer import FocusNetDemoTrainer
+from nnunetv2_focusnet.trainers.focusnet_trainer import (
+    FocusNetTrainer,
+    FocusNetTrainer_5epochs,
+    FocusNetTrainer_100epochs,
+    FocusNetTrainer_250epochs,
+)
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+
+__all__ = [
+    "FocusNetDemoTrainer",
+    "FocusNetTrainer",
+    "FocusNetTrainer_5epochs",
+    "FocusNetTrainer_100epochs",
+    "FocusNetTrainer_250epochs",
+    "SNetTrainer",
+]
