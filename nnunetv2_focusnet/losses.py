@@ -57,9 +57,10 @@ def heat_map_losses(
 ) -> tuple[Tensor, Tensor]:
     """Two losses of the heat maps: squared error (paper sec. 2) and where the peak is.
 
-    The squared error is divided by the target's mass, sum(h^2) of a whole Gaussian, instead of the volume: a voxel
-    mean of a tiny target is smallest for an empty map. The second term, the Kullback-Leibler divergence of a softmax
-    over all voxels from the normalised target, pulls the peak into place from anywhere; it counts for visible organs.
+    The squared error is divided by the target's mass, sum(h^2) of a whole Gaussian, instead of the volume: under a
+    voxel mean a tiny target's map may as well stay empty. The second term, the Kullback-Leibler divergence between
+    both maps as distributions over the voxels, pulls the peak into place from anywhere; it counts for visible organs.
+    Both are smallest where the map is the target.
 
     Args:
         heat_logits: (B, K, Z, Y, X).
@@ -75,7 +76,7 @@ def heat_map_losses(
     squared_error = ((heat_logits.sigmoid() * seen - target) ** 2).sum((2, 3, 4)) / mass
 
     floor = torch.finfo(heat_logits.dtype).min
-    log_position = heat_logits.masked_fill(~seen, floor).flatten(2).log_softmax(2)
+    log_position = functional.logsigmoid(heat_logits).masked_fill(~seen, floor).flatten(2).log_softmax(2)
     position = target.flatten(2)
     position = position / position.sum(2, keepdim=True).clamp(min=_EPS)
     divergence = functional.kl_div(log_position, position, reduction="none").sum(2)

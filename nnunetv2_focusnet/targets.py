@@ -1,6 +1,6 @@
 """Centres and heat maps of the small organs, from the augmented label patch and on its device.
 
-Augmentation and targets can't disagree that way, and an organ cut by the patch border has the centre of what is visible.
+Augmentation and targets can't disagree that way. An organ cut by the patch border has the centre of what is visible.
 """
 
 from collections.abc import Sequence

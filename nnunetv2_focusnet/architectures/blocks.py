@@ -9,6 +9,12 @@ from torch import Tensor, nn
 Triple = Sequence[int]
 
 
+def zyx(values: Triple) -> tuple[int, int, int]:
+    """Exactly three values, as torch's layers want them."""
+    z, y, x = values
+    return z, y, x
+
+
 class ConvNormNonlin(nn.Sequential):
     """3D convolution, instance normalisation, leaky ReLU; padded so that stride 1 keeps the size.
 
@@ -28,9 +34,9 @@ class ConvNormNonlin(nn.Sequential):
         stride: Triple = (1, 1, 1),
         dilation: Triple = (1, 1, 1),
     ) -> None:
-        padding = [d * (k - 1) // 2 for k, d in zip(kernel_size, dilation, strict=True)]
+        padding = zyx([d * (k - 1) // 2 for k, d in zip(kernel_size, dilation, strict=True)])
         super().__init__(
-            nn.Conv3d(in_channels, out_channels, tuple(kernel_size), tuple(stride), tuple(padding), tuple(dilation)),
+            nn.Conv3d(in_channels, out_channels, zyx(kernel_size), zyx(stride), padding, zyx(dilation)),
             nn.InstanceNorm3d(out_channels, eps=1e-5, affine=True),
             nn.LeakyReLU(inplace=True),
         )
@@ -82,7 +88,7 @@ class SEResBlock(nn.Module):
             ConvNormNonlin(out_channels, out_channels, kernel_size),
             SqueezeExcitation(out_channels),
         )
-        pool: nn.Module = nn.AvgPool3d(tuple(stride)) if max(stride) > 1 else nn.Identity()
+        pool: nn.Module = nn.AvgPool3d(zyx(stride)) if max(stride) > 1 else nn.Identity()
         match: nn.Module = nn.Identity()
         if in_channels != out_channels:
             match = nn.Sequential(

@@ -45,6 +45,8 @@ class FocusNet(nn.Module):
         kernel_size: odd size per axis (z, y, x) in voxels.
     """
 
+    sos_trained: Tensor
+
     def __init__(
         self,
         main: SNet,
@@ -89,7 +91,7 @@ class FocusNet(nn.Module):
         roi_sizes = roi.clip_sizes(self.roi_sizes, volume_size)
         offsets = roi.organ_offsets(roi_sizes, volume_size, x.device)
         heat_maps = heat_logits.sigmoid()
-        peaks, centres = roi.find_peaks(heat_maps.detach())
+        peaks, centres = roi.find_peaks(heat_logits.detach())  # logits have no plateau where probabilities round to 1
         corners = roi.place_rois(centres, roi_sizes, volume_size)
         indices = roi.roi_indices(corners, roi_sizes, volume_size)
         pooled = [
@@ -103,13 +105,14 @@ class FocusNet(nn.Module):
         if self.training:
             return FocusNetOutput(main_logits, heat_logits, roi_logits, corners)
 
-        detected = (peaks > DETECTION_THRESHOLD) & self.sos_trained
+        detected = (peaks.sigmoid() > DETECTION_THRESHOLD) & self.sos_trained
         organ_logits = fusion.paste_rois(roi_logits, indices, offsets, [len(rois), *volume_size])
         return fusion.fuse(main_logits, organ_logits, self.small_organs, detected)
 
     def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Peak probability (B, K) and its voxel (B, K, 3) as (z, y, x) of each small organ's heat map."""
-        return roi.find_peaks(self.sol(self.main.features(x).decoder).sigmoid())
+        peaks, positions = roi.find_peaks(self.sol(self.main.features(x).decoder))
+        return peaks.sigmoid(), positions
 
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:
         """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""

@@ -1,12 +1,13 @@
 """Fusion of the main network's logits with those of the small organs: exact, and free of hand-set scales.
 
-With main logits z, the large classes G (background included) and the SOS logit s_k of small organ k, the fused logits are
+With main logits z, the large classes G (background included) and the SOS logit s_k of small organ k:
 
     z'_j = z_j                                for j in G
     z'_k = logsumexp(z_j for j in G) + s_k    for small k
 
-so that softmax(z')_k = exp(s_k) / (1 + sum_i exp(s_i)): for one organ the SOS probability sigmoid(s_k) itself, while the
-large classes share the rest as the main network splits it, and overlapping ROIs compete as in any softmax.
+The fused logits z' give softmax(z')_k = exp(s_k) / (1 + sum_i exp(s_i)): for one organ the SOS probability
+sigmoid(s_k) itself, while the large classes share the rest as the main network splits it, and overlapping ROIs
+compete as in any softmax.
 """
 
 from collections.abc import Sequence
@@ -45,9 +46,9 @@ def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detect
         detected: (B, K) bool; where false the organ keeps the main network's own logits.
     """
     large = [c for c in range(main_logits.shape[1]) if c not in set(small)]
-    # logsumexp overflows half precision long before its result does.
-    z = main_logits.float()
-    small_logits = z[:, large].logsumexp(1, keepdim=True) + organ_logits.float()
+    wide = torch.promote_types(main_logits.dtype, torch.float32)
+    z = main_logits.to(wide)
+    small_logits = z[:, large].logsumexp(1, keepdim=True) + organ_logits.to(wide)
     limits = torch.finfo(main_logits.dtype)
     small_logits = small_logits.clamp(limits.min, limits.max)
     small_logits = torch.where(detected[:, :, None, None, None], small_logits, z[:, list(small)])

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, conv_feature_map_size, initialize
+from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, conv_feature_map_size, initialize, zyx
 from nnunetv2_focusnet.architectures.dense_aspp import DenseASPP
 
 
@@ -29,10 +29,12 @@ class SNetDecoder(nn.Module):
         num_classes: channels of the logits, background included.
     """
 
-    def __init__(self, features_per_stage: Sequence[int], kernel_size: Triple, stride: Triple, num_classes: int) -> None:
+    def __init__(
+        self, features_per_stage: Sequence[int], kernel_size: Triple, stride: Triple, num_classes: int
+    ) -> None:
         super().__init__()
         full, half = features_per_stage
-        self.upsample = nn.ConvTranspose3d(half, full, tuple(stride), tuple(stride), bias=False)
+        self.upsample = nn.ConvTranspose3d(half, full, zyx(stride), zyx(stride), bias=False)
         self.block = SEResBlock(2 * full, full, kernel_size)
         # nnU-Net leaves layers of this name out when it loads pretrained weights: other labels, other classes.
         self.seg_layers = nn.ModuleList([nn.Conv3d(full, num_classes, 1)])
