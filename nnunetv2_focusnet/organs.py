@@ -1,0 +1,299 @@
+"""What the labels say about each organ: its size, whether it is small, its ROI, heat map and loss weight."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.configuration import default_num_processes
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunetv2_focusnet.label_statistics import LabelStatistics, measure_label_files
+
+SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
+ROI_SCALE = 3.0  # paper, section 2 (SOS-Net) and table 2
+HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for organs of about 1 cm
+SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress
+FOCAL_WEIGHT_EXPONENT = 1.0  # paper, equation 1: weights inversely proportional to the organ's size
+BACKGROUND_FOCAL_WEIGHT = 0.5
+SETTINGS = ("small_organs", "roi_scale", "annotated")
+
+
+@dataclass(frozen=True)
+class Organ:
+    """One organ, averaged over the cases that have it.
+
+    Attributes:
+        name: as in dataset.json.
+        label: its value in the label files.
+        volume_mm3: mean volume.
+        extent_mm: mean extent of the bounding box along the network's axes (after ``transpose_forward``).
+        num_cases: how many label files hold it.
+    """
+
+    name: str
+    label: int
+    volume_mm3: float
+    extent_mm: tuple[float, float, float]
+    num_cases: int
+
+    @property
+    def diameter_mm(self) -> float:
+        """Mean of the three extents, the paper's mean diameter."""
+        return sum(self.extent_mm) / 3
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """``dataset.json["focusnet"]``, checked. ``small_organs`` is None where the measured rule decides."""
+
+    small_organs: tuple[str, ...] | None
+    roi_scale: float
+
+
+def measure_organs(
+    preprocessed_folder: Path,
+    plans: dict[str, Any],
+    dataset_json: dict[str, Any],
+    num_processes: int = default_num_processes,
+) -> list[Organ]:
+    """Measure the organs in all label files of a preprocessed dataset, sorted by label.
+
+    The result depends neither on fold, nor on the order of files or processes. Measurements are cached in the
+    preprocessed folder, see :mod:`nnunetv2_focusnet.label_statistics`.
+
+    Args:
+        preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
+        plans: content of the plans file.
+        dataset_json: content of dataset.json.
+        num_processes: processes that read label files.
+
+    Raises:
+        ValueError: the labels are regions, a label never occurs, a file holds a label that dataset.json doesn't have,
+            or a file has a fault of its own (unreadable, not integer, not on the grid of its image).
+    """
+    labels = _organ_labels(dataset_json)
+    manager = PlansManager(plans)
+    files = measure_label_files(
+        preprocessed_folder,
+        file_ending=dataset_json["file_ending"],
+        reader=manager.image_reader_writer_class,
+        data_identifiers=[manager.get_configuration(c).data_identifier for c in manager.available_configurations],
+        transpose_forward=manager.transpose_forward,
+        num_processes=num_processes,
+    )
+    _check_label_values(files, set(dataset_json["labels"].values()))
+    folder = preprocessed_folder / "gt_segmentations"
+    return [
+        _average(name, label, [f[label] for f in files.values() if label in f], manager.transpose_forward, folder)
+        for name, label in sorted(labels.items(), key=lambda item: item[1])
+    ]
+
+
+def describe_organs(
+    organs: Sequence[Organ], dataset_json: dict[str, Any], *, spacing: Sequence[float], patch_size: Sequence[int]
+) -> dict[str, Any]:
+    """What the network and the losses need to know about the organs at one spacing; JSON-able.
+
+    - Small are the organs named in ``dataset.json["focusnet"]["small_organs"]``, else those whose mean volume is below
+      1000 voxels (paper, section 3.1).
+    - ``roi_size`` is ``roi_scale`` (3, or ``dataset.json["focusnet"]["roi_scale"]``) times the mean extent along each
+      axis, rounded up to even; at most the patch, with a warning.
+    - ``sigma`` of the heat map is half the mean diameter, the same in mm along all axes, at least one voxel.
+    - ``focal_weights`` are inversely proportional to mean volume (equation 1), the largest organ having 1. Background
+      has 0.5: its volume is that of the field of view, so 1/volume would say nothing about it but would all but
+      remove the penalty for false positives; the first author's later code has 0.5, too.
+
+    Args:
+        organs: all organs, sorted by label.
+        dataset_json: content of dataset.json.
+        spacing: (z, y, x) in mm, of the network's axes.
+        patch_size: (z, y, x) in voxels, of the network's axes.
+
+    Returns:
+        ``{"small_organs": [{"name", "label", "roi_size", "sigma", "diameter_mm", "volume_voxels"}, ...],
+        "focal_weights": [...]}`` with ROI size and sigma as [z, y, x] in voxels, and one weight per class, background
+        first.
+
+    Raises:
+        ValueError: ``dataset.json["focusnet"]`` has an unknown key or organ, or a ``roi_scale`` that isn't above 1.
+    """
+    description, clamped = _describe(organs, _settings(dataset_json), spacing, patch_size)
+    for line in clamped:
+        warnings.warn(line, stacklevel=2)
+    return description
+
+
+def add_organs_to_plans(
+    plans: dict[str, Any],
+    dataset_json: dict[str, Any],
+    preprocessed_folder: Path,
+    num_processes: int = default_num_processes,
+    configuration: str | None = None,
+) -> dict[str, Any]:
+    """A copy of the plans with ``plans["focusnet"]`` and a ``"focusnet"`` entry in every 3D configuration.
+
+    Args:
+        plans: content of any nnU-Net v2 plans file.
+        dataset_json: content of dataset.json.
+        preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
+        num_processes: processes that read label files.
+        configuration: the only one to warn about ROIs larger than the patch; None: all.
+
+    Raises:
+        ValueError: as :func:`measure_organs` and :func:`describe_organs`.
+    """
+    settings = _settings(dataset_json)
+    organs = measure_organs(preprocessed_folder, plans, dataset_json, num_processes)
+    manager = PlansManager(plans)
+    result = deepcopy(plans)
+    as_json = [asdict(organ) | {"extent_mm": list(organ.extent_mm)} for organ in organs]
+    result["focusnet"] = {"version": 1, "organs": as_json}
+    for name in manager.available_configurations:
+        resolved = manager.get_configuration(name)
+        if len(resolved.patch_size) != 3:
+            continue
+        description, clamped = _describe(organs, settings, resolved.spacing, resolved.patch_size)
+        result["configurations"][name]["focusnet"] = description
+        if configuration in (None, name):
+            for line in clamped:
+                warnings.warn(f"{name}: {line}", stacklevel=2)
+    return result
+
+
+def organ_table(plans: dict[str, Any], configuration: str) -> str:
+    """A text table for the training log, of plans that :func:`add_organs_to_plans` returned."""
+    resolved = PlansManager(plans).get_configuration(configuration)
+    voxel_mm3 = math.prod(resolved.spacing)
+    small = {organ["label"]: organ for organ in resolved.configuration["focusnet"]["small_organs"]}
+    weights = resolved.configuration["focusnet"]["focal_weights"]
+    rows = [("organ", "label", "cases", "mm3", "voxels", "extent (mm)", "weight", "small: ROI (voxels)")]
+    for organ in plans["focusnet"]["organs"]:
+        label = organ["label"]
+        rows.append(
+            (
+                organ["name"],
+                str(label),
+                str(organ["num_cases"]),
+                f"{organ['volume_mm3']:.0f}",
+                f"{organ['volume_mm3'] / voxel_mm3:.0f}",
+                " x ".join(f"{mm:.1f}" for mm in organ["extent_mm"]),
+                f"{weights[label]:.2f}",
+                " x ".join(str(size) for size in small[label]["roi_size"]) if label in small else "",
+            )
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(
+            [f"{row[0]:<{widths[0]}}", *(f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _describe(
+    organs: Sequence[Organ], settings: _Settings, spacing: Sequence[float], patch_size: Sequence[int]
+) -> tuple[dict[str, Any], list[str]]:
+    """The description, and one line per ROI that had to be clamped to the patch."""
+    voxel_mm3 = math.prod(spacing)
+    small, clamped = [], []
+    for organ in organs:
+        if not _is_small(organ, settings, voxel_mm3):
+            continue
+        wanted = [_round_up_to_even(settings.roi_scale * e / s) for e, s in zip(organ.extent_mm, spacing, strict=True)]
+        roi_size = [min(size, patch // 2 * 2) for size, patch in zip(wanted, patch_size, strict=True)]
+        clamped += [
+            f"The ROI of {organ.name} should have {wanted[axis]} voxels along axis {axis} but gets the "
+            f"{roi_size[axis]} that fit into the patch: plan with a larger patch."
+            for axis in range(3)
+            if roi_size[axis] < wanted[axis]
+        ]
+        sigma_mm = HEAT_MAP_SIGMA_PER_DIAMETER * organ.diameter_mm
+        small.append(
+            {
+                "name": organ.name,
+                "label": organ.label,
+                "roi_size": roi_size,
+                "sigma": [max(SMALLEST_SIGMA_VOXELS, sigma_mm / mm) for mm in spacing],
+                "diameter_mm": organ.diameter_mm,
+                "volume_voxels": organ.volume_mm3 / voxel_mm3,
+            }
+        )
+    largest = max(organ.volume_mm3 for organ in organs)
+    weights = [(organ.volume_mm3 / largest) ** -FOCAL_WEIGHT_EXPONENT for organ in organs]
+    return {"small_organs": small, "focal_weights": [BACKGROUND_FOCAL_WEIGHT, *weights]}, clamped
+
+
+def _is_small(organ: Organ, settings: _Settings, voxel_mm3: float) -> bool:
+    if settings.small_organs is not None:
+        return organ.name in settings.small_organs
+    return organ.volume_mm3 / voxel_mm3 < SMALL_ORGAN_VOXELS
+
+
+def _round_up_to_even(voxels: float) -> int:
+    # 3 * 10 * 0.98 / 0.98 is a little more than 30 in floating point and must not become 32
+    return 2 * math.ceil(round(voxels, 6) / 2)
+
+
+def _settings(dataset_json: dict[str, Any]) -> _Settings:
+    given = dataset_json.get("focusnet", {})
+    if not isinstance(given, dict):
+        raise ValueError(f'dataset.json: "focusnet" must be an object with {_listed(SETTINGS)}, got {given!r}.')
+    if unknown := [key for key in given if key not in SETTINGS]:
+        raise ValueError(f'dataset.json: "focusnet" has unknown keys {_listed(unknown)}; it knows {_listed(SETTINGS)}.')
+    scale = given.get("roi_scale", ROI_SCALE)
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1 < scale < math.inf:
+        raise ValueError(f'dataset.json: "roi_scale" of "focusnet" must be a number above 1, got {scale!r}.')
+    small = given.get("small_organs")
+    if small is not None:
+        known = list(_organ_labels(dataset_json))
+        if not isinstance(small, list) or not all(name in known for name in small):
+            raise ValueError(
+                f'dataset.json: "small_organs" of "focusnet" must be a list of names among {_listed(known)}, '
+                f"got {small!r}."
+            )
+        small = tuple(small)
+    return _Settings(small, float(scale))
+
+
+def _organ_labels(dataset_json: dict[str, Any]) -> dict[str, int]:
+    """Names and values of the labels without background and ignore label."""
+    labels = dataset_json["labels"]
+    if regions := [name for name, value in labels.items() if isinstance(value, list | tuple)]:
+        raise ValueError(
+            f"dataset.json: FocusNet needs one value per label, but {_listed(regions)} are regions (lists of values): "
+            "give each organ a label of its own."
+        )
+    return {name: int(value) for name, value in labels.items() if name not in ("background", "ignore")}
+
+
+def _check_label_values(files: dict[Path, dict[int, LabelStatistics]], known: set[int]) -> None:
+    for path, statistics in files.items():
+        if unknown := sorted(statistics.keys() - known):
+            raise ValueError(
+                f"{path} holds the label values {_listed(unknown)}, which dataset.json doesn't have: add them to "
+                "dataset.json or remove them from the file, then plan and preprocess again."
+            )
+
+
+def _average(
+    name: str, label: int, sizes: list[LabelStatistics], transpose_forward: Sequence[int], folder: Path
+) -> Organ:
+    if not sizes:
+        raise ValueError(
+            f"{name} (label {label}) occurs in no file of {folder}: remove it from dataset.json or add cases that have "
+            "it, then plan and preprocess again."
+        )
+    # fsum is exact, hence the same for every order of the files
+    z, y, x = (math.fsum(size.extent_mm[axis] for size in sizes) / len(sizes) for axis in transpose_forward)
+    return Organ(name, label, math.fsum(size.volume_mm3 for size in sizes) / len(sizes), (z, y, x), len(sizes))
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,19 @@
+"""Fixtures for all tests."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_focusnet._startup import EXT_TRAINER, OPT_OUT
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    return Path(__file__).parents[1]
+
+
+@pytest.fixture
+def plain_environment() -> dict[str, str]:
+    """The environment of a fresh shell, without what registration in this process has left."""
+    return {name: value for name, value in os.environ.items() if name not in (EXT_TRAINER, OPT_OUT, "PYTHONPATH")}

@@ -1,0 +1,248 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from batchgenerators.utilities.file_and_folder_operations import write_pickle
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+from nnunetv2_focusnet.laterality import (
+    LeftRightFlipTransform,
+    find_left_right,
+    find_pairs,
+    load_properties,
+    swap_table,
+)
+
+EYES = {"background": 0, "Eye_L": 1, "Eye_R": 2}
+UPRIGHT = (1, 0, 0, 0, 1, 0, 0, 0, 1)
+X_REVERSED = (-1, 0, 0, 0, 1, 0, 0, 0, 1)  # still a grid of right angles, left at the array's start
+SAGITTAL = (0, 0, 1, 1, 0, 0, 0, 1, 0)  # index x runs to posterior, y to superior, z to the left
+
+
+def sitk_properties(direction: tuple[float, ...]) -> dict:
+    return {"sitk_stuff": {"spacing": (1, 1, 1), "origin": (0, 0, 0), "direction": direction}, "spacing": [1, 1, 1]}
+
+
+def rotated_about_z(degrees: float) -> tuple[float, ...]:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return (c, -s, 0, s, c, 0, 0, 0, 1)
+
+
+def read(reader: type[BaseReaderWriter], folder: Path, direction: tuple[float, ...]) -> tuple[np.ndarray, dict]:
+    """A 2 x 3 x 4 image (z, y, x) of that direction whose only bright voxel is the patient's leftmost, as read."""
+    image = sitk.GetImageFromArray(np.zeros((2, 3, 4), dtype=np.float32))
+    image.SetDirection(direction)
+    indices = [(x, y, z) for x in range(4) for y in range(3) for z in range(2)]
+    image[max(indices, key=lambda index: image.TransformIndexToPhysicalPoint(index)[0])] = 1
+    path = str(folder / "image.nii.gz")
+    sitk.WriteImage(image, path)
+    array, properties = reader().read_images([path])
+    return array[0], properties
+
+
+# ---- names ----
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("OpticNerve_L", "OpticNerve_R"),
+        ("Parotid-Lt", "Parotid-Rt"),
+        ("parotid_l", "parotid_r"),
+        ("kidney_left", "kidney_right"),
+        ("rib_left_1", "rib_right_1"),
+        ("Left Lung", "Right Lung"),
+        ("lung left", "lung right"),
+        ("L_Cochlea", "R_Cochlea"),
+        ("Eye_L_lens", "Eye_R_lens"),
+        ("Lens (L)", "Lens (R)"),
+        ("LeftParotid", "RightParotid"),
+        ("ParotidLeft", "ParotidRight"),
+        ("parotidleft", "parotidright"),
+        ("OpticNerveL", "OpticNerveR"),
+        ("LParotid", "RParotid"),
+        ("PAROTID_LT", "PAROTID_RT"),
+        ("Eye_AL", "Eye_AR"),
+        ("Eye_PL", "Eye_PR"),
+        ("A_Carotid_L", "A_Carotid_R"),
+        ("Glnd_Lacrimal_L", "Glnd_Lacrimal_R"),
+        ("TMjoint_L", "TMjoint_R"),
+        ("Sehnerv_für_L", "Sehnerv_für_R"),
+    ],
+)
+def test_names_of_a_pair(left: str, right: str) -> None:
+    assert find_pairs({"background": 0, right: 1, left: 2, "Larynx": 3}) == [(2, 1)]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["Larynx", "Lens", "Lips", "Retina"],
+        ["Lung_L", "Kidney_R"],
+        ["Lung_L", "Lung"],
+        ["vertebra_L1", "vertebra_R"],
+        ["L1", "R1"],  # a vertebra and a rib
+        ["Left", "Lens_R"],
+        ["Eye_AL", "Eye_PR"],
+    ],
+)
+def test_names_that_are_no_pair(names: list[str]) -> None:
+    assert find_pairs({"background": 0} | {name: i for i, name in enumerate(names, start=1)}) == []
+
+
+def test_all_pairs_of_a_dataset_are_found_in_the_order_of_their_labels() -> None:
+    names = ["Eye_AL", "Eye_AR", "Eye_PL", "Eye_PR", "Brainstem", "Lens_R", "Lens_L"]
+    labels = {"background": 0} | {name: i for i, name in enumerate(names, start=1)} | {"ignore": 8}
+    assert find_pairs(labels) == [(1, 2), (3, 4), (7, 6)]
+
+
+def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
+    assert swap_table([(1, 2), (5, 3)], 7) == [0, 2, 1, 5, 4, 3, 6]
+
+
+# ---- axis ----
+
+
+@pytest.mark.parametrize(
+    ("direction", "transpose_forward", "axis"),
+    [
+        (UPRIGHT, [0, 1, 2], 2),
+        (X_REVERSED, [0, 1, 2], 2),
+        (SAGITTAL, [0, 1, 2], 0),
+        (UPRIGHT, [2, 0, 1], 0),  # the network's first axis is x
+        (SAGITTAL, [1, 0, 2], 1),
+        (rotated_about_z(9), [0, 1, 2], 2),
+    ],
+)
+def test_axis_comes_from_the_direction(direction: tuple[float, ...], transpose_forward: list[int], axis: int) -> None:
+    cases = [(case, sitk_properties(direction)) for case in ("a", "b")]
+    found = find_left_right(cases, EYES, transpose_forward)
+    assert (found.pairs, found.axis, found.unsafe_axes) == (((1, 2),), axis, (axis,))
+    assert "Eye_L/Eye_R" in found.message
+
+
+def test_without_pairs_mirroring_stays_as_it_is() -> None:
+    found = find_left_right([("a", sitk_properties(rotated_about_z(45)))], {"background": 0, "Lens": 1}, [0, 1, 2])
+    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, ())
+
+
+@pytest.mark.parametrize(
+    ("direction", "axes"),
+    [(rotated_about_z(11), (2,)), (rotated_about_z(80), (1, 2)), (X_REVERSED, (2,)), (SAGITTAL, (0, 2))],
+    ids=["oblique", "other axis, and oblique", "other side", "other axis"],
+)
+def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...], axes: tuple[int, ...]) -> None:
+    cases = [("a", sitk_properties(UPRIGHT)), ("odd", sitk_properties(direction)), ("z", sitk_properties(UPRIGHT))]
+    found = find_left_right(cases, EYES, [0, 1, 2])
+    assert (found.axis, found.unsafe_axes) == (None, axes)
+    assert " in odd:" in found.message
+    assert "\n" not in found.message
+
+
+@pytest.mark.parametrize("properties", [{"spacing": [1, 1, 1]}, {"sitk_stuff": {"direction": (1, 0, 0, 1)}}])
+def test_without_direction_no_axis_is_safe(properties: dict) -> None:
+    found = find_left_right([("a", properties)], EYES, [0, 1, 2])
+    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
+    assert " in a:" in found.message
+
+
+def test_many_deviating_cases_are_counted() -> None:
+    cases = [(f"case{i}", sitk_properties(rotated_about_z(30))) for i in range(5)]
+    assert "in case0, case1, case2 and 2 more:" in find_left_right(cases, EYES, [0, 1, 2]).message
+
+
+def test_a_name_without_its_partner_is_pointed_out() -> None:
+    labels = EYES | {"Parotid_L": 3, "Paotid_R": 4, "Larynx": 5}
+    message = find_left_right([("a", sitk_properties(UPRIGHT))], labels, [0, 1, 2]).message
+    assert "no partner was found for Parotid_L, Paotid_R." in message
+
+
+@pytest.mark.parametrize("direction", [UPRIGHT, X_REVERSED, SAGITTAL, rotated_about_z(180), rotated_about_z(90)])
+@pytest.mark.parametrize("reader", [SimpleITKIO, NibabelIO, NibabelIOWithReorient])
+def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
+    reader: type[BaseReaderWriter], direction: tuple[float, ...], tmp_path: Path
+) -> None:
+    array, properties = read(reader, tmp_path, direction)
+    axis = find_left_right([("a", properties)], EYES, [0, 1, 2]).axis
+    assert axis is not None
+    leftmost = np.argwhere(array == 1)[0][axis]
+    at_start = leftmost == 0
+    assert at_start or leftmost == array.shape[axis] - 1
+    # a second image, known to have left at the start of that axis, agrees with the first only if that has, too
+    to_left = [0.0, 0.0, 0.0]
+    to_left[2 - axis] = -1.0
+    reference = sitk_properties((*to_left, *np.roll(to_left, 1), *np.roll(to_left, 2)))
+    both = find_left_right([("a", properties), ("b", reference)], EYES, [0, 1, 2])
+    assert (both.axis == axis) == at_start
+
+
+def test_reoriented_images_agree_where_those_on_disk_do_not(tmp_path: Path) -> None:
+    def axis(reader: type[BaseReaderWriter]) -> int | None:
+        cases = [(str(i), read(reader, tmp_path, d)[1]) for i, d in enumerate([UPRIGHT, X_REVERSED, SAGITTAL])]
+        return find_left_right(cases, EYES, [0, 1, 2]).axis
+
+    assert axis(NibabelIO) is None
+    assert axis(NibabelIOWithReorient) == 2
+
+
+def test_properties_come_with_their_case_in_order(tmp_path: Path) -> None:
+    for case in ("b.1", "a"):
+        write_pickle({"spacing": [case]}, str(tmp_path / f"{case}.pkl"))
+    (tmp_path / "a.b2nd").touch()
+    assert list(load_properties(tmp_path)) == [("a", {"spacing": ["a"]}), ("b.1", {"spacing": ["b.1"]})]
+
+
+# ---- flip ----
+
+
+class AlwaysFlip(LeftRightFlipTransform):
+    def get_parameters(self, **data_dict: object) -> dict[str, bool]:
+        return {"flip": True}
+
+
+def head() -> torch.Tensor:
+    """Labels (1, 2, 4, 8): left lens 1 at x = 6, right lens 2 at x = 1 and larger, 3 unpaired, 4 ignored, -1 out."""
+    labels = torch.zeros((1, 2, 4, 8), dtype=torch.int16)
+    labels[0, 0, 1, 6] = 1
+    labels[0, 0, 1:3, 1] = 2
+    labels[0, 1, 3, 2:4] = 3
+    labels[0, 1, 0, 0] = 4
+    labels[0, 1, 1, 0] = -1
+    return labels
+
+
+def test_left_lens_of_a_flipped_head_lies_where_the_right_lens_was() -> None:
+    before = head()
+    image = torch.rand((2, 2, 4, 8))
+    after = AlwaysFlip(2, [(1, 2)])(image=image, segmentation=before, regression_target=before.float())
+    assert torch.equal(after["image"], image.flip(3))
+    assert torch.equal(after["regression_target"], before.float().flip(3))
+    assert after["segmentation"].dtype == torch.int16
+    assert (after["segmentation"] == 1).nonzero().tolist() == [[0, 0, 1, 6], [0, 0, 2, 6]]
+    assert (after["segmentation"] == 2).nonzero().tolist() == [[0, 0, 1, 1]]
+    for unpaired in (0, 3, 4, -1):
+        assert torch.equal(after["segmentation"] == unpaired, (before == unpaired).flip(3))
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_flipping_twice_changes_nothing(axis: int) -> None:
+    flip = AlwaysFlip(axis, [(1, 2), (5, 3)])
+    image, labels = torch.rand((1, 2, 4, 8)), torch.randint(-1, 8, (2, 2, 4, 8), dtype=torch.int16)
+    twice = flip(**flip(image=image, segmentation=labels))
+    assert torch.equal(twice["image"], image)
+    assert torch.equal(twice["segmentation"], labels)
+
+
+def test_half_of_the_samples_are_flipped_image_and_labels_together() -> None:
+    torch.manual_seed(0)
+    flip = LeftRightFlipTransform(2, [(1, 2)])
+    image = torch.arange(8.0).reshape(1, 1, 1, 8)
+    labels = torch.tensor([1, 0, 0, 0, 0, 0, 0, 0]).reshape(1, 1, 1, 8)
+    samples = [flip(image=image, segmentation=labels) for _ in range(200)]
+    flipped = [bool(sample["image"][0, 0, 0, 0] == 7) for sample in samples]
+    assert flipped == [sample["segmentation"][0, 0, 0, 7] == 2 for sample in samples]
+    assert 70 < sum(flipped) < 130  # 4 standard deviations of 100
