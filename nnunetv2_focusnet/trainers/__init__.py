@@ -1,0 +1,1 @@
+"""nnU-Net trainers: schedule, optimisers and logging around the networks and losses."""

@@ -1,0 +1,190 @@
+"""FocusNet in the paper's stages: S-Net, SOL-Net, SOS-Nets, all of them together."""
+
+import math
+import warnings
+from contextlib import nullcontext
+from typing import Any, cast
+
+import numpy as np
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
+from torch._dynamo import OptimizedModule
+from torch.nn.parallel import DistributedDataParallel
+
+from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD, FocusNet
+from nnunetv2_focusnet.compound_loss import FocusNetLoss, SegmentationLoss
+from nnunetv2_focusnet.targets import find_centres
+from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet, lay_out_for_device
+from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+
+
+class FocusNetTrainer(SNetTrainer):
+    """Trains FocusNet; with no small organ in the dataset, S-Net.
+
+    A subclass may set ``num_epochs`` and ``num_iterations_per_epoch`` in its constructor: the stages are shares of
+    ``num_epochs``, worked out when training starts.
+    """
+
+    def initialize(self) -> None:
+        """As S-Net's trainer, and say so where there is no small organ."""
+        super().initialize()
+        if not self.small_organs:
+            self.print_to_log_file(
+                f"WARNING: {self.plans_manager.dataset_name} has no small organ (mean volume below 1000 voxels) at the"
+                " spacing of this configuration, so S-Net is trained alone; if some are small, name them in"
+                ' dataset.json: "focusnet": {"small_organs": [...]}.'
+            )
+
+    @property
+    def small_organs(self) -> list[dict[str, Any]]:
+        """The small organs that have networks of their own, as the plans describe them."""
+        return self.configuration_manager.configuration["focusnet"]["small_organs"]
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """FocusNet in the plan's sizes; nnU-Net calls this in training and inference."""
+        return lay_out_for_device(build_focusnet(configuration_manager, num_input_channels, num_output_channels))
+
+    def _build_loss(self) -> SegmentationLoss:
+        small = self.small_organs
+        if not small:
+            return super()._build_loss()
+        return FocusNetLoss(
+            self.configuration_manager.configuration["focusnet"]["focal_weights"],
+            organs=[organ["label"] for organ in small],
+            roi_sizes=[organ["roi_size"] for organ in small],
+            sigmas=[organ["sigma"] for organ in small],
+            organ_voxels=[organ["volume_voxels"] for organ in small],
+            ignore_label=self.label_manager.ignore_label,
+        ).to(self.device)
+
+    # ---- stages ----
+
+    def build_schedule(self) -> list[Stage]:
+        """The paper's stages; with no small organ just the first."""
+        return focusnet_schedule(self.num_epochs, self.initial_lr) if self.small_organs else super().build_schedule()
+
+    def on_train_start(self) -> None:
+        """Start as S-Net's trainer does; the first epoch, also of a resumed run, enters its stage."""
+        super().on_train_start()
+        self._entered_stage: Stage | None = None
+
+    def on_train_epoch_start(self) -> None:
+        """Enter the epoch's stage if it isn't the one before."""
+        if self.small_organs and self.stage != self._entered_stage:
+            self._enter_stage(self.stage)
+        super().on_train_epoch_start()
+
+    def _enter_stage(self, stage: Stage) -> None:
+        """Freeze and thaw the parts; the optimiser's state starts anew, unless the stage is being resumed."""
+        self.bare_network.train_parts(stage.parts)
+        if self.current_epoch == stage.start:
+            self.optimizer.state.clear()
+        if isinstance(self.network, DistributedDataParallel):
+            # DDP waits for the gradient of every parameter that could have one when it was wrapped.
+            device_ids = [self.local_rank] if self.device.type == "cuda" else None
+            self.network = DistributedDataParallel(self.network.module, device_ids=device_ids)
+        # Each stage compiles anew; its predecessors' graphs would use up the limit of recompilations.
+        torch.compiler.reset()
+        self._entered_stage = stage
+
+    @property
+    def bare_network(self) -> FocusNet:
+        """The network without its DDP and compile wrappers."""
+        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
+        return cast(FocusNet, network._orig_mod if isinstance(network, OptimizedModule) else network)
+
+    # ---- localisation ----
+
+    @property
+    def _sol_has_started(self) -> bool:
+        return any("sol" in stage.parts and stage.start <= self.current_epoch for stage in self.schedule)
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
+        located = self._locate(batch) if self.small_organs and self._sol_has_started else {}
+        return super().validation_step(batch) | located
+
+    def _locate(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Distance in mm from peak to centre, and detection (1 or 0), per sample and organ; NaN if not visible."""
+        # nnU-Net's validation step keeps the heat maps to itself, so this is a second pass through S-Net and SOL-Net.
+        with torch.autocast(self.device.type) if self.device.type == "cuda" else nullcontext():
+            peaks, positions = self.bare_network.locate(batch["data"].to(self.device, non_blocking=True))
+        labels = batch["target"][:, 0].to(self.device, non_blocking=True)
+        centres, visible = find_centres(labels, self.bare_network.small_organs)
+        spacing = torch.tensor(self.configuration_manager.spacing, device=self.device, dtype=centres.dtype)
+        distance = ((positions - centres) * spacing).norm(dim=2)
+        detected = (peaks > DETECTION_THRESHOLD).to(distance.dtype)
+        return {
+            "localisation_error_mm": distance.masked_fill(~visible, math.nan).cpu().numpy(),
+            "detection_rate": detected.masked_fill(~visible, math.nan).cpu().numpy(),
+        }
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """Log what nnU-Net logs, and the mean localisation error and detection rate of each small organ."""
+        super().on_validation_epoch_end(val_outputs)
+        if not self.small_organs:
+            return
+        names = [organ["name"] for organ in self.small_organs]
+        for key, unit in (("localisation_error_mm", " mm"), ("detection_rate", "")):
+            values = [output.get(key, np.full((1, len(names)), math.nan)) for output in val_outputs]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # an organ in none of the epoch's patches has no mean
+                means = np.nanmean(np.concatenate(values), 0).tolist()
+            self.logger.log(key, means, self.current_epoch)
+            if self._sol_has_started:
+                listed = ", ".join(f"{name} {mean:.2f}{unit}" for name, mean in zip(names, means, strict=True))
+                self.print_to_log_file(f"{key.removesuffix('_mm').replace('_', ' ')}: {listed}")
+
+
+class FocusNetTrainer_5epochs(FocusNetTrainer):  # noqa: N801 (the host's way to name short runs)
+    """FocusNet in 5 epochs, for a look at whether everything runs."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 5
+
+
+class FocusNetTrainer_100epochs(FocusNetTrainer):  # noqa: N801
+    """FocusNet in 100 epochs."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 100
+
+
+class FocusNetTrainer_250epochs(FocusNetTrainer):  # noqa: N801
+    """FocusNet in 250 epochs."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = 250

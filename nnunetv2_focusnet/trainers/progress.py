@@ -1,0 +1,75 @@
+"""The training log with FocusNet's own curves, and their part of progress.png."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from nnunetv2.training.logging.nnunet_logger import LocalLogger
+from PIL import Image
+
+
+class StageLogger(LocalLogger):
+    """nnU-Net's local log plus stage, loss terms, and what is measured per small organ.
+
+    Args:
+        term_names: loss terms, logged as ``loss/NAME``.
+        organs: names of the small organs; their values are logged as lists in this order.
+    """
+
+    def __init__(self, term_names: Sequence[str], organs: Sequence[str]) -> None:
+        super().__init__()
+        self.organs = list(organs)
+        self.terms = [f"loss/{name}" for name in term_names]
+        self.per_organ = {"localisation_error_mm": "localisation error [mm]", "detection_rate": "detection rate"}
+        for key in ("stage", *self.terms, *(self.per_organ if self.organs else ())):
+            self.my_fantastic_logging[key] = []
+
+    def plot_progress_png(self, output_folder: str) -> None:
+        """Write nnU-Net's progress.png and put our panels under its own."""
+        super().plot_progress_png(output_folder)
+        # nnU-Net closes its figure behind the file, so the two are joined as pictures.
+        path = Path(output_folder) / "progress.png"
+        stock = Image.open(path).convert("RGB")
+        ours = self._draw_panels(stock.width)
+        joined = Image.new("RGB", (stock.width, stock.height + ours.height))
+        joined.paste(stock, (0, 0))
+        joined.paste(ours, (0, stock.height))
+        joined.save(path, compress_level=1)
+
+    def _draw_panels(self, width: int) -> Image.Image:
+        log = self.my_fantastic_logging
+        rows = 2 + (len(self.per_organ) if self.organs else 0)
+        figure, axes = plt.subplots(rows, 1, figsize=(30, 7 * rows), dpi=width / 30, layout="constrained")
+        for key in self.terms:
+            _plot(axes[0], log[key], key.removeprefix("loss/"))
+        axes[0].set(ylabel="loss terms (training)", yscale="log")
+        _plot(axes[1], log["lrs"], "learning rate")
+        axes[1].set(ylabel="learning rate", yscale="log")
+        if self.organs:
+            for ax, (key, label) in zip(axes[2:], self.per_organ.items(), strict=True):
+                for name, values in zip(self.organs, np.array(log[key], dtype=float).T, strict=True):
+                    _plot(ax, values, name)
+                ax.set(ylabel=label, ylim=(0, None))
+        for ax in axes:
+            _shade_stages(ax, log["stage"])
+            ax.set(xlabel="epoch")
+            ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        figure.canvas.draw()
+        picture = Image.fromarray(np.asarray(figure.canvas.buffer_rgba())).convert("RGB")  # type: ignore[attr-defined]
+        plt.close(figure)
+        return picture
+
+
+def _plot(ax: Axes, values: Sequence[float], label: str) -> None:
+    """One curve; epochs without a value (NaN) leave a gap, single ones show as a point."""
+    ax.plot(range(len(values)), values, label=label, linewidth=4, marker="o", markersize=6)
+
+
+def _shade_stages(ax: Axes, stages: Sequence[str]) -> None:
+    """Alternate the background from stage to stage and write the stage's name on top."""
+    changes = [i for i, name in enumerate(stages) if i == 0 or name != stages[i - 1]]
+    for n, (start, end) in enumerate(zip(changes, [*changes[1:], len(stages)], strict=True)):
+        ax.axvspan(start - 0.5, end - 0.5, color="0.85" if n % 2 else "0.95", zorder=0)
+        ax.text((start + end - 1) / 2, 1.0, stages[start], transform=ax.get_xaxis_transform(), ha="center", va="bottom")

@@ -1,0 +1,239 @@
+"""S-Net alone on all organs, and what every trainer of this package shares."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import distributed as dist
+from torch import nn
+
+from nnunetv2_focusnet.compound_loss import SegmentationLoss
+from nnunetv2_focusnet.laterality import LeftRightFlipTransform, find_left_right, load_properties
+from nnunetv2_focusnet.organs import add_organs_to_plans, organ_table
+from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
+from nnunetv2_focusnet.trainers.progress import StageLogger
+from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, stage_at
+
+MAX_ROTATION_WITH_PAIRS = math.radians(30)
+
+
+class SNetTrainer(nnUNetTrainer):
+    """Trains S-Net with focal + Dice loss and AdamW; left-right flips swap the labels of paired organs.
+
+    Raises:
+        ValueError: the configuration is 2D, or the labels are regions.
+    """
+
+    schedule: list[Stage]
+    plans_manager: PlansManager
+    configuration_manager: ConfigurationManager
+    network: nn.Module
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        if len(self.configuration_manager.patch_size) != 3:
+            raise ValueError(
+                f"{type(self).__name__} needs a 3D configuration, {configuration} is 2D: train 3d_fullres or 3d_lowres."
+            )
+        if self.label_manager.has_regions:
+            raise ValueError(
+                f"{type(self).__name__} needs one value per label, but dataset.json of"
+                f" {self.plans_manager.dataset_name} defines regions: give each organ a label of its own."
+            )
+        self.enable_deep_supervision = False
+        self.initial_lr = 1e-3
+        self.weight_decay = 1e-2
+        # Next to an epoch a checkpoint costs nothing, and a killed run loses one epoch at most.
+        self.save_every = 1
+
+    # ---- organs, network, loss ----
+
+    def initialize(self) -> None:
+        """Measure the organs, then build network, optimiser and loss as nnU-Net does."""
+        self._add_organs_to_plans()
+        super().initialize()
+        organs = [organ["name"] for organ in self.small_organs]
+        self.logger.local_logger = StageLogger(self.loss.term_names, organs)
+
+    @property
+    def small_organs(self) -> list[dict[str, Any]]:
+        """The small organs that have networks of their own, as the plans describe them."""
+        return []
+
+    def _add_organs_to_plans(self) -> None:
+        # nnU-Net has no hook between plans and network. A network is built from the plans alone, also for inference, so
+        # the plans have to know the organs before it is built.
+        if self.is_ddp and self.local_rank != 0:
+            dist.barrier()  # rank 0 measures, the others find its cache
+        plans = add_organs_to_plans(
+            self.plans_manager.plans,
+            self.dataset_json,
+            Path(self.preprocessed_dataset_folder_base),
+            configuration=self.configuration_name,
+        )
+        if self.is_ddp and self.local_rank == 0:
+            dist.barrier()
+        plans = self._keep_organs_of_trained_folds(plans)
+        self.my_init_kwargs["plans"] = plans
+        self.plans_manager = PlansManager(plans)
+        self.configuration_manager = self.plans_manager.get_configuration(self.configuration_name)
+        self.print_to_log_file(organ_table(plans, self.configuration_name), add_timestamp=False)
+
+    def _keep_organs_of_trained_folds(self, plans: dict[str, Any]) -> dict[str, Any]:
+        """All folds share one plans.json, so labels that changed since must not change a trained fold's network."""
+        folder = Path(self.output_folder_base)
+        saved_file = folder / "plans.json"
+        if not saved_file.is_file() or not any(folder.glob("fold_*/checkpoint_*.pth")):
+            return plans
+        saved = load_json(str(saved_file))
+        name = self.configuration_name
+        old, new = (p["configurations"][name].get("focusnet") for p in (saved, plans))
+        if old is None or old == new:
+            return plans
+        self.print_to_log_file(
+            f"WARNING: the organs measured from the labels differ from those that folds in {folder} were trained with;"
+            " going on with theirs so that all folds fit together. To start anew with the labels as they are, remove"
+            " that folder."
+        )
+        plans["focusnet"] = saved["focusnet"]
+        plans["configurations"][name]["focusnet"] = old
+        return plans
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """S-Net in the plan's sizes; nnU-Net calls this in training and inference."""
+        return lay_out_for_device(build_snet(configuration_manager, num_input_channels, num_output_channels))
+
+    def _build_loss(self) -> SegmentationLoss:
+        weights = self.configuration_manager.configuration["focusnet"]["focal_weights"]
+        return SegmentationLoss(weights, self.label_manager.ignore_label).to(self.device)
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """Do nothing: the network has one output."""
+
+    # ---- left and right ----
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, tuple[int, ...]]:  # noqa: N802
+        """nnU-Net's augmentation, less what would confuse left and right."""
+        rotation, dummy_2d, initial_patch_size, mirror_axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        self.left_right = find_left_right(
+            load_properties(Path(self.preprocessed_dataset_folder)),
+            self.dataset_json["labels"],
+            self.plans_manager.transpose_forward,
+        )
+        self.print_to_log_file(self.left_right.message)
+        if self.left_right.pairs:
+            # Turned by more than 90 degrees the left organs lie where the right ones belong.
+            limit = min(rotation[1], MAX_ROTATION_WITH_PAIRS)
+            rotation = (-limit, limit)
+        mirror_axes = tuple(axis for axis in mirror_axes if axis not in self.left_right.unsafe_axes)
+        self.inference_allowed_mirroring_axes = mirror_axes
+        return rotation, dummy_2d, initial_patch_size, mirror_axes
+
+    def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
+        """nnU-Net's transforms behind a left-right flip that swaps labels (an instance method: it needs the axis)."""
+        transforms = super().get_training_transforms(*args, **kwargs)
+        if self.left_right.axis is not None:
+            transforms.transforms.insert(0, LeftRightFlipTransform(self.left_right.axis, self.left_right.pairs))
+        return transforms
+
+    # ---- schedule and steps ----
+
+    def build_schedule(self) -> list[Stage]:
+        """The stages of training; here just one."""
+        return [Stage("S-Net", ("main",), self.initial_lr, 0, self.num_epochs)]
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, StagedPolyLR]:
+        """AdamW over all parameters: those of frozen parts have no gradient and stay untouched."""
+        optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
+        self.schedule = self.build_schedule()
+        return optimizer, StagedPolyLR(optimizer, self.schedule)
+
+    def on_train_start(self) -> None:
+        """Start as nnU-Net does, with a schedule for the number of epochs that is set by now."""
+        super().on_train_start()
+        self.schedule = self.build_schedule()
+        self.lr_scheduler = StagedPolyLR(self.optimizer, self.schedule)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of the current epoch."""
+        return stage_at(self.schedule, self.current_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        """Start an epoch and log its stage."""
+        super().on_train_epoch_start()
+        stage = self.stage
+        self.print_to_log_file(f"Stage: {stage.name} (epochs {stage.start} to {stage.end - 1})")
+        self.logger.log("stage", stage.name, self.current_epoch)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One step; also returns the loss terms.
+
+        Raises:
+            RuntimeError: a loss term is NaN or infinite.
+        """
+        result = super().train_step(batch)
+        return result | self._finite_terms(batch)
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One validation step.
+
+        Raises:
+            RuntimeError: a loss term is NaN or infinite.
+        """
+        result = super().validation_step(batch)
+        self._finite_terms(batch)
+        return result
+
+    def _finite_terms(self, batch: dict[str, Any]) -> dict[str, float]:
+        terms = self.loss.terms
+        values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
+        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
+            raise RuntimeError(
+                f"Loss term {', '.join(broken)} became NaN or infinite in epoch {self.current_epoch}, stage"
+                f" {self.stage.name}, on cases {', '.join(batch['keys'])}: check their images and labels, or lower the"
+                f" learning rate; --c goes on from the last checkpoint in {self.output_folder}."
+            )
+        return values
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
+        """Log the mean of the loss and of each of its terms."""
+        super().on_train_epoch_end(train_outputs)
+        means = {
+            name: float(np.mean([output[name] for output in train_outputs])) if name in train_outputs[0] else math.nan
+            for name in self.loss.term_names
+        }
+        for name, mean in means.items():
+            self.logger.log(f"loss/{name}", mean, self.current_epoch)
+        terms = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items() if not math.isnan(mean))
+        self.print_to_log_file(f"loss terms: {terms}")
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write a checkpoint in one piece: a run killed while writing keeps the one before."""
+        partial = f"{filename}.partial"
+        super().save_checkpoint(partial)
+        if os.path.isfile(partial):
+            os.replace(partial, filename)

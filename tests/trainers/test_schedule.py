@@ -1,0 +1,73 @@
+from itertools import pairwise
+
+import pytest
+import torch
+
+from nnunetv2_focusnet.architectures.focusnet import PARTS
+from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, focusnet_schedule, stage_at
+
+EPOCHS = [*range(1, 21), 100, 250, 1000]
+
+
+@pytest.mark.parametrize("num_epochs", EPOCHS)
+def test_stages_follow_each_other_and_cover_all_epochs(num_epochs):
+    schedule = focusnet_schedule(num_epochs, 0.01)
+    assert schedule[0].start == 0
+    assert schedule[-1].end == num_epochs
+    assert all(stage.end == following.start for stage, following in pairwise(schedule))
+    assert all(stage.end - stage.start >= 1 for stage in schedule)
+
+
+@pytest.mark.parametrize("num_epochs", [n for n in EPOCHS if n >= 4])
+def test_all_four_stages_in_the_paper_s_order(num_epochs):
+    schedule = focusnet_schedule(num_epochs, 0.01)
+    assert [stage.parts for stage in schedule] == [("main",), ("sol",), ("sos",), PARTS]
+    assert [stage.name for stage in schedule] == ["S-Net", "SOL", "SOS", "joint"]
+
+
+@pytest.mark.parametrize("num_epochs", [1, 2, 3])
+def test_very_short_runs_train_all_parts_together(num_epochs):
+    assert focusnet_schedule(num_epochs, 0.01) == [Stage("joint", PARTS, 0.01, 0, num_epochs)]
+
+
+@pytest.mark.parametrize(
+    ("num_epochs", "ends"),
+    # one epoch each, and what is left in shares of 1/3, 1/6, 1/6, 1/3
+    [(4, [1, 2, 3, 4]), (10, [3, 5, 7, 10]), (100, [33, 50, 67, 100]), (1000, [333, 500, 667, 1000])],
+)
+def test_shares_of_the_epochs(num_epochs, ends):
+    assert [stage.end for stage in focusnet_schedule(num_epochs, 0.01)] == ends
+
+
+@pytest.mark.parametrize("num_epochs", EPOCHS)
+def test_rate_starts_at_the_initial_one_and_falls_within_each_stage(num_epochs):
+    for stage in focusnet_schedule(num_epochs, 0.01):
+        rates = [stage.learning_rate(epoch) for epoch in range(stage.start, stage.end)]
+        assert rates[0] == stage.initial_lr
+        assert all(a > b for a, b in pairwise(rates))
+        assert rates[-1] > 0
+
+
+def test_joint_training_is_fine_tuning():
+    assert [stage.initial_lr for stage in focusnet_schedule(100, 0.01)] == pytest.approx([0.01, 0.01, 0.01, 0.003])
+
+
+def test_poly_schedule_by_hand():
+    stage = Stage("SOL", ("sol",), 0.01, 10, 20)
+    assert stage.learning_rate(15) == pytest.approx(0.01 * 0.5**0.9)
+    assert stage.learning_rate(20) == 0
+
+
+def test_stage_at_the_borders():
+    first, second = schedule = [Stage("a", ("main",), 1.0, 0, 3), Stage("b", ("sol",), 1.0, 3, 5)]
+    assert [stage_at(schedule, epoch) for epoch in range(7)] == [first, first, first, second, second, second, second]
+
+
+def test_scheduler_sets_the_stage_s_rate_in_all_groups():
+    a, b = torch.nn.Parameter(torch.zeros(1)), torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([{"params": [a]}, {"params": [b], "lr": 7.0}], lr=1.0)
+    scheduler = StagedPolyLR(optimizer, focusnet_schedule(12, 0.1))  # ends at 4, 6, 8, 12
+    half = 0.1 * 0.5**0.9
+    for epoch, rate in [(0, 0.1), (2, half), (4, 0.1), (5, half), (6, 0.1), (8, 0.03)]:
+        scheduler.step(epoch)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([rate, rate])
