@@ -1,0 +1,191 @@
+"""``nnUNetv2_focusnet_demo``: from images to scores and pictures with nnU-Net's own commands, in minutes."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import torch
+
+from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet.cli.demo_commands import CommandError, run_command
+from nnunetv2_focusnet.cli.demo_pictures import draw_case
+from nnunetv2_focusnet.cli.demo_plans import CONFIGURATION, shrink_plans
+from nnunetv2_focusnet.cli.demo_progress import EpochProgress
+from nnunetv2_focusnet.cli.demo_scores import format_table, read_scores
+from nnunetv2_focusnet.datasets.phantom import LABELS
+from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS
+
+DATASET_ID = "901"
+DATASET = f"Dataset{DATASET_ID}_HeadPhantom"
+TRAINER = "FocusNetDemoTrainer"
+TRAINING_CASES, TEST_CASES = 10, 3
+STATE_FILE = "demo.json"
+
+
+class Demo:
+    """The demo in one folder.
+
+    What is finished is noted in the folder, so that an interrupted demo goes on where it stopped.
+
+    Args:
+        folder: new, empty, or of an earlier demo.
+
+    Raises:
+        ValueError: the folder holds something else, or a demo of another version of this package.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.started = time.monotonic()
+        self.device = _device()
+        self.finished = self._read_finished()
+        self.raw = self.folder / "nnUNet_raw" / DATASET
+        self.preprocessed = self.folder / "nnUNet_preprocessed" / DATASET
+        self.model = self.folder / "nnUNet_results" / DATASET / f"{TRAINER}__nnUNetPlans__{CONFIGURATION}"
+        self.predictions = self.folder / "predictions"
+        self.pictures = self.folder / "pictures"
+
+    def run(self) -> None:
+        """All steps that are not finished yet.
+
+        Raises:
+            CommandError: a step ended with an error.
+        """
+        steps: list[tuple[str, str, Callable[[Path], None]]] = [
+            ("simulate", f"simulate {TRAINING_CASES} heads to train on and {TEST_CASES} to test on", self.simulate),
+            ("preprocess", "plan and preprocess, as for any dataset", self.preprocess),
+            ("edit_plans", "edit the plans: a smaller patch and narrower layers, for 2 CPU cores", self.edit_plans),
+            ("train", "train FocusNet: S-Net, then SOL, then SOS, then all jointly", self.train),
+            ("predict", f"predict the {TEST_CASES} unseen heads", self.predict),
+            ("score", "score the predictions", self.score),
+            ("draw", "draw pictures", self.draw),
+        ]
+        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        self._write_finished()
+        for number, (name, title, action) in enumerate(steps, start=1):
+            heading = f"[{self._elapsed()}] {number}/{len(steps)} {title}"
+            if name in self.finished:
+                print(f"{heading}: done earlier", flush=True)
+                continue
+            print(heading, flush=True)
+            action(self.folder / "logs" / f"{number}_{name}.log")
+            self.finished.append(name)
+            self._write_finished()
+        scores = read_scores(self.predictions / "summary.json", LABELS)
+        print(f"[{self._elapsed()}] done\n\n{format_table(scores)}\n\nPictures: {self.pictures}", flush=True)
+
+    def simulate(self, log: Path) -> None:
+        """Write the phantom dataset."""
+        # Half a dataset of an interrupted run; the command would not write over it.
+        shutil.rmtree(self.raw, ignore_errors=True)
+        arguments = ["-d", DATASET_ID, "-n", str(TRAINING_CASES), "--test", str(TEST_CASES)]
+        self._command(log, "nnUNetv2_focusnet_phantom", *arguments)
+
+    def preprocess(self, log: Path) -> None:
+        """Let nnU-Net plan and preprocess."""
+        arguments = ["-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", "2", "-np", "2", "--verify_dataset_integrity"]
+        self._command(log, "nnUNetv2_plan_and_preprocess", *arguments)
+
+    def edit_plans(self, log: Path) -> None:
+        """Make the planned network one for 2 CPU cores."""
+        plans_file = self.preprocessed / "nnUNetPlans.json"
+        changed = shrink_plans(plans_file)
+        log.write_text(f"{plans_file}: {changed}\n")
+        print(f"       {changed}")
+
+    def train(self, log: Path) -> None:
+        """Train fold 0, or go on with it."""
+        # "--c" only behind an interrupted run: the first run reads as a user's own would.
+        resume = ["--c"] if log.exists() else []
+        arguments = [DATASET_ID, CONFIGURATION, "0", "-tr", TRAINER, "-device", self.device, *resume]
+        self._command(log, "nnUNetv2_train", *arguments, show=EpochProgress(EPOCHS, self._elapsed))
+
+    def predict(self, log: Path) -> None:
+        """Predict the unseen cases."""
+        arguments = ["-i", str(self.raw / "imagesTs"), "-o", str(self.predictions), "-d", DATASET_ID]
+        arguments += ["-c", CONFIGURATION, "-tr", TRAINER, "-f", "0", "-device", self.device]
+        self._command(log, "nnUNetv2_predict", *arguments)
+
+    def score(self, log: Path) -> None:
+        """Compare the predictions with the references."""
+        files = ["-djfile", str(self.predictions / "dataset.json"), "-pfile", str(self.predictions / "plans.json")]
+        self._command(log, "nnUNetv2_evaluate_folder", str(self.raw / "labelsTs"), str(self.predictions), *files)
+
+    def draw(self, log: Path) -> None:
+        """Draw a picture per unseen case."""
+        self.pictures.mkdir(exist_ok=True)
+        for reference in sorted((self.raw / "labelsTs").iterdir()):
+            case = reference.name.removesuffix(".nii.gz")
+            image = self.raw / "imagesTs" / f"{case}_0000.nii.gz"
+            draw_case(image, reference, self.predictions / reference.name, self.pictures / f"{case}.png")
+
+    def _command(self, log: Path, *command: str, show: Callable[[str], None] = lambda line: None) -> None:
+        run_command(list(command), self.folder, log, show)
+
+    def _elapsed(self) -> str:
+        minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
+        return f"{minutes:2d}:{seconds:02d}"
+
+    def _read_finished(self) -> list[str]:
+        if not self.folder.exists() or not any(self.folder.iterdir()):
+            return []
+        state_file = self.folder / STATE_FILE
+        if not state_file.exists():
+            raise ValueError(f"{self.folder} holds other files: name a new or empty folder with -o")
+        state = json.loads(state_file.read_text())
+        if state["version"] != __version__:
+            raise ValueError(
+                f"{self.folder} holds the demo of version {state['version']}, this is {__version__}: "
+                "delete it or name another folder with -o"
+            )
+        return state["finished"]
+
+    def _write_finished(self) -> None:
+        (self.folder / STATE_FILE).write_text(json.dumps({"version": __version__, "finished": self.finished}))
+
+
+def _device() -> str:
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _end(number: int, _: FrameType | None) -> None:
+    # As for Ctrl-C, the running command is ended on the way out.
+    sys.exit(128 + number)
+
+
+def main() -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_focusnet_demo",
+        description="Make a few simulated head CTs, train FocusNet on them with nnU-Net's own commands, predict "
+        "unseen heads, score them and draw pictures. Takes less than 10 minutes on 2 CPU cores. Writes only into DIR.",
+    )
+    default = Path("nnUNetv2_focusnet_demo")
+    parser.add_argument(
+        "-o", type=Path, default=default, metavar="DIR", help=f"folder for everything (default: {default})"
+    )
+    folder = parser.parse_args().o
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        demo = Demo(folder)
+        print(
+            f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; about 8 minutes on 2 CPU cores",
+            flush=True,
+        )
+        demo.run()
+    except KeyboardInterrupt:
+        sys.exit("\nnnUNetv2_focusnet_demo: stopped; the same command goes on from here")
+    except (CommandError, ValueError, OSError) as error:
+        sys.exit(f"nnUNetv2_focusnet_demo: {error}")
+
+
+if __name__ == "__main__":
+    main()

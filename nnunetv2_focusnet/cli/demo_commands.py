@@ -1,0 +1,125 @@
+"""Running the stock commands for the demo: with folders of its own, a log per command, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+# Two cores: one for the network, one for augmentation; threads on top of that would only get in each other's way.
+_SETTINGS = {
+    "nnUNet_n_proc_DA": "1",
+    "nnUNet_def_n_proc": "2",
+    "nnUNet_npp": "1",
+    "nnUNet_nps": "1",
+    "nnUNet_compile": "f",
+    "OMP_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+class CommandError(RuntimeError):
+    """A command of the demo ended with an error."""
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The variables the commands run with: the caller's, but of nnU-Net's own only where it finds trainers."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("nnUNet_") or name == "nnUNet_extTrainer"
+    }
+    return kept | {name: str(folder / name) for name in FOLDERS} | _SETTINGS
+
+
+def find_command(name: str) -> str:
+    """Path of a console script of this Python, activated environment or not.
+
+    Raises:
+        CommandError: it is not there.
+    """
+    places = [str(Path(sys.executable).parent), sysconfig.get_path("scripts"), os.environ.get("PATH", "")]
+    path = shutil.which(name, path=os.pathsep.join(places))
+    if path is None:
+        raise CommandError(f"the command {name} is not installed beside {sys.executable}: install nnunetv2 there")
+    return path
+
+
+def run_command(command: list[str], folder: Path, log: Path, show: Callable[[str], None]) -> None:
+    """Run a console script, write what it prints to a log, and hand each line of it to `show`.
+
+    Args:
+        command: name of the script and its arguments.
+        folder: the demo's folder, which holds the `nnUNet_*` folders.
+        log: file that gets the output.
+        show: called with each line, without its end.
+
+    Raises:
+        CommandError: where it ends with an error; names the command, its last words and the log.
+    """
+    print(f"       $ {shlex.join(command)}", flush=True)
+    process = subprocess.Popen(
+        [find_command(command[0]), *command[1:]],
+        env=environment(folder),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        start_new_session=True,  # one group to be ended as a whole: nnU-Net starts workers of its own
+    )
+    lines = _Reader(process, log, show)
+    lines.start()
+    try:
+        status = process.wait()
+    finally:
+        _end_group(process)
+        lines.join()
+    if status != 0:
+        raise CommandError(f"{command[0]} ended with status {status} ({lines.last_words[:200]}); its log is {log}")
+
+
+class _Reader(threading.Thread):
+    """Carries a process's output to its log until nobody can write any more; a thread, since workers may outlive it."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path, show: Callable[[str], None]) -> None:
+        super().__init__(daemon=True)
+        self.process, self.log, self.show = process, log, show
+        self.last_words = "it said nothing"
+
+    def run(self) -> None:
+        with self.log.open("w", encoding="utf-8") as file:
+            for line in self.process.stdout or ():
+                file.write(line)
+                file.flush()
+                self.show(line.rstrip())
+                self.last_words = line.strip() or self.last_words
+
+
+def _end_group(process: subprocess.Popen[str]) -> None:
+    """End what is still running of a process and its workers; nothing happens where all have ended."""
+    if not hasattr(os, "killpg"):  # Windows has no process groups of this kind
+        process.kill()
+        process.wait()
+        return
+    try:
+        os.killpg(process.pid, signal.SIGTERM)
+        for _ in range(50):
+            process.poll()  # an ended process counts as one of its group until its status is fetched
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    process.wait()

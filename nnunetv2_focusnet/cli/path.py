@@ -1,0 +1,19 @@
+"""``nnUNetv2_focusnet_path``: print the folder to put into ``nnUNet_extTrainer`` by hand."""
+
+import argparse
+
+from nnunetv2_focusnet._startup import EXT_TRAINER, OPT_OUT, discovery_folder
+
+
+def main() -> None:
+    """Print the folder in which nnU-Net finds the trainers of this package."""
+    argparse.ArgumentParser(
+        prog="nnUNetv2_focusnet_path",
+        description=f"Print the folder in which nnU-Net finds the FocusNet trainers. "
+        f"It is only needed where {OPT_OUT}=1 is set: put it into {EXT_TRAINER} then.",
+    ).parse_args()
+    print(discovery_folder())
+
+
+if __name__ == "__main__":
+    main()
