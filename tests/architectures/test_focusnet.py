@@ -1,0 +1,403 @@
+import os
+import pickle
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from copy import deepcopy
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
+from nnunetv2_focusnet.architectures.snet import SNet
+
+SIZE = (4, 6, 8)
+CLASSES, SMALL, LARGE = 5, (4, 2), [0, 1, 3]
+ROI_SIZES = ((2, 4, 4), (4, 2, 6))
+ROI_VOXELS = 2 * 4 * 4 + 4 * 2 * 6
+PART_SETS = [("main",), ("sol",), ("sos",), PARTS]
+
+
+def tiny_focusnet(roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES, **kwargs) -> FocusNet:
+    torch.manual_seed(0)
+    main = SNet(1, CLASSES, (4, 4), dilations=[(1, 1, 1)], n_blocks=1, **kwargs)
+    return FocusNet(main, 4, SMALL, roi_sizes)
+
+
+def image(batch: int = 2, size: tuple[int, int, int] = SIZE) -> torch.Tensor:
+    return torch.randn(batch, 1, *size, generator=torch.Generator().manual_seed(1))
+
+
+def force_heat(network: FocusNet, bias: float, spread: float = 0.0) -> None:
+    """Heat maps of known height: logits ``bias``, and ``spread`` times what the features say."""
+    with torch.no_grad():
+        network.sol.head.weight.mul_(spread)
+        network.sol.head.bias.fill_(bias)
+
+
+def total(output: FocusNetOutput) -> torch.Tensor:
+    """A loss that depends on every voxel of everything that can have a gradient."""
+    parts = [part for part in output[:3] if part is not None and part.requires_grad]
+    return torch.stack(
+        [(part.float() * torch.linspace(-1, 1, part.numel()).view(part.shape)).sum() for part in parts]
+    ).sum()
+
+
+# ---- training ----
+
+
+@pytest.mark.parametrize(
+    ("parts", "heat", "sos"),
+    [
+        (("main",), False, False),
+        (("sol",), True, False),
+        (("main", "sol"), True, False),
+        (("sos",), True, True),
+        (PARTS, True, True),
+    ],
+)
+def test_training_gives_what_the_parts_need(parts, heat, sos):
+    network = tiny_focusnet()
+    network.train_parts(parts)
+    output = network(image())
+    assert isinstance(output, FocusNetOutput)
+    assert output.main_logits.shape == (2, CLASSES, *SIZE)
+    assert (None if output.heat_logits is None else output.heat_logits.shape) == ((2, 2, *SIZE) if heat else None)
+    assert (None if output.roi_logits is None else output.roi_logits.shape) == ((2, ROI_VOXELS) if sos else None)
+    assert (None if output.roi_corners is None else output.roi_corners.shape) == ((2, 2, 3) if sos else None)
+
+
+def test_roi_corners_surround_the_peaks():
+    network = tiny_focusnet()
+    force_heat(network, 0.0, spread=5.0)
+    output = network(image())
+    for b in range(2):
+        for k, size in enumerate(ROI_SIZES):
+            heat_map = output.heat_logits[b, k].detach().numpy()
+            peak = np.unravel_index(heat_map.argmax(), heat_map.shape)
+            expected = [min(max(p - s // 2, 0), n - s) for p, s, n in zip(peak, size, SIZE, strict=True)]
+            assert output.roi_corners[b, k].tolist() == expected
+
+
+@pytest.mark.parametrize("parts", PART_SETS)
+def test_only_the_parts_named_get_gradients(parts):
+    network = tiny_focusnet()
+    network.train_parts(parts)
+    total(network(image())).backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is not None) == (name.split(".")[0] in parts), name
+
+
+@pytest.mark.parametrize("parts", PART_SETS[:3])
+def test_frozen_parts_do_not_change_bit_for_bit(parts):
+    network = tiny_focusnet()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.5)
+    for trained in (PARTS, parts):  # the optimiser has momentum for all parts when the stage starts
+        network.train_parts(trained)
+        before = deepcopy(network.state_dict())
+        for _ in range(2):
+            optimizer.zero_grad()
+            total(network(image())).backward()
+            optimizer.step()
+    for name, value in network.named_parameters():
+        changed = not torch.equal(value, before[name])
+        frozen = name.split(".")[0] not in parts
+        assert changed != frozen or not value.any(), name
+
+
+def test_sos_loss_reaches_the_heat_map_when_all_is_trained():
+    network = tiny_focusnet()
+    network(image()).roi_logits.square().sum().backward()
+    assert network.sol.head.weight.grad.abs().sum() > 0
+    assert network.main.encoder.residual[0][0].weight.grad.abs().sum() > 0
+
+
+def test_bfloat16_autocast_step_is_finite():
+    network = tiny_focusnet()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = total(network(image()))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+# ---- inference ----
+
+
+def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Probabilities by slices, loops and the closed form, and which organs (B, K) are detected."""
+    features = network.main.features(x)
+    main = network.main.classify(features.decoder).double()
+    heat_maps = network.sol(features.decoder).sigmoid()
+    odds = torch.full((len(x), len(SMALL), *x.shape[2:]), -10.0, dtype=torch.float64).exp()
+    for b in range(len(x)):
+        for k, size in enumerate(network.roi_sizes):
+            heat_map = heat_maps[b, k].numpy()
+            peak = np.unravel_index(heat_map.argmax(), heat_map.shape)
+            sizes = [min(s, n) for s, n in zip(size, heat_map.shape, strict=True)]
+            corner = [int(min(max(p - s // 2, 0), n - s)) for p, s, n in zip(peak, sizes, heat_map.shape, strict=True)]
+            box = tuple(slice(c, c + s) for c, s in zip(corner, sizes, strict=True))
+            whole = [features.decoder[b], features.encoder[b], x[b], heat_maps[b, k : k + 1]]
+            pooled = torch.cat([volume[(slice(None), *box)] for volume in whole])
+            odds[b, k][box] = network.sos[k](pooled[None])[0, 0].double().exp()
+    detected = heat_maps.amax((2, 3, 4)) > 0.5
+    large = main[:, LARGE].exp().sum(1)
+    for b, k in (~detected).nonzero().tolist():
+        odds[b, k] = main[b, SMALL[k]].exp() / large[b]
+    rest = 1 / (1 + odds.sum(1, keepdim=True))
+    probabilities = torch.empty_like(main)
+    probabilities[:, list(SMALL)] = odds * rest
+    probabilities[:, LARGE] = main[:, LARGE].softmax(1) * rest
+    return probabilities, detected
+
+
+@pytest.mark.parametrize(
+    ("size", "roi_sizes"),
+    [
+        (SIZE, ROI_SIZES),
+        ((8, 10, 6), ROI_SIZES),  # not the size of a training patch
+        (SIZE, ((20, 4, 4), (4, 30, 60))),  # ROIs larger than the image
+        ((2, 4, 2), ROI_SIZES),  # smaller than both ROIs
+    ],
+)
+@torch.no_grad()
+def test_fused_probabilities_by_hand(size, roi_sizes):
+    network = tiny_focusnet(roi_sizes).eval()
+    force_heat(network, 0.5, spread=2.0)
+    x = image(3, size)
+    expected, detected = fused_by_hand(network, x)
+    fused = network(x)
+    assert detected.any()
+    assert fused.shape == (3, CLASSES, *size)
+    torch.testing.assert_close(fused.softmax(1).double(), expected, rtol=0, atol=1e-5)
+
+
+@torch.no_grad()
+def test_organs_are_detected_sample_by_sample():
+    network = tiny_focusnet().eval()
+    x = image(4)
+    force_heat(network, 0.0, spread=1.0)
+    peaks, _ = network.locate(x)
+    logits = torch.logit(peaks)
+    force_heat(network, -logits.median().item(), spread=1.0)  # half of the organs lie below the threshold
+    expected, detected = fused_by_hand(network, x)
+    assert detected.any()
+    assert not detected.all()
+    fused = network(x)
+    torch.testing.assert_close(fused.softmax(1).double(), expected, rtol=0, atol=1e-5)
+    for b, k in (~detected).nonzero().tolist():
+        assert torch.equal(fused[b, SMALL[k]], network.main(x)[b, SMALL[k]])
+
+
+@torch.no_grad()
+def test_below_the_threshold_the_answer_is_that_of_s_net():
+    network = tiny_focusnet().eval()
+    force_heat(network, -0.01)
+    assert torch.equal(network(image()), network.main(image()))
+    force_heat(network, 0.01)
+    fused, main = network(image()), network.main(image())
+    assert torch.equal(fused[:, LARGE], main[:, LARGE])
+    assert not torch.equal(fused, main)
+
+
+@pytest.mark.parametrize("parts", [("main",), ("sol",), ("main", "sol")])
+@torch.no_grad()
+def test_until_the_sos_nets_are_trained_the_answer_is_that_of_s_net(parts):
+    network = tiny_focusnet().eval()
+    force_heat(network, 4.0)
+    assert not torch.equal(network(image()), network.main(image()))
+    network.train_parts(parts)
+    assert torch.equal(network(image()), network.main(image()))
+
+
+@pytest.mark.parametrize("parts", PART_SETS)
+@torch.no_grad()
+def test_weights_carry_whether_the_sos_nets_are_trained(parts):
+    trained = tiny_focusnet()
+    force_heat(trained, 4.0)
+    trained.train_parts(parts)
+    other = tiny_focusnet()
+    other.train_parts(PARTS if parts == ("main",) else ("main",))
+    other.load_state_dict(trained.state_dict())
+    assert other.sos_trained.item() == ("sos" in parts)
+    assert torch.equal(other.eval()(image()), trained.eval()(image()))
+
+
+@torch.no_grad()
+def test_locate_gives_the_peaks_of_the_heat_maps():
+    network = tiny_focusnet()
+    force_heat(network, 0.0, spread=5.0)
+    heat_maps = network(image()).heat_logits.sigmoid().numpy()
+    peaks, positions = network.locate(image())
+    assert peaks.shape == (2, 2)
+    for b in range(2):
+        for k in range(2):
+            assert peaks[b, k].item() == heat_maps[b, k].max()
+            assert tuple(positions[b, k].tolist()) == np.unravel_index(heat_maps[b, k].argmax(), SIZE)
+
+
+@torch.no_grad()
+def test_peak_of_a_saturated_heat_map_is_where_its_logit_is_highest():
+    network = tiny_focusnet().eval()
+    force_heat(network, 40.0, spread=1.0)  # in float32 the sigmoid is 1 everywhere, in half precision from 9 on
+    heat_logits = network.sol(network.main.features(image()).decoder)
+    assert (heat_logits.sigmoid() == 1).all()
+    _, positions = network.locate(image())
+    expected = [[np.unravel_index(m.argmax(), SIZE) for m in sample] for sample in heat_logits.numpy()]
+    assert positions.tolist() == np.array(expected).tolist()
+
+
+@torch.no_grad()
+def test_inference_in_double_precision():
+    network = tiny_focusnet().eval()
+    force_heat(network, 4.0)
+    fused = network(image())
+    in_double = network.double()(image().double())
+    assert in_double.dtype == torch.float64
+    torch.testing.assert_close(in_double.float(), fused, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_inference_under_autocast():
+    network = tiny_focusnet().eval()
+    force_heat(network, 4.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused = network(image())
+    assert fused.dtype == torch.bfloat16
+    torch.testing.assert_close(fused.float().softmax(1), network(image()).softmax(1), rtol=0, atol=0.1)
+
+
+# ---- what nnU-Net and Python do with networks ----
+
+
+def test_feature_map_size_by_hand():
+    full, roi = 4 * 6 * 8, ROI_VOXELS
+    sol = 2 * (2 * 4 * full + (2 + 4)) + 2 * full  # two blocks without convolution in the skip, two heat maps
+    sos = 2 * 2 * 4 * roi + 4 * roi + roi + 2 * 2 * (2 + 4)  # the first block's skip has one
+    network = tiny_focusnet()
+    expected = network.main.compute_conv_feature_map_size(SIZE) + sol + sos
+    assert network.compute_conv_feature_map_size(SIZE) == expected
+
+
+def test_feature_map_size_is_that_of_a_real_forward_and_changes_nothing():
+    network = tiny_focusnet(stride=(1, 2, 2))
+    real = deepcopy(network).eval()
+    sizes: list[int] = []
+    for module in real.modules():
+        if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):
+            module.register_forward_hook(lambda _module, _args, output: sizes.append(output.numel()))
+    real(image(1))
+    before = deepcopy(network.state_dict())
+    assert network.compute_conv_feature_map_size(SIZE) == sum(sizes)
+    assert network.training
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("copy", [deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
+@torch.no_grad()
+def test_copies_are_equal_and_apart(copy):
+    network = tiny_focusnet().eval()
+    force_heat(network, 4.0)
+    twin = copy(network)
+    fused = network(image())
+    assert torch.equal(twin(image()), fused)
+    twin.train_parts(("main",))
+    assert torch.equal(network(image()), fused)
+
+
+def test_output_can_be_pickled():
+    output = FocusNetOutput(torch.ones(1), None, torch.zeros(2))
+    again = pickle.loads(pickle.dumps(output))
+    assert isinstance(again, FocusNetOutput)
+    assert torch.equal(again.main_logits, output.main_logits)
+    assert torch.equal(again.roi_logits, output.roi_logits)
+    assert again.heat_logits is None
+    assert again.roi_corners is None
+
+
+@pytest.fixture
+def fresh_compiler():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@pytest.mark.parametrize("parts", PART_SETS)
+def test_compiles_for_training_without_graph_break(parts):
+    network = tiny_focusnet()
+    network.train_parts(parts)
+    twin = deepcopy(network)
+    eager = network(image())
+    compiled = torch.compile(twin, backend="aot_eager", fullgraph=True)(image())
+    for part, expected in zip(compiled, eager, strict=True):
+        assert (part is None) == (expected is None)
+        if expected is not None:
+            assert part.requires_grad == expected.requires_grad
+            torch.testing.assert_close(part, expected)
+    total(eager).backward()
+    total(compiled).backward()
+    for (name, parameter), expected in zip(twin.named_parameters(), network.parameters(), strict=True):
+        assert (parameter.grad is None) == (expected.grad is None), name
+        if expected.grad is not None:
+            torch.testing.assert_close(parameter.grad, expected.grad, rtol=1e-3, atol=1e-3, msg=name)
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@torch.no_grad()
+def test_compiles_for_inference_without_graph_break():
+    network = tiny_focusnet().eval()
+    force_heat(network, 0.5, spread=2.0)
+    compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(compiled(image()), network(image()))
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+@torch.no_grad()
+def test_compiles_for_any_batch_and_image_size():
+    network = tiny_focusnet().eval()
+    force_heat(network, 0.5, spread=2.0)
+    compiled = torch.compile(network, backend="eager", fullgraph=True, dynamic=True)
+    for batch, size in [(2, SIZE), (3, (8, 8, 10))]:
+        torch.testing.assert_close(compiled(image(batch, size)), network(image(batch, size)))
+
+
+def step_through_the_stages(init_file: str) -> list[str]:
+    """Two steps of each stage under DDP; and one with a wrapper that is older than its stage."""
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{init_file}", rank=0, world_size=1)
+    done = []
+    network = tiny_focusnet()
+    optimizer = torch.optim.AdamW(network.parameters())
+
+    def step(wrapped: DistributedDataParallel) -> None:
+        optimizer.zero_grad()
+        total(wrapped(image())).backward()
+        optimizer.step()
+
+    for parts in PART_SETS:
+        network.train_parts(parts)
+        wrapped = DistributedDataParallel(network, find_unused_parameters=False)
+        step(wrapped)
+        step(wrapped)
+        done.append("+".join(parts))
+    network.train_parts(("main",))
+    try:
+        step(wrapped)
+        step(wrapped)
+    except RuntimeError:
+        done.append("outdated wrapper refused")
+    torch.distributed.destroy_process_group()
+    return done
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_no_unused_parameters_when_ddp_is_wrapped_anew_for_each_stage(tmp_path: Path):
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        done = pool.submit(step_through_the_stages, str(tmp_path / "rendezvous")).result(timeout=120)
+    assert done == ["main", "sol", "sos", "main+sol+sos", "outdated wrapper refused"]

@@ -1,0 +1,32 @@
+import pytest
+import torch
+
+from nnunetv2_focusnet.architectures.sol import SOLNet
+from nnunetv2_focusnet.architectures.sos import SOSNet
+
+
+@pytest.mark.parametrize("kernel_size", [(3, 3, 3), (1, 3, 3)])
+def test_sol_gives_one_map_per_organ_in_full_size(kernel_size):
+    assert SOLNet(4, 3, kernel_size)(torch.randn(2, 4, 4, 5, 6)).shape == (2, 3, 4, 5, 6)
+
+
+def test_sol_starts_with_low_probabilities():
+    torch.manual_seed(0)
+    network = SOLNet(8, 3)
+    probability = network(torch.randn(1, 8, 8, 8, 8)).sigmoid()
+    assert probability.median().item() < 0.1
+    with torch.no_grad():
+        network.head.weight.zero_()
+    torch.testing.assert_close(network(torch.randn(1, 8, 2, 2, 2)).sigmoid(), torch.full((1, 3, 2, 2, 2), 0.01798621))
+
+
+@pytest.mark.parametrize("size", [(2, 2, 2), (4, 6, 8), (1, 2, 2), (3, 5, 7)])
+def test_sos_takes_rois_of_any_size(size):
+    assert SOSNet(10, 4)(torch.randn(2, 10, *size)).shape == (2, 1, *size)
+
+
+def test_sos_keeps_samples_apart():
+    torch.manual_seed(0)
+    network = SOSNet(3, 4)
+    a, b = torch.randn(2, 1, 3, 4, 4, 4)
+    torch.testing.assert_close(network(torch.cat([a, b])), torch.cat([network(a), network(b)]))

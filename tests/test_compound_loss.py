@@ -1,0 +1,209 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nnunetv2_focusnet import losses
+from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
+from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.compound_loss import FocusNetLoss, SegmentationLoss
+from nnunetv2_focusnet.targets import draw_heat_maps
+
+SIZE = (4, 6, 8)
+WEIGHTS = (0.1, 1.0, 8.0, 4.0)
+ORGANS, ROI_SIZES = (3, 1), ((2, 4, 4), (4, 2, 6))
+SIGMAS, ORGAN_VOXELS = ((0.5, 1.0, 1.0), (1.0, 1.0, 2.0)), (6.0, 20.0)
+IGNORE = 4
+
+
+def focusnet_loss(ignore_label: int | None = None) -> FocusNetLoss:
+    return FocusNetLoss(WEIGHTS, ORGANS, ROI_SIZES, SIGMAS, ORGAN_VOXELS, ignore_label)
+
+
+def random_target(seed: int = 0) -> torch.Tensor:
+    return torch.randint(0, 4, (2, 1, *SIZE), generator=torch.Generator().manual_seed(seed)).float()
+
+
+def random_output(main: bool = True, heat: bool = True, sos: bool = True) -> FocusNetOutput:
+    """An output of all three parts, of which those named are being trained."""
+    generator = torch.Generator().manual_seed(1)
+    voxels = sum(z * y * x for z, y, x in ROI_SIZES)
+    return FocusNetOutput(
+        torch.randn(2, 4, *SIZE, generator=generator).requires_grad_(main),
+        torch.randn(2, 2, *SIZE, generator=generator).requires_grad_(heat),
+        torch.randn(2, voxels, generator=generator).requires_grad_() if sos else None,
+        torch.tensor([[[2, 0, 4], [0, 4, 1]], [[1, 2, 3], [0, 0, 0]]]) if sos else None,
+    )
+
+
+def test_segmentation_loss_is_focal_plus_dice():
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 4, *SIZE), random_target()
+    loss = SegmentationLoss(WEIGHTS)
+    total = loss(logits, target)
+    labels = target[:, 0].long()
+    p = logits.softmax(1).gather(1, labels[:, None])[:, 0]
+    alpha = torch.tensor(WEIGHTS)[labels]
+    focal = -(alpha * (1 - p) ** 2 * p.log()).sum() / alpha.sum()
+    one_hot = F.one_hot(labels, 4).movedim(-1, 1)
+    q = logits.softmax(1)
+    dice = sum(1 - 2 * (q * one_hot)[:, c].sum() / (q[:, c].sum() + one_hot[:, c].sum()) for c in range(4))
+    assert list(loss.terms) == ["focal", "dice"]
+    torch.testing.assert_close(loss.terms["focal"], focal)
+    torch.testing.assert_close(loss.terms["dice"], dice, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(total, focal + dice, rtol=1e-4, atol=1e-5)
+
+
+def test_focusnet_loss_of_fused_logits_is_that_of_segmentation():
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 4, *SIZE), random_target()
+    loss = focusnet_loss()
+    torch.testing.assert_close(loss(logits, target), SegmentationLoss(WEIGHTS)(logits, target))
+    assert list(loss.terms) == ["focal", "dice"]
+
+
+@pytest.mark.parametrize(
+    ("main", "heat", "sos", "names"),
+    [
+        (True, False, False, ["focal", "dice"]),
+        (False, True, False, ["heat_map", "position"]),
+        (False, False, True, ["roi_focal", "roi_dice"]),
+        (True, True, True, ["focal", "dice", "heat_map", "position", "roi_focal", "roi_dice"]),
+    ],
+)
+def test_terms_are_those_of_the_parts_being_trained(main, heat, sos, names):
+    loss = focusnet_loss()
+    total = loss(random_output(main, heat, sos), random_target())
+    assert list(loss.terms) == names
+    assert set(names) <= set(loss.term_names)
+    assert total.item() == pytest.approx(sum(term.item() for term in loss.terms.values()), rel=1e-5)
+    assert not any(term.requires_grad for term in loss.terms.values())
+    total.backward()
+
+
+@pytest.mark.parametrize(
+    ("parts", "names"),
+    [
+        (("main",), ["focal", "dice"]),
+        (("sol",), ["heat_map", "position"]),
+        (("sos",), ["roi_focal", "roi_dice"]),
+        (PARTS, ["focal", "dice", "heat_map", "position", "roi_focal", "roi_dice"]),
+    ],
+)
+def test_terms_with_the_network_itself(parts, names):
+    torch.manual_seed(0)
+    main = SNet(1, 4, (4, 4), dilations=[(1, 1, 1)], n_blocks=1)
+    network = FocusNet(main, 4, ORGANS, ROI_SIZES)
+    network.train_parts(parts)
+    loss = focusnet_loss()
+    loss(network(torch.randn(2, 1, *SIZE)), random_target()).backward()
+    assert list(loss.terms) == names
+    for name, parameter in network.named_parameters():
+        trained = name.split(".")[0] in parts
+        assert (parameter.grad is not None) == trained, name
+        assert not trained or parameter.grad.isfinite().all(), name
+
+
+def test_heat_map_terms_by_hand():
+    # organ 3 is one voxel of the first sample, organ 1 is nowhere
+    target = torch.zeros(2, 1, *SIZE)
+    target[0, 0, 1, 2, 3] = 3
+    output = random_output(main=False, sos=False)
+    loss = focusnet_loss()
+    loss(output, target)
+    sigmas = torch.tensor(SIGMAS)
+    heat_map = draw_heat_maps(torch.tensor([[[1.0, 2, 3], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]), sigmas, SIZE)
+    visible = torch.tensor([[True, False], [False, False]])
+    valid = torch.ones(2, *SIZE, dtype=torch.bool)
+    error, position = losses.heat_map_losses(output.heat_logits, heat_map, visible, valid, sigmas)
+    torch.testing.assert_close(loss.terms["heat_map"], error.detach())
+    torch.testing.assert_close(loss.terms["position"], position.detach())
+
+
+def test_roi_terms_read_the_labels_at_the_rois():
+    output, target = random_output(main=False, heat=False), random_target()
+    loss = focusnet_loss()
+    loss(output, target)
+    per_sample = []
+    for b in range(2):
+        organs = []
+        for k, (organ, size) in enumerate(zip(ORGANS, ROI_SIZES, strict=True)):
+            z, y, x = output.roi_corners[b, k].tolist()
+            box = target[b, 0, z : z + size[0], y : y + size[1], x : x + size[2]]
+            organs.append((box == organ).float().flatten())
+        per_sample.append(torch.cat(organs))
+    expected = losses.roi_losses(
+        output.roi_logits,
+        torch.stack(per_sample),
+        torch.ones(2, output.roi_logits.shape[1], dtype=torch.bool),
+        [32, 48],
+        torch.tensor(ORGAN_VOXELS),
+    )
+    torch.testing.assert_close(loss.terms["roi_focal"], expected[0].detach())
+    torch.testing.assert_close(loss.terms["roi_dice"], expected[1].detach())
+
+
+def test_rois_larger_than_the_patch_are_clipped_as_in_the_network():
+    torch.manual_seed(0)
+    roi_sizes = ((20, 4, 4), (4, 2, 60))
+    network = FocusNet(SNet(1, 4, (4, 4), dilations=[(1, 1, 1)], n_blocks=1), 4, ORGANS, roi_sizes)
+    loss = FocusNetLoss(WEIGHTS, ORGANS, roi_sizes, SIGMAS, ORGAN_VOXELS)
+    output = network(torch.randn(2, 1, *SIZE))
+    assert output.roi_logits.shape == (2, 4 * 4 * 4 + 4 * 2 * 8)
+    assert loss(output, random_target()).isfinite()
+
+
+def test_ignored_voxels_change_no_term_and_get_no_gradient():
+    target = random_target()
+    target[:, :, :2, 3:] = IGNORE
+    ignored = target == IGNORE
+    output = random_output()
+    corners = output.roi_corners
+    roi_ignored = torch.stack(
+        [
+            torch.cat(
+                [
+                    ignored[b, 0, z : z + dz, y : y + dy, x : x + dx].flatten()
+                    for (z, y, x), (dz, dy, dx) in zip(corners[b].tolist(), ROI_SIZES, strict=True)
+                ]
+            )
+            for b in range(2)
+        ]
+    )
+    assert roi_ignored.any()
+    torch.manual_seed(3)
+    masks = [ignored.expand(-1, 4, -1, -1, -1), ignored.expand(-1, 2, -1, -1, -1), roi_ignored]
+    changed = [
+        torch.where(mask, 20 * torch.randn(mask.shape), logits.detach()).requires_grad_()
+        for mask, logits in zip(masks, output, strict=False)
+    ]
+    loss = focusnet_loss(IGNORE)
+    loss(output, target)
+    before = loss.terms
+    loss(FocusNetOutput(*changed, corners), target).backward()
+    assert len(before) == 6
+    for name, term in before.items():
+        torch.testing.assert_close(loss.terms[name], term, msg=name)
+    for mask, logits in zip(masks, changed, strict=True):
+        assert (logits.grad[mask] == 0).all()
+        assert logits.grad[~mask].any()
+
+
+def test_without_an_ignore_label_every_voxel_counts():
+    logits, target = torch.randn(2, 4, *SIZE, requires_grad=True), random_target()
+    SegmentationLoss(WEIGHTS)(logits, target).backward()
+    assert (logits.grad.abs().sum(1) > 0).all()
+
+
+@pytest.mark.parametrize("size", [1e4, 3e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_extreme_logits_give_a_finite_loss_and_finite_gradients(size, dtype):
+    output = random_output()
+    logits = [(size * part.detach().sign()).to(dtype).requires_grad_() for part in output[:3]]
+    total = focusnet_loss()(FocusNetOutput(*logits, output.roi_corners), random_target())
+    total.backward()
+    assert total.isfinite()
+    assert all(part.grad.isfinite().all() for part in logits)
+
+
+def test_moves_with_its_weights():
+    assert {name for name, _ in focusnet_loss().named_buffers()} == {"weights", "sigmas", "organ_voxels"}
