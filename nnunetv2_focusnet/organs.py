@@ -21,7 +21,7 @@ HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for 
 SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress
 FOCAL_WEIGHT_EXPONENT = 1.0  # paper, equation 1: weights inversely proportional to the organ's size
 BACKGROUND_FOCAL_WEIGHT = 0.5
-SETTINGS = ("small_organs", "roi_scale", "annotated")
+SETTINGS = ("small_organs", "roi_scale")
 
 
 @dataclass(frozen=True)

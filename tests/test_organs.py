@@ -337,7 +337,7 @@ def test_roi_is_clamped_to_the_patch_with_one_warning_each() -> None:
 @pytest.mark.parametrize(
     ("focusnet", "part"),
     [
-        ({"small_organ": ["Lens"]}, "small_organs, roi_scale, annotated"),
+        ({"small_organ": ["Lens"]}, "small_organs, roi_scale"),
         ({"small_organs": ["Lens", "Lense"]}, "Brain, Stem, Lens,"),
         ({"small_organs": ["background"]}, "Brain, Stem, Lens,"),
         ({"small_organs": ["ignore"]}, "Brain, Stem, Lens,"),
@@ -354,10 +354,6 @@ def test_settings_that_make_no_sense(focusnet: object, part: str) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011
         described(focusnet)
     assert_one_line(error, "dataset.json", part)
-
-
-def test_the_annotated_setting_is_left_to_others() -> None:
-    assert described({"annotated": {"a": ["Lens"]}}) == described()
 
 
 # ---- plans ----

@@ -1,0 +1,24 @@
+"""The project that the end-to-end tests share."""
+
+import json
+
+import pytest
+from nnunet_project import CONFIGURATION, DATASET_ID, Project
+
+
+@pytest.fixture(scope="package")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Five simulated heads to train on and one to predict, planned and preprocessed; patch and widths made small."""
+    project = Project(tmp_path_factory.mktemp("head project") / "in here")
+    project.run("nnUNetv2_focusnet_phantom", "-d", DATASET_ID, "-n", "5", "--test", "1")
+    project.run(
+        "nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", CONFIGURATION, "-np", "2", "--verify_dataset_integrity"
+    )
+    plans_file = project.preprocessed / "nnUNetPlans.json"
+    plans = json.loads(plans_file.read_text())
+    configuration = plans["configurations"][CONFIGURATION]
+    configuration["patch_size"] = [32, 64, 64]
+    stages = configuration["architecture"]["arch_kwargs"]["n_stages"]
+    configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4] * stages
+    plans_file.write_text(json.dumps(plans))
+    return project

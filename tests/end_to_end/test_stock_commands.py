@@ -1,0 +1,170 @@
+"""From plan to prediction with nnU-Net's commands alone. The tests build on each other, as a user's steps do."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from nnunet_project import CONFIGURATION, DATASET, DATASET_ID, Project
+
+ORGANS = 9
+
+
+@pytest.fixture(scope="package")
+def killed_and_resumed(project: Project) -> dict[int, dict]:
+    """Fold 0, killed in an epoch of every stage; the training log in the checkpoint that each kill left behind."""
+    left: dict[int, dict] = {}
+    for epoch in (1, 2, 3):
+        project.kill_in_epoch(epoch, *(["--c"] if left else []))
+        checkpoint = torch.load(project.model() / "fold_0" / "checkpoint_latest.pth", weights_only=False)
+        assert checkpoint["current_epoch"] == epoch
+        left[epoch] = checkpoint["logging"]
+    project.train(0, "--c", "--npz")
+    return left
+
+
+@pytest.fixture(scope="package")
+def two_folds(project: Project, killed_and_resumed: dict) -> Path:
+    """A model folder with folds 0 and 1; fold 1 starts from fold 0's weights."""
+    start = project.model() / "fold_0" / "checkpoint_final.pth"
+    printed = project.train(1, "-pretrained_weights", str(start), "--npz")
+    assert "Overwritten Parameters" in printed or "pretrained weights" in printed.lower()
+    return project.model()
+
+
+@pytest.fixture(scope="package")
+def prediction(project: Project, two_folds: Path) -> Path:
+    """The unseen head, predicted with both folds and test-time mirroring."""
+    return predict(project, "predicted")
+
+
+def predict(project: Project, name: str, *options: str, **environment: str) -> Path:
+    output = project.root / name
+    arguments = ["-i", str(project.raw / "imagesTs"), "-o", str(output), "-d", DATASET_ID, "-c", CONFIGURATION]
+    arguments += ["-tr", "ShortFocusNetTrainer", "-f", "0", "1", "-device", "cpu", "-npp", "1", "-nps", "1", *options]
+    project.run("nnUNetv2_predict", *arguments, environment=environment)
+    (case,) = output.glob("*.nii.gz")
+    return case
+
+
+def labels_of(path: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def test_killed_in_every_stage_and_resumed_each_epoch_is_trained_once(
+    project: Project, killed_and_resumed: dict[int, dict]
+) -> None:
+    final = torch.load(project.model() / "fold_0" / "checkpoint_final.pth", weights_only=False)["logging"]
+    assert final["stage"] == ["S-Net", "SOL", "SOS", "joint"]
+    for epoch, logged in killed_and_resumed.items():
+        assert logged["train_losses"] == final["train_losses"][:epoch]
+    logs = sorted((project.model() / "fold_0").glob("training_log_*.txt"))
+    assert [re.findall(r"Epoch (\d)", log.read_text())[0] for log in logs] == ["0", "1", "2", "3"]
+
+
+def test_training_ends_with_validation_and_probabilities(project: Project, two_folds: Path) -> None:
+    for fold in (0, 1):
+        validation = two_folds / f"fold_{fold}" / "validation"
+        (case,) = validation.glob("*.npz")
+        probabilities = np.load(case)["probabilities"]
+        assert probabilities.shape[0] == ORGANS + 1
+        np.testing.assert_allclose(probabilities.astype(np.float32).sum(0), 1, atol=5e-3)
+        assert json.loads((validation / "summary.json").read_text())["metric_per_case"]
+
+
+def test_validation_can_be_repeated(project: Project, two_folds: Path) -> None:
+    summary = two_folds / "fold_0" / "validation" / "summary.json"
+    before = summary.read_text()
+    summary.unlink()
+    project.train(0, "--val")
+    assert json.loads(summary.read_text())["mean"] == json.loads(before)["mean"]
+
+
+def test_predicted_labels_have_the_geometry_of_the_image(project: Project, prediction: Path) -> None:
+    (image_file,) = (project.raw / "imagesTs").glob("*.nii.gz")
+    image, labels = sitk.ReadImage(str(image_file)), sitk.ReadImage(str(prediction))
+    assert labels.GetSize() == image.GetSize()
+    for ours, theirs in (
+        (labels.GetSpacing(), image.GetSpacing()),
+        (labels.GetOrigin(), image.GetOrigin()),
+        (labels.GetDirection(), image.GetDirection()),
+    ):
+        assert ours == pytest.approx(theirs, abs=1e-5)
+    assert set(np.unique(sitk.GetArrayFromImage(labels))) <= set(range(ORGANS + 1))
+
+
+def test_predicts_without_test_time_mirroring(project: Project, prediction: Path) -> None:
+    assert labels_of(predict(project, "without mirroring", "--disable_tta")).shape == labels_of(prediction).shape
+
+
+def test_predictor_in_python_gives_what_the_command_gives(project: Project, prediction: Path, two_folds: Path) -> None:
+    (image,) = (project.raw / "imagesTs").glob("*.nii.gz")
+    output = project.root / "from python.nii.gz"
+    script = f"""
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+
+predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+predictor.initialize_from_trained_model_folder({str(two_folds)!r}, (0, 1))
+image, properties = SimpleITKIO().read_images([{str(image)!r}])
+labels = predictor.predict_single_npy_array(image, properties)
+SimpleITKIO().write_seg(labels, {str(output)!r}, properties)
+"""
+    subprocess.run([sys.executable, "-c", script], env=project.environment, check=True, capture_output=True)
+    np.testing.assert_array_equal(labels_of(output), labels_of(prediction))
+
+
+def test_model_goes_into_a_zip_and_predicts_the_same_on_a_machine_without_the_data(
+    project: Project, prediction: Path
+) -> None:
+    archive = project.root / "model.zip"
+    arguments = ["-d", DATASET_ID, "-o", str(archive), "-c", CONFIGURATION, "-f", "0", "1"]
+    project.run("nnUNetv2_export_model_to_zip", *arguments, "-tr", "ShortFocusNetTrainer")
+    elsewhere = {}
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        folder = project.root / "another machine" / name
+        folder.mkdir(parents=True)
+        elsewhere[name] = str(folder)
+    project.run("nnUNetv2_install_pretrained_model_from_zip", str(archive), environment=elsewhere)
+    again = predict(project, "predicted elsewhere", **elsewhere)
+    np.testing.assert_array_equal(labels_of(again), labels_of(prediction))
+
+
+def test_best_configuration_is_found_against_the_stock_trainer(project: Project, two_folds: Path) -> None:
+    for fold in (0, 1):
+        project.train(fold, "--npz", trainer="ShortStockTrainer")
+    trainers = ["ShortStockTrainer", "ShortFocusNetTrainer"]
+    project.run(
+        "nnUNetv2_find_best_configuration",
+        DATASET_ID,
+        "-c",
+        CONFIGURATION,
+        "-f",
+        "0",
+        "1",
+        "-np",
+        "1",
+        "-tr",
+        *trainers,
+    )
+    found = json.loads((project.results / "inference_information.json").read_text())
+    assert found["dataset_name_or_id"] in (DATASET, DATASET_ID)
+    assert any("ShortFocusNetTrainer" in name for name in found["all_results"])
+    assert any("ShortStockTrainer" in name for name in found["all_results"])
+    assert (two_folds / "crossval_results_folds_0_1" / "postprocessing.pkl").is_file()
+
+
+def test_postprocessing_is_determined(project: Project, two_folds: Path, tmp_path: Path) -> None:
+    validation = tmp_path / "validation"
+    shutil.copytree(two_folds / "fold_0" / "validation", validation)
+    reference = project.preprocessed / "gt_segmentations"
+    plans = ["-plans_json", str(two_folds / "plans.json"), "-dataset_json", str(two_folds / "dataset.json")]
+    project.run("nnUNetv2_determine_postprocessing", "-i", str(validation), "-ref", str(reference), *plans, "-np", "1")
+    assert (validation / "postprocessing.pkl").is_file()
