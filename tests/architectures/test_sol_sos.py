@@ -12,12 +12,9 @@ def test_sol_gives_one_map_per_organ_in_full_size(kernel_size):
 
 def test_sol_starts_with_low_probabilities():
     torch.manual_seed(0)
-    network = SOLNet(8, 3)
-    probability = network(torch.randn(1, 8, 8, 8, 8)).sigmoid()
-    assert probability.median().item() < 0.1
-    with torch.no_grad():
-        network.head.weight.zero_()
-    torch.testing.assert_close(network(torch.randn(1, 8, 2, 2, 2)).sigmoid(), torch.full((1, 3, 2, 2, 2), 0.01798621))
+    probability = SOLNet(8, 3)(torch.randn(1, 8, 8, 8, 8)).sigmoid()
+    assert probability.median().item() == pytest.approx(0.00669, rel=0.2)  # sigmoid(-5)
+    assert probability.max().item() < 0.05
 
 
 @pytest.mark.parametrize("size", [(2, 2, 2), (4, 6, 8), (1, 2, 2), (3, 5, 7)])

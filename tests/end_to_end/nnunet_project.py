@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 DATASET_ID = "905"
@@ -50,7 +49,7 @@ class Project:
             **{name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")},
             **folders,
             "nnUNet_extTrainer": str(trainers),
-            "nnUNet_n_proc_DA": "0",
+            "nnUNet_n_proc_DA": "1",
             "nnUNet_def_n_proc": "1",
             "nnUNet_compile": "f",
             "OMP_NUM_THREADS": "1",
@@ -73,19 +72,31 @@ class Project:
             start_new_session=True,
         )
 
-    def run(self, *command: str, environment: Mapping[str, str] = {}) -> str:
+    def run(self, *command: str, **environment: str) -> str:
         """Run a console script to its end and return what it printed."""
-        process = self.start(*command, **environment)
+        return self.finish(self.start(*command, **environment))
+
+    @staticmethod
+    def finish(process: "subprocess.Popen[str]") -> str:
         printed, _ = process.communicate()
-        assert process.returncode == 0, f"{command}:\n{printed}"
+        assert process.returncode == 0, f"{process.args}:\n{printed}"
         return printed
 
-    def train(self, fold: int, *options: str, trainer: str = "ShortFocusNetTrainer") -> str:
-        return self.run("nnUNetv2_train", *self.training_arguments(fold, trainer), *options)
+    def start_training(
+        self, fold: int, *options: str, trainer: str = "ShortFocusNetTrainer"
+    ) -> "subprocess.Popen[str]":
+        arguments = [DATASET_ID, CONFIGURATION, str(fold), "-tr", trainer, "-device", "cpu", *options]
+        # Augmentation in the same process: its workers would take longer to start than to work.
+        return self.start("nnUNetv2_train", *arguments, nnUNet_n_proc_DA="0")
+
+    def start_prediction(self, output: Path, *options: str, **environment: str) -> "subprocess.Popen[str]":
+        arguments = ["-i", str(self.raw / "imagesTs"), "-o", str(output), "-d", DATASET_ID, "-c", CONFIGURATION]
+        arguments += ["-tr", "ShortFocusNetTrainer", "-f", "0", "1", "-device", "cpu", "-npp", "1", "-nps", "1"]
+        return self.start("nnUNetv2_predict", *arguments, *options, **environment)
 
     def kill_in_epoch(self, epoch: int, *options: str) -> None:
         """Train fold 0, and SIGKILL the command and its workers as soon as it says that it is in ``epoch``."""
-        process = self.start("nnUNetv2_train", *self.training_arguments(0, "ShortFocusNetTrainer"), *options)
+        process = self.start_training(0, *options)
         assert process.stdout is not None
         printed = []
         for line in process.stdout:
@@ -95,7 +106,3 @@ class Project:
                 break
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "".join(printed)
-
-    @staticmethod
-    def training_arguments(fold: int, trainer: str) -> Sequence[str]:
-        return (DATASET_ID, CONFIGURATION, str(fold), "-tr", trainer, "-device", "cpu")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from nnunet_project import CONFIGURATION, DATASET, DATASET_ID, Project
+from nnunet_project import CONFIGURATION, DATASET_ID, Project
 
 ORGANS = 9
 
@@ -25,7 +25,9 @@ def killed_and_resumed(project: Project) -> dict[int, dict]:
         checkpoint = torch.load(project.model() / "fold_0" / "checkpoint_latest.pth", weights_only=False)
         assert checkpoint["current_epoch"] == epoch
         left[epoch] = checkpoint["logging"]
-    project.train(0, "--c", "--npz")
+    stock = project.start_training(0, "--npz", trainer="ShortStockTrainer")
+    project.finish(project.start_training(0, "--c", "--npz"))
+    project.finish(stock)
     return left
 
 
@@ -33,24 +35,34 @@ def killed_and_resumed(project: Project) -> dict[int, dict]:
 def two_folds(project: Project, killed_and_resumed: dict) -> Path:
     """A model folder with folds 0 and 1; fold 1 starts from fold 0's weights."""
     start = project.model() / "fold_0" / "checkpoint_final.pth"
-    printed = project.train(1, "-pretrained_weights", str(start), "--npz")
-    assert "Overwritten Parameters" in printed or "pretrained weights" in printed.lower()
+    printed = project.finish(project.start_training(1, "-pretrained_weights", str(start), "--npz"))
+    assert "pretrained weights" in printed
     return project.model()
 
 
 @pytest.fixture(scope="package")
-def prediction(project: Project, two_folds: Path) -> Path:
-    """The unseen head, predicted with both folds and test-time mirroring."""
-    return predict(project, "predicted")
+def predictions(project: Project, two_folds: Path) -> dict[str, Path]:
+    """Label maps of the unseen head by both folds: with and without test-time mirroring, and from Python."""
+    (image,) = (project.raw / "imagesTs").glob("*.nii.gz")
+    outputs = {how: project.root / how / "Head_005.nii.gz" for how in ("mirrored", "not mirrored", "from Python")}
+    outputs["from Python"].parent.mkdir()
+    script = f"""
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
-
-def predict(project: Project, name: str, *options: str, **environment: str) -> Path:
-    output = project.root / name
-    arguments = ["-i", str(project.raw / "imagesTs"), "-o", str(output), "-d", DATASET_ID, "-c", CONFIGURATION]
-    arguments += ["-tr", "ShortFocusNetTrainer", "-f", "0", "1", "-device", "cpu", "-npp", "1", "-nps", "1", *options]
-    project.run("nnUNetv2_predict", *arguments, environment=environment)
-    (case,) = output.glob("*.nii.gz")
-    return case
+predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+predictor.initialize_from_trained_model_folder({str(two_folds)!r}, (0, 1))
+image, properties = SimpleITKIO().read_images([{str(image)!r}])
+labels = predictor.predict_single_npy_array(image, properties)
+SimpleITKIO().write_seg(labels, {str(outputs["from Python"])!r}, properties)
+"""
+    mirrored = project.start_prediction(outputs["mirrored"].parent)
+    not_mirrored = project.start_prediction(outputs["not mirrored"].parent, "--disable_tta")
+    subprocess.run([sys.executable, "-c", script], env=project.environment, check=True, capture_output=True)
+    project.finish(mirrored)
+    project.finish(not_mirrored)
+    return outputs
 
 
 def labels_of(path: Path) -> np.ndarray:
@@ -82,47 +94,28 @@ def test_validation_can_be_repeated(project: Project, two_folds: Path) -> None:
     summary = two_folds / "fold_0" / "validation" / "summary.json"
     before = summary.read_text()
     summary.unlink()
-    project.train(0, "--val")
+    project.finish(project.start_training(0, "--val"))
     assert json.loads(summary.read_text())["mean"] == json.loads(before)["mean"]
 
 
-def test_predicted_labels_have_the_geometry_of_the_image(project: Project, prediction: Path) -> None:
+def test_predicted_labels_have_the_geometry_of_the_image(project: Project, predictions: dict[str, Path]) -> None:
     (image_file,) = (project.raw / "imagesTs").glob("*.nii.gz")
-    image, labels = sitk.ReadImage(str(image_file)), sitk.ReadImage(str(prediction))
-    assert labels.GetSize() == image.GetSize()
-    for ours, theirs in (
-        (labels.GetSpacing(), image.GetSpacing()),
-        (labels.GetOrigin(), image.GetOrigin()),
-        (labels.GetDirection(), image.GetDirection()),
-    ):
-        assert ours == pytest.approx(theirs, abs=1e-5)
-    assert set(np.unique(sitk.GetArrayFromImage(labels))) <= set(range(ORGANS + 1))
+    image = sitk.ReadImage(str(image_file))
+    for prediction in predictions.values():
+        labels = sitk.ReadImage(str(prediction))
+        assert labels.GetSize() == image.GetSize()
+        assert labels.GetSpacing() == pytest.approx(image.GetSpacing(), abs=1e-5)
+        assert labels.GetOrigin() == pytest.approx(image.GetOrigin(), abs=1e-5)
+        assert labels.GetDirection() == pytest.approx(image.GetDirection(), abs=1e-5)
+        assert set(np.unique(sitk.GetArrayFromImage(labels))) <= set(range(ORGANS + 1))
 
 
-def test_predicts_without_test_time_mirroring(project: Project, prediction: Path) -> None:
-    assert labels_of(predict(project, "without mirroring", "--disable_tta")).shape == labels_of(prediction).shape
-
-
-def test_predictor_in_python_gives_what_the_command_gives(project: Project, prediction: Path, two_folds: Path) -> None:
-    (image,) = (project.raw / "imagesTs").glob("*.nii.gz")
-    output = project.root / "from python.nii.gz"
-    script = f"""
-import torch
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-
-predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
-predictor.initialize_from_trained_model_folder({str(two_folds)!r}, (0, 1))
-image, properties = SimpleITKIO().read_images([{str(image)!r}])
-labels = predictor.predict_single_npy_array(image, properties)
-SimpleITKIO().write_seg(labels, {str(output)!r}, properties)
-"""
-    subprocess.run([sys.executable, "-c", script], env=project.environment, check=True, capture_output=True)
-    np.testing.assert_array_equal(labels_of(output), labels_of(prediction))
+def test_predictor_in_python_gives_what_the_command_gives(predictions: dict[str, Path]) -> None:
+    np.testing.assert_array_equal(labels_of(predictions["from Python"]), labels_of(predictions["mirrored"]))
 
 
 def test_model_goes_into_a_zip_and_predicts_the_same_on_a_machine_without_the_data(
-    project: Project, prediction: Path
+    project: Project, predictions: dict[str, Path]
 ) -> None:
     archive = project.root / "model.zip"
     arguments = ["-d", DATASET_ID, "-o", str(archive), "-c", CONFIGURATION, "-f", "0", "1"]
@@ -132,33 +125,21 @@ def test_model_goes_into_a_zip_and_predicts_the_same_on_a_machine_without_the_da
         folder = project.root / "another machine" / name
         folder.mkdir(parents=True)
         elsewhere[name] = str(folder)
-    project.run("nnUNetv2_install_pretrained_model_from_zip", str(archive), environment=elsewhere)
-    again = predict(project, "predicted elsewhere", **elsewhere)
-    np.testing.assert_array_equal(labels_of(again), labels_of(prediction))
+    project.run("nnUNetv2_install_pretrained_model_from_zip", str(archive), **elsewhere)
+    output = project.root / "predicted elsewhere"
+    project.finish(project.start_prediction(output, **elsewhere))
+    again = output / predictions["mirrored"].name
+    np.testing.assert_array_equal(labels_of(again), labels_of(predictions["mirrored"]))
 
 
 def test_best_configuration_is_found_against_the_stock_trainer(project: Project, two_folds: Path) -> None:
-    for fold in (0, 1):
-        project.train(fold, "--npz", trainer="ShortStockTrainer")
     trainers = ["ShortStockTrainer", "ShortFocusNetTrainer"]
-    project.run(
-        "nnUNetv2_find_best_configuration",
-        DATASET_ID,
-        "-c",
-        CONFIGURATION,
-        "-f",
-        "0",
-        "1",
-        "-np",
-        "1",
-        "-tr",
-        *trainers,
-    )
+    arguments = [DATASET_ID, "-c", CONFIGURATION, "-f", "0", "-np", "1", "-tr", *trainers]
+    project.run("nnUNetv2_find_best_configuration", *arguments)
     found = json.loads((project.results / "inference_information.json").read_text())
-    assert found["dataset_name_or_id"] in (DATASET, DATASET_ID)
-    assert any("ShortFocusNetTrainer" in name for name in found["all_results"])
-    assert any("ShortStockTrainer" in name for name in found["all_results"])
-    assert (two_folds / "crossval_results_folds_0_1" / "postprocessing.pkl").is_file()
+    for trainer in trainers:
+        assert f"{trainer}__nnUNetPlans__{CONFIGURATION}" in found["all_results"]
+    assert Path(found["best_model_or_ensemble"]["postprocessing_file"]).is_file()
 
 
 def test_postprocessing_is_determined(project: Project, two_folds: Path, tmp_path: Path) -> None:

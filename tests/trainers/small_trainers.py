@@ -24,7 +24,7 @@ class FewBatches:
             self.logger.plot_progress_png = lambda output_folder: None  # type: ignore[attr-defined]
 
     def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
-        super().get_dataloaders()[0]  # type: ignore[misc]
+        self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()  # type: ignore[attr-defined]
         batches = repeat(None)
         return (self.batch() for _ in batches), (self.batch() for _ in batches)
 
