@@ -21,6 +21,8 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from scipy.ndimage import center_of_mass
 
+from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD
+
 FIELDS = ("organ", "diameter_mm", "cases", "found", "median_error_mm", "largest_error_mm", "detected", "mean_dsc")
 
 
@@ -59,7 +61,7 @@ def measure(model_folder: Path, preprocessed: Path, fold: int) -> list[dict[str,
             peaks, voxels = locate(predictor, torch.from_numpy(np.ascontiguousarray(image[:])).float())
         for k, organ in enumerate(organs):
             mask = np.asarray(labels[:])[0] == organ["label"]
-            detected[i, k] = peaks[k] > 0.5
+            detected[i, k] = peaks[k] > DETECTION_THRESHOLD
             if mask.any():
                 errors[i, k] = np.linalg.norm((voxels[k] - center_of_mass(mask)) * spacing)
     rows: list[dict[str, object]] = []

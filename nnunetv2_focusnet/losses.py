@@ -35,7 +35,9 @@ def focal_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights
 def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     """Generalised Dice loss, eq. 2: sum over classes of 1 - 2 sum(y p) / (sum(y) + sum(p)), sums over the batch.
 
-    A class that is neither there nor predicted adds 0.
+    Only classes that are there count. The term of a class that isn't is smallest where its probabilities vanish
+    everywhere, and in small patches most organs are missing most of the time: their classes die and don't come back.
+    False positives of an absent class cost the true class its own term, and focal loss.
 
     Args:
         probabilities: (B, C, Z, Y, X).
@@ -49,7 +51,8 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     overlap = zeros.index_add(0, classes, of_true_class)
     present = zeros.index_add(0, classes, valid.flatten().to(zeros.dtype))
     predicted = probabilities.sum((0, 2, 3, 4))
-    return (1 - (2 * overlap + _EPS) / (present + predicted + _EPS)).sum()
+    dice = 2 * overlap / (present + predicted).clamp(min=_EPS)
+    return ((1 - dice) * (present > 0)).sum()
 
 
 def heat_map_losses(

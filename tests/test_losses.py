@@ -132,10 +132,11 @@ def test_dice_sums_over_the_batch_before_it_divides():
     assert losses.dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_absent_class_adds_0():
+def test_absent_class_adds_0_whatever_its_probabilities():
     labels = torch.tensor([1, 1, 0, 0]).view(1, 1, 2, 2)
     probabilities = torch.rand(1, 2, 1, 2, 2)
-    with_absent = torch.cat([probabilities, torch.zeros(1, 3, 1, 2, 2)], 1)
+    absent = torch.tensor([0.0, 1e-7, 0.5]).view(1, 3, 1, 1, 1).expand(1, 3, 1, 2, 2)
+    with_absent = torch.cat([probabilities, absent], 1)
     valid = everywhere(labels)
     torch.testing.assert_close(
         losses.dice_loss(with_absent, labels, valid), losses.dice_loss(probabilities, labels, valid)

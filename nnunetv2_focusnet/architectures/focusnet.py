@@ -17,8 +17,9 @@ from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import SOSNet
 
 PARTS = ("main", "sol", "sos")
-# A heat map peaks at 1 on the organ's centre; below this the organ isn't in the image.
-DETECTION_THRESHOLD = 0.5
+# Below this peak of the heat map the organ isn't in the image. The peak is 1 only where the centre is certain: for one
+# that is uncertain by as much as the target's own width, the squared error is smallest at 2^-1.5.
+DETECTION_THRESHOLD = 0.2
 
 
 class FocusNetOutput(NamedTuple):

@@ -1,3 +1,4 @@
+import math
 import os
 import pickle
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from nnunetv2_focusnet.architectures.snet import SNet
 
 SIZE = (4, 6, 8)
 CLASSES, SMALL, LARGE = 5, (4, 2), [0, 1, 3]
+LOGIT_OF_THRESHOLD = math.log(0.2 / 0.8)
 ROI_SIZES = ((2, 4, 4), (4, 2, 6))
 ROI_VOXELS = 2 * 4 * 4 + 4 * 2 * 6
 PART_SETS = [("main",), ("sol",), ("sos",), PARTS]
@@ -144,7 +146,7 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
             whole = [features.decoder[b], features.encoder[b], x[b], heat_maps[b, k : k + 1]]
             pooled = torch.cat([volume[(slice(None), *box)] for volume in whole])
             odds[b, k][box] = network.sos[k](pooled[None])[0, 0].double().exp()
-    detected = heat_maps.amax((2, 3, 4)) > 0.5
+    detected = heat_maps.amax((2, 3, 4)) > 0.2
     large = main[:, LARGE].exp().sum(1)
     for b, k in (~detected).nonzero().tolist():
         odds[b, k] = main[b, SMALL[k]].exp() / large[b]
@@ -183,7 +185,9 @@ def test_organs_are_detected_sample_by_sample():
     force_heat(network, 0.0, spread=1.0)
     peaks, _ = network.locate(x)
     logits = torch.logit(peaks)
-    force_heat(network, -logits.median().item(), spread=1.0)  # half of the organs lie below the threshold
+    force_heat(
+        network, LOGIT_OF_THRESHOLD - logits.median().item(), spread=1.0
+    )  # half of the organs lie below the threshold
     expected, detected = fused_by_hand(network, x)
     assert detected.any()
     assert not detected.all()
@@ -196,9 +200,9 @@ def test_organs_are_detected_sample_by_sample():
 @torch.no_grad()
 def test_below_the_threshold_the_answer_is_that_of_s_net():
     network = tiny_focusnet().eval()
-    force_heat(network, -0.01)
+    force_heat(network, LOGIT_OF_THRESHOLD - 0.01)
     assert torch.equal(network(image()), network.main(image()))
-    force_heat(network, 0.01)
+    force_heat(network, LOGIT_OF_THRESHOLD + 0.01)
     fused, main = network(image()), network.main(image())
     assert torch.equal(fused[:, LARGE], main[:, LARGE])
     assert not torch.equal(fused, main)
