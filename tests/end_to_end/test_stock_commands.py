@@ -19,13 +19,13 @@ ORGANS = 9
 @pytest.fixture(scope="package")
 def killed_and_resumed(project: Project) -> dict[int, dict]:
     """Fold 0, killed in an epoch of every stage; the training log in the checkpoint that each kill left behind."""
+    stock = project.start_training(0, "--npz", trainer="ShortStockTrainer")
     left: dict[int, dict] = {}
     for epoch in (1, 2, 3):
         project.kill_in_epoch(epoch, *(["--c"] if left else []))
         checkpoint = torch.load(project.model() / "fold_0" / "checkpoint_latest.pth", weights_only=False)
         assert checkpoint["current_epoch"] == epoch
         left[epoch] = checkpoint["logging"]
-    stock = project.start_training(0, "--npz", trainer="ShortStockTrainer")
     project.finish(project.start_training(0, "--c", "--npz"))
     project.finish(stock)
     return left
