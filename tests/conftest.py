@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, OPT_OUT
+
+torch.set_num_threads(1)  # the tests themselves run in parallel, and threads of tiny networks only wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -15,8 +15,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     plans_file = project.preprocessed / "nnUNetPlans.json"
     plans = json.loads(plans_file.read_text())
     configuration = plans["configurations"][CONFIGURATION]
-    configuration["patch_size"] = [32, 64, 64]
+    configuration["patch_size"], configuration["batch_size"] = [32, 64, 64], 2
     stages = configuration["architecture"]["arch_kwargs"]["n_stages"]
     configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4] * stages
     plans_file.write_text(json.dumps(plans))
+    dataset_file = project.preprocessed / "dataset.json"
+    small_organs = {"small_organs": ["Lens_L", "Lens_R"]}  # small ROIs are fast ones
+    dataset_file.write_text(json.dumps(json.loads(dataset_file.read_text()) | {"focusnet": small_organs}))
     return project
