@@ -6,6 +6,7 @@ torch: the processes that read the files are spawned, and each imports it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -258,7 +259,8 @@ def _save_cache(path: Path, measured: dict[str, Measured]) -> None:
         temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only mount even a missing file raises
+            temporary.unlink()
         warnings.warn(
             f"{path} can't be written ({error.strerror}): the organs will be measured anew next time.", stacklevel=2
         )

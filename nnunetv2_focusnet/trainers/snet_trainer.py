@@ -149,7 +149,7 @@ class SNetTrainer(nnUNetTrainer):
             limit = min(rotation[1], MAX_ROTATION_WITH_PAIRS)
             rotation = (-limit, limit)
         mirror_axes = tuple(axis for axis in mirror_axes if axis not in self.left_right.unsafe_axes)
-        self.inference_allowed_mirroring_axes = mirror_axes
+        self.inference_allowed_mirroring_axes = mirror_axes or None  # nnU-Net's predictor fails on an empty tuple
         return rotation, dummy_2d, initial_patch_size, mirror_axes
 
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
@@ -235,5 +235,5 @@ class SNetTrainer(nnUNetTrainer):
         """Write a checkpoint in one piece: a run killed while writing keeps the one before."""
         partial = f"{filename}.partial"
         super().save_checkpoint(partial)
-        if os.path.isfile(partial):
+        if self.local_rank == 0 and not self.disable_checkpointing:  # else nnU-Net writes nothing
             os.replace(partial, filename)
