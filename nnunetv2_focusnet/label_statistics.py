@@ -30,6 +30,7 @@ from tqdm import tqdm
 CACHE_NAME = "focusnet_organs.json"
 CACHE_VERSION = 1
 LARGEST_LABEL = 2**16 - 1  # nnU-Net writes label maps of 16 bits at most
+REMEDY = "mend or replace the case's file in labelsTr of nnUNet_raw, then run nnUNetv2_preprocess again"
 GEOMETRY_TOLERANCE = 1e-3  # relative, and absolute for numbers near 0: NIfTI stores directions in single precision
 
 
@@ -135,9 +136,7 @@ def _measure_file(file: LabelFile, reader: type[BaseReaderWriter]) -> dict[int, 
     try:
         segmentation, properties = reader().read_seg(str(file.path))
     except Exception as error:  # every reader has exceptions of its own
-        raise ValueError(
-            f"{file.path} can't be read as a label file: mend or replace it ({_one_line(error)})."
-        ) from None
+        raise ValueError(f"{file.path} can't be read as a label file ({_one_line(error)}): {REMEDY}.") from None
     labels = segmentation[0]
     properties = properties | {"shape": labels.shape}
     if file.image is not None:
@@ -164,7 +163,7 @@ def _as_integers(labels: np.ndarray, path: Path) -> np.ndarray:
         if not fractional.any():
             return integers
         value = labels[fractional][0]
-    raise ValueError(f"{path} holds the value {value:g}, but labels are integers from 0 to {LARGEST_LABEL}: mend it.")
+    raise ValueError(f"{path} holds the value {value:g}, but labels are integers from 0 to {LARGEST_LABEL}: {REMEDY}.")
 
 
 def _check_geometry(path: Path, label: dict[str, Any], image: dict[str, Any]) -> None:
@@ -175,8 +174,8 @@ def _check_geometry(path: Path, label: dict[str, Any], image: dict[str, Any]) ->
             ours, theirs, rtol=GEOMETRY_TOLERANCE, atol=GEOMETRY_TOLERANCE
         ):
             raise ValueError(
-                f"{path} has {name} {ours.tolist()}, but its image has {theirs.tolist()}: bring the label file to the "
-                "grid of its image, then run nnUNetv2_preprocess again."
+                f"{path} has {name} {ours.tolist()}, but its image has {theirs.tolist()}, and they must lie on the "
+                f"same grid: {REMEDY}."
             )
 
 
@@ -206,7 +205,7 @@ def _label_file(
     try:
         key = hashlib.sha256(path.read_bytes())
     except OSError as error:
-        raise ValueError(f"{path} can't be read as a label file ({error.strerror}): mend or replace it.") from None
+        raise ValueError(f"{path} can't be read as a label file ({error.strerror}): {REMEDY}.") from None
     key.update(json.dumps([reader.__name__, image], sort_keys=True, default=lambda array: array.tolist()).encode())
     return LabelFile(path, image, key.hexdigest())
 

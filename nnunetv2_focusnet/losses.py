@@ -45,11 +45,15 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         valid: voxels that count.
     """
     probabilities = probabilities * valid[:, None]
-    of_true_class = probabilities.gather(1, labels[:, None]).flatten()
-    classes = labels.flatten()
-    zeros = probabilities.new_zeros(probabilities.shape[1])
-    overlap = zeros.index_add(0, classes, of_true_class)
-    present = zeros.index_add(0, classes, valid.flatten().to(zeros.dtype))
+    # Slice by slice: one sum over all voxels would run out of single precision's digits in large patches.
+    slices = labels.flatten(0, 1).flatten(1)
+    zeros = probabilities.new_zeros(len(slices), probabilities.shape[1])
+
+    def per_class(values: Tensor) -> Tensor:
+        return zeros.scatter_add(1, slices, values.reshape(slices.shape)).sum(0)
+
+    overlap = per_class(probabilities.gather(1, labels[:, None]))
+    present = per_class(valid.to(probabilities.dtype))
     predicted = probabilities.sum((0, 2, 3, 4))
     dice = 2 * overlap / (present + predicted).clamp(min=_EPS)
     return ((1 - dice) * (present > 0)).sum()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -56,6 +55,16 @@ class _Settings:
     roi_scale: float
 
 
+def check_dataset_json(dataset_json: dict[str, Any]) -> None:
+    """Look for what would stop a training only after its label files were measured.
+
+    Raises:
+        ValueError: the labels are regions, or the entry "focusnet" makes no sense.
+    """
+    _organ_labels(dataset_json)
+    _settings(dataset_json)
+
+
 def measure_organs(
     preprocessed_folder: Path,
     plans: dict[str, Any],
@@ -103,7 +112,7 @@ def describe_organs(
     - Small are the organs named in ``dataset.json["focusnet"]["small_organs"]``, else those whose mean volume is below
       1000 voxels (paper, section 3.1).
     - ``roi_size`` is ``roi_scale`` (3, or ``dataset.json["focusnet"]["roi_scale"]``) times the mean extent along each
-      axis, rounded up to even; at most the patch, with a warning.
+      axis, rounded up to even; at most the patch.
     - ``sigma`` of the heat map is half the mean diameter, the same in mm along all axes, at least one voxel.
     - ``focal_weights`` are inversely proportional to mean volume (equation 1), the largest organ having 1. Background
       has 0.5: its volume is that of the field of view, so 1/volume would say nothing about it but would all but
@@ -116,25 +125,39 @@ def describe_organs(
         patch_size: (z, y, x) in voxels, of the network's axes.
 
     Returns:
-        ``{"small_organs": [{"name", "label", "roi_size", "sigma", "diameter_mm", "volume_voxels"}, ...],
-        "focal_weights": [...]}`` with ROI size and sigma as [z, y, x] in voxels, and one weight per class, background
-        first.
+        ``{"small_organs": [{"name", "label", "roi_size", "wanted_roi_size", "sigma", "diameter_mm", "volume_voxels"},
+        ...], "focal_weights": [...]}`` with ROI sizes (``wanted_roi_size`` before it was cut down to the patch) and
+        sigma as [z, y, x] in voxels, and one weight per class, background first.
 
     Raises:
         ValueError: ``dataset.json["focusnet"]`` has an unknown key or organ, or a ``roi_scale`` that isn't above 1.
     """
-    description, clamped = _describe(organs, _settings(dataset_json), spacing, patch_size)
-    for line in clamped:
-        warnings.warn(line, stacklevel=2)
-    return description
+    settings = _settings(dataset_json)
+    voxel_mm3 = math.prod(spacing)
+    small = []
+    for organ in organs:
+        if not _is_small(organ, settings, voxel_mm3):
+            continue
+        wanted = [_round_up_to_even(settings.roi_scale * e / s) for e, s in zip(organ.extent_mm, spacing, strict=True)]
+        sigma_mm = HEAT_MAP_SIGMA_PER_DIAMETER * organ.diameter_mm
+        small.append(
+            {
+                "name": organ.name,
+                "label": organ.label,
+                "roi_size": [min(size, patch // 2 * 2) for size, patch in zip(wanted, patch_size, strict=True)],
+                "wanted_roi_size": wanted,
+                "sigma": [max(SMALLEST_SIGMA_VOXELS, sigma_mm / mm) for mm in spacing],
+                "diameter_mm": organ.diameter_mm,
+                "volume_voxels": organ.volume_mm3 / voxel_mm3,
+            }
+        )
+    largest = max(organ.volume_mm3 for organ in organs)
+    weights = [(organ.volume_mm3 / largest) ** -FOCAL_WEIGHT_EXPONENT for organ in organs]
+    return {"small_organs": small, "focal_weights": [BACKGROUND_FOCAL_WEIGHT, *weights]}
 
 
 def add_organs_to_plans(
-    plans: dict[str, Any],
-    dataset_json: dict[str, Any],
-    preprocessed_folder: Path,
-    num_processes: int = default_num_processes,
-    configuration: str | None = None,
+    plans: dict[str, Any], dataset_json: dict[str, Any], preprocessed_folder: Path
 ) -> dict[str, Any]:
     """A copy of the plans with ``plans["focusnet"]`` and a ``"focusnet"`` entry in every 3D configuration.
 
@@ -142,28 +165,33 @@ def add_organs_to_plans(
         plans: content of any nnU-Net v2 plans file.
         dataset_json: content of dataset.json.
         preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
-        num_processes: processes that read label files.
-        configuration: the only one to warn about ROIs larger than the patch; None: all.
 
     Raises:
         ValueError: as :func:`measure_organs` and :func:`describe_organs`.
     """
-    settings = _settings(dataset_json)
-    organs = measure_organs(preprocessed_folder, plans, dataset_json, num_processes)
+    organs = measure_organs(preprocessed_folder, plans, dataset_json)
     manager = PlansManager(plans)
     result = deepcopy(plans)
     as_json = [asdict(organ) | {"extent_mm": list(organ.extent_mm)} for organ in organs]
-    result["focusnet"] = {"version": 1, "organs": as_json}
+    result["focusnet"] = {"organs": as_json}
     for name in manager.available_configurations:
         resolved = manager.get_configuration(name)
-        if len(resolved.patch_size) != 3:
-            continue
-        description, clamped = _describe(organs, settings, resolved.spacing, resolved.patch_size)
-        result["configurations"][name]["focusnet"] = description
-        if configuration in (None, name):
-            for line in clamped:
-                warnings.warn(f"{name}: {line}", stacklevel=2)
+        if len(resolved.patch_size) == 3:
+            result["configurations"][name]["focusnet"] = describe_organs(
+                organs, dataset_json, spacing=resolved.spacing, patch_size=resolved.patch_size
+            )
     return result
+
+
+def roi_warnings(small_organs: Sequence[dict[str, Any]]) -> list[str]:
+    """One line for each small organ, as the plans describe it, whose ROI had to be cut down to the patch."""
+    return [
+        f"The ROI of {organ['name']} should have {_by(organ['wanted_roi_size'])} voxels (z, y, x) but gets the"
+        f" {_by(organ['roi_size'])} that fit into the patch: plan for a GPU with more memory"
+        " (nnUNetv2_plan_experiment -gpu_memory_target), or leave the organ out of the small ones in dataset.json."
+        for organ in small_organs
+        if organ["roi_size"] != organ["wanted_roi_size"]
+    ]
 
 
 def organ_table(plans: dict[str, Any], configuration: str) -> str:
@@ -184,7 +212,7 @@ def organ_table(plans: dict[str, Any], configuration: str) -> str:
                 f"{organ['volume_mm3'] / voxel_mm3:.0f}",
                 " x ".join(f"{mm:.1f}" for mm in organ["extent_mm"]),
                 f"{weights[label]:.2f}",
-                " x ".join(str(size) for size in small[label]["roi_size"]) if label in small else "",
+                _by(small[label]["roi_size"]) if label in small else "",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -195,39 +223,6 @@ def organ_table(plans: dict[str, Any], configuration: str) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _describe(
-    organs: Sequence[Organ], settings: _Settings, spacing: Sequence[float], patch_size: Sequence[int]
-) -> tuple[dict[str, Any], list[str]]:
-    """The description, and one line per ROI that had to be clamped to the patch."""
-    voxel_mm3 = math.prod(spacing)
-    small, clamped = [], []
-    for organ in organs:
-        if not _is_small(organ, settings, voxel_mm3):
-            continue
-        wanted = [_round_up_to_even(settings.roi_scale * e / s) for e, s in zip(organ.extent_mm, spacing, strict=True)]
-        roi_size = [min(size, patch // 2 * 2) for size, patch in zip(wanted, patch_size, strict=True)]
-        clamped += [
-            f"The ROI of {organ.name} should have {wanted[axis]} voxels along axis {axis} but gets the "
-            f"{roi_size[axis]} that fit into the patch: plan with a larger patch."
-            for axis in range(3)
-            if roi_size[axis] < wanted[axis]
-        ]
-        sigma_mm = HEAT_MAP_SIGMA_PER_DIAMETER * organ.diameter_mm
-        small.append(
-            {
-                "name": organ.name,
-                "label": organ.label,
-                "roi_size": roi_size,
-                "sigma": [max(SMALLEST_SIGMA_VOXELS, sigma_mm / mm) for mm in spacing],
-                "diameter_mm": organ.diameter_mm,
-                "volume_voxels": organ.volume_mm3 / voxel_mm3,
-            }
-        )
-    largest = max(organ.volume_mm3 for organ in organs)
-    weights = [(organ.volume_mm3 / largest) ** -FOCAL_WEIGHT_EXPONENT for organ in organs]
-    return {"small_organs": small, "focal_weights": [BACKGROUND_FOCAL_WEIGHT, *weights]}, clamped
 
 
 def _is_small(organ: Organ, settings: _Settings, voxel_mm3: float) -> bool:
@@ -278,7 +273,7 @@ def _check_label_values(files: dict[Path, dict[int, LabelStatistics]], known: se
         if unknown := sorted(statistics.keys() - known):
             raise ValueError(
                 f"{path} holds the label values {_listed(unknown)}, which dataset.json doesn't have: add them to "
-                "dataset.json or remove them from the file, then plan and preprocess again."
+                "dataset.json or remove them from the file in labelsTr of nnUNet_raw, then plan and preprocess again."
             )
 
 
@@ -293,6 +288,10 @@ def _average(
     # fsum is exact, hence the same for every order of the files
     z, y, x = (math.fsum(size.extent_mm[axis] for size in sizes) / len(sizes) for axis in transpose_forward)
     return Organ(name, label, math.fsum(size.volume_mm3 for size in sizes) / len(sizes), (z, y, x), len(sizes))
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return " x ".join(map(str, sizes))
 
 
 def _listed(values: Sequence[object]) -> str:

@@ -143,6 +143,17 @@ def test_absent_class_adds_0_whatever_its_probabilities():
     )
 
 
+def test_dice_of_a_large_patch_has_the_digits_of_double_precision():
+    generator = torch.Generator().manual_seed(0)
+    size = (2, 160, 128, 128)  # 5 million voxels
+    labels = (torch.rand(size, generator=generator) < 1e-4).long()
+    p = torch.rand((2, 1, *size[1:]), generator=generator) * 0.01
+    probabilities = torch.cat([1 - p, p], 1)
+    valid = torch.ones_like(labels, dtype=torch.bool)
+    expected = losses.dice_loss(probabilities.double(), labels, valid)
+    torch.testing.assert_close(losses.dice_loss(probabilities, labels, valid).double(), expected, rtol=1e-5, atol=0)
+
+
 def test_dice_leaves_ignored_voxels_out():
     labels = torch.tensor([1, 1, 0, 0, 0, 0]).view(1, 1, 1, 6)
     probabilities = torch.rand(1, 2, 1, 1, 6)

@@ -1,5 +1,4 @@
 import json
-import warnings
 from collections.abc import Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -9,7 +8,14 @@ import pytest
 import SimpleITK as sitk
 from batchgenerators.utilities.file_and_folder_operations import write_pickle
 
-from nnunetv2_focusnet.organs import Organ, add_organs_to_plans, describe_organs, measure_organs, organ_table
+from nnunetv2_focusnet.organs import (
+    Organ,
+    add_organs_to_plans,
+    describe_organs,
+    measure_organs,
+    organ_table,
+    roi_warnings,
+)
 
 SHAPE = (8, 10, 12)  # (z, y, x)
 SPACING = (2.0, 1.0, 0.5)  # (z, y, x) in mm: a voxel has 1 mm3
@@ -293,6 +299,7 @@ def test_small_organs_roi_sigma_and_weights() -> None:
                 "name": "Lens",
                 "label": 3,
                 "roi_size": [6, 10, 12],  # 3 x 2, 3 x 3 rounded up to even, 3 x 4 voxels
+                "wanted_roi_size": [6, 10, 12],
                 "sigma": [1.0, 1.5, 3.0],  # 3 mm / 2 = 1.5 mm: the 0.75 voxels along z are raised to 1
                 "diameter_mm": 3.0,
                 "volume_voxels": 16.0,
@@ -325,13 +332,13 @@ def test_roi_is_not_larger_for_want_of_precision(voxels: int, spacing: float) ->
     assert result["small_organs"][0]["roi_size"] == [3 * voxels] * 3
 
 
-def test_roi_is_clamped_to_the_patch_with_one_warning_each() -> None:
-    with pytest.warns(UserWarning, match="ROI of Lens") as caught:
-        roi_size = described(patch_size=(5, 10, 7))["small_organs"][0]["roi_size"]
-    assert roi_size == [4, 10, 6]
-    first, second = (str(warning.message) for warning in caught)
-    assert "should have 6 voxels along axis 0 but gets the 4" in first
-    assert "should have 12 voxels along axis 2 but gets the 6" in second
+def test_roi_is_clamped_to_the_patch_with_one_warning_per_organ() -> None:
+    small = described({"small_organs": ["Stem", "Lens"]}, patch_size=(30, 48, 71))["small_organs"]
+    assert [organ["roi_size"] for organ in small] == [[30, 48, 70], [6, 10, 12]]
+    (line,) = roi_warnings(small)
+    assert "ROI of Stem should have 30 x 48 x 72 voxels" in line
+    assert "gets the 30 x 48 x 70" in line
+    assert "\n" not in line
 
 
 @pytest.mark.parametrize(
@@ -363,8 +370,7 @@ def test_plans_carry_the_organs(two_cases: Path) -> None:
     write_label(two_cases, "a", {1: (3, 4, 6), 2: (3, 2, 2)})
     original = plans()
     untouched = deepcopy(original)
-    with pytest.warns(UserWarning, match="ROI") as caught:
-        result = add_organs_to_plans(original, DATASET, two_cases, 1)
+    result = add_organs_to_plans(original, DATASET, two_cases)
     assert original == untouched
     assert result["focusnet"]["organs"][1] == {
         "name": "Lens",
@@ -376,25 +382,13 @@ def test_plans_carry_the_organs(two_cases: Path) -> None:
     assert "focusnet" not in result["configurations"]["2d"]
     sizes = [result["configurations"][c]["focusnet"]["small_organs"][1]["roi_size"] for c in ("3d_fullres", "3d_large")]
     assert sizes == [[6, 6, 6], [10, 6, 6]]  # the patches' first axis has 7 and 16 voxels
-    assert {str(w.message).split(":")[0] for w in caught} == {"3d_fullres"}
     assert json.loads(json.dumps(result)) == result
-    with pytest.warns(UserWarning, match="ROI"):
-        assert add_organs_to_plans(result, DATASET, two_cases, 1) == result
-
-
-def test_other_configurations_are_not_warned_about(two_cases: Path) -> None:
-    write_label(two_cases, "a", {1: (3, 4, 6), 2: (3, 2, 2)})
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        add_organs_to_plans(plans(), DATASET, two_cases, 1, configuration="3d_large")
-    with pytest.warns(UserWarning, match="3d_fullres: The ROI") as caught:
-        add_organs_to_plans(plans(), DATASET, two_cases, 1, configuration="3d_fullres")
-    assert {str(warning.message).split()[4] for warning in caught} == {"Brain", "Lens"}
+    assert add_organs_to_plans(result, DATASET, two_cases) == result
 
 
 def test_table_shows_every_organ(two_cases: Path) -> None:
     dataset = DATASET | {"focusnet": {"small_organs": ["Lens"]}}
-    table = organ_table(add_organs_to_plans(plans(), dataset, two_cases, 1), "3d_large")
+    table = organ_table(add_organs_to_plans(plans(), dataset, two_cases), "3d_large")
     head, brain, lens = (" ".join(line.split()) for line in table.splitlines())
     assert head.startswith("organ label cases")
     assert brain == "Brain 1 2 156 156 8.0 x 5.0 x 3.5 1.00"

@@ -1,1 +1,1 @@
-"""One small module per console script."""
+"""A module per console script; modules named after one (``demo_...``) are its parts."""

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
+
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 # Two cores: one for the network, one for augmentation; threads on top of that would only get in each other's way.
 _SETTINGS = {
@@ -33,13 +35,10 @@ class CommandError(RuntimeError):
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The variables the commands run with: the caller's, but of nnU-Net's own only where it finds trainers."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("nnUNet_") or name == "nnUNet_extTrainer"
-    }
-    return kept | {name: str(folder / name) for name in FOLDERS} | _SETTINGS
+    """The variables the commands run with: the caller's without nnU-Net's own, which are the demo's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
+    folders = {name: str(folder / name) for name in FOLDERS}
+    return kept | folders | _SETTINGS | {EXT_TRAINER: discovery_folder()}  # also where registration is switched off
 
 
 def find_command(name: str) -> str:

@@ -1,1 +1,1 @@
-"""Simulated data sets and converters to the raw format of nnU-Net."""
+"""Simulated datasets in the raw format of nnU-Net."""

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -12,8 +12,9 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD, FocusNet
+from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD, PARTS, FocusNet
 from nnunetv2_focusnet.compound_loss import FocusNetLoss, SegmentationLoss
+from nnunetv2_focusnet.organs import roi_warnings
 from nnunetv2_focusnet.targets import find_centres
 from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet, lay_out_for_device
 from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule
@@ -28,13 +29,15 @@ class FocusNetTrainer(SNetTrainer):
     """
 
     def initialize(self) -> None:
-        """As S-Net's trainer, and say so where there is no small organ."""
+        """As S-Net's trainer, and warn of ROIs that don't fit into the patch, and where there is no small organ."""
         super().initialize()
+        for line in roi_warnings(self.small_organs):
+            self.print_to_log_file(f"WARNING: {line}")
         if not self.small_organs:
             self.print_to_log_file(
-                f"WARNING: {self.plans_manager.dataset_name} has no small organ (mean volume below 1000 voxels) at the"
-                " spacing of this configuration, so S-Net is trained alone; if some are small, name them in"
-                ' dataset.json: "focusnet": {"small_organs": [...]}.'
+                f"WARNING: {self.plans_manager.dataset_name} has no small organ at the spacing of this configuration:"
+                " none is below 1000 voxels in the mean, or dataset.json names none. S-Net is trained alone; if some"
+                ' are small, name them in dataset.json: "focusnet": {"small_organs": [...]}.'
             )
 
     @property
@@ -73,9 +76,41 @@ class FocusNetTrainer(SNetTrainer):
         return focusnet_schedule(self.num_epochs, self.initial_lr) if self.small_organs else super().build_schedule()
 
     def on_train_start(self) -> None:
-        """Start as S-Net's trainer does; the first epoch, also of a resumed run, enters its stage."""
+        """Start as S-Net's trainer does; the first epoch, also of a resumed run, enters its stage.
+
+        Raises:
+            RuntimeError: the GPU's memory isn't enough for the last stage.
+        """
         super().on_train_start()
         self._entered_stage: Stage | None = None
+        if self.small_organs and self.device.type == "cuda":
+            self._try_joint_step()
+
+    def _try_joint_step(self) -> None:
+        """Joint training comes last and takes the most memory: find out before the other stages have run.
+
+        Raises:
+            RuntimeError: the GPU's memory isn't enough.
+        """
+        self.bare_network.train_parts(PARTS)
+        self.network.train()
+        size = self.configuration_manager.patch_size
+        data = torch.zeros((self.batch_size, self.num_input_channels, *size), device=self.device)
+        target = torch.zeros((self.batch_size, 1, *size), device=self.device)
+        try:
+            with self._autocast():
+                loss = self.loss(self.network(data), target)
+            loss.backward()
+        except torch.cuda.OutOfMemoryError:
+            raise RuntimeError(
+                f"Joint training, the last stage, needs more memory than {self.device} has: plan with about half the"
+                " -gpu_memory_target (nnUNetv2_plan_experiment), then preprocess and train with those plans."
+            ) from None
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        """Mixed precision where nnU-Net has it."""
+        return torch.autocast(self.device.type) if self.device.type == "cuda" else nullcontext()
 
     def on_train_epoch_start(self) -> None:
         """Enter the epoch's stage if it isn't the one before."""
@@ -116,7 +151,7 @@ class FocusNetTrainer(SNetTrainer):
     def _locate(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
         """Distance in mm from peak to centre, and detection (1 or 0), per sample and organ; NaN if not visible."""
         # nnU-Net's validation step keeps the heat maps to itself, so this is a second pass through S-Net and SOL-Net.
-        with torch.autocast(self.device.type) if self.device.type == "cuda" else nullcontext():
+        with self._autocast():
             peaks, positions = self.bare_network.locate(batch["data"].to(self.device, non_blocking=True))
         labels = batch["target"][:, 0].to(self.device, non_blocking=True)
         centres, visible = find_centres(labels, self.bare_network.small_organs)
@@ -133,6 +168,7 @@ class FocusNetTrainer(SNetTrainer):
         super().on_validation_epoch_end(val_outputs)
         if not self.small_organs:
             return
+        val_outputs = self.from_all_ranks(val_outputs)
         names = [organ["name"] for organ in self.small_organs]
         for key, unit in (("localisation_error_mm", " mm"), ("detection_rate", "")):
             values = [output.get(key, np.full((1, len(names)), math.nan)) for output in val_outputs]
@@ -148,43 +184,16 @@ class FocusNetTrainer(SNetTrainer):
 class FocusNetTrainer_5epochs(FocusNetTrainer):  # noqa: N801 (the host's way to name short runs)
     """FocusNet in 5 epochs, for a look at whether everything runs."""
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = 5
+    default_num_epochs = 5
 
 
 class FocusNetTrainer_100epochs(FocusNetTrainer):  # noqa: N801
     """FocusNet in 100 epochs."""
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = 100
+    default_num_epochs = 100
 
 
 class FocusNetTrainer_250epochs(FocusNetTrainer):  # noqa: N801
     """FocusNet in 250 epochs."""
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs = 250
+    default_num_epochs = 250

@@ -3,7 +3,7 @@
 import math
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch import nn
 
 from nnunetv2_focusnet.compound_loss import SegmentationLoss
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform, find_left_right, load_properties
-from nnunetv2_focusnet.organs import add_organs_to_plans, organ_table
+from nnunetv2_focusnet.organs import add_organs_to_plans, check_dataset_json, organ_table
 from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, stage_at
@@ -28,9 +28,10 @@ class SNetTrainer(nnUNetTrainer):
     """Trains S-Net with focal + Dice loss and AdamW; left-right flips swap the labels of paired organs.
 
     Raises:
-        ValueError: the configuration is 2D, or the labels are regions.
+        ValueError: the configuration is 2D, the labels are regions, or dataset.json's "focusnet" makes no sense.
     """
 
+    default_num_epochs: ClassVar[int] = 1000  # as nnU-Net
     schedule: list[Stage]
     plans_manager: PlansManager
     configuration_manager: ConfigurationManager
@@ -44,16 +45,14 @@ class SNetTrainer(nnUNetTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
     ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        if len(self.configuration_manager.patch_size) != 3:
+        # Before nnU-Net's constructor, which makes the results folder.
+        if len(PlansManager(plans).get_configuration(configuration).patch_size) != 3:
             raise ValueError(
                 f"{type(self).__name__} needs a 3D configuration, {configuration} is 2D: train 3d_fullres or 3d_lowres."
             )
-        if self.label_manager.has_regions:
-            raise ValueError(
-                f"{type(self).__name__} needs one value per label, but dataset.json of"
-                f" {self.plans_manager.dataset_name} defines regions: give each organ a label of its own."
-            )
+        check_dataset_json(dataset_json)
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs = self.default_num_epochs
         self.enable_deep_supervision = False
         self.initial_lr = 1e-3
         self.weight_decay = 1e-2
@@ -80,10 +79,7 @@ class SNetTrainer(nnUNetTrainer):
         if self.is_ddp and self.local_rank != 0:
             dist.barrier()  # rank 0 measures, the others find its cache
         plans = add_organs_to_plans(
-            self.plans_manager.plans,
-            self.dataset_json,
-            Path(self.preprocessed_dataset_folder_base),
-            configuration=self.configuration_name,
+            self.plans_manager.plans, self.dataset_json, Path(self.preprocessed_dataset_folder_base)
         )
         if self.is_ddp and self.local_rank == 0:
             dist.barrier()
@@ -105,9 +101,8 @@ class SNetTrainer(nnUNetTrainer):
         if old is None or old == new:
             return plans
         self.print_to_log_file(
-            f"WARNING: the organs measured from the labels differ from those that folds in {folder} were trained with;"
-            " going on with theirs so that all folds fit together. To start anew with the labels as they are, remove"
-            " that folder."
+            f"WARNING: the organs, as labels and dataset.json have them now, differ from those that folds in {folder}"
+            " were trained with; going on with theirs so that all folds fit. To start anew, remove that folder."
         )
         plans["focusnet"] = saved["focusnet"]
         plans["configurations"][name]["focusnet"] = old
@@ -222,14 +217,23 @@ class SNetTrainer(nnUNetTrainer):
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Log the mean of the loss and of each of its terms."""
         super().on_train_epoch_end(train_outputs)
+        outputs = self.from_all_ranks(train_outputs)
         means = {
-            name: float(np.mean([output[name] for output in train_outputs])) if name in train_outputs[0] else math.nan
+            name: float(np.mean([output[name] for output in outputs])) if name in outputs[0] else math.nan
             for name in self.loss.term_names
         }
         for name, mean in means.items():
             self.logger.log(f"loss/{name}", mean, self.current_epoch)
         terms = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items() if not math.isnan(mean))
         self.print_to_log_file(f"loss terms: {terms}")
+
+    def from_all_ranks(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The outputs of all processes' steps; without DDP those of this one."""
+        if not self.is_ddp:
+            return outputs
+        gathered: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(gathered, outputs)
+        return [output for of_rank in gathered for output in of_rank]
 
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint in one piece: a run killed while writing keeps the one before."""

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from matplotlib.image import imread
 
 from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet._startup import discovery_folder
 from nnunetv2_focusnet.cli.demo import Demo
 from nnunetv2_focusnet.cli.demo_commands import CommandError, environment, find_command, run_command
 from nnunetv2_focusnet.cli.demo_pictures import COLOURS, draw_case
@@ -50,7 +51,7 @@ def test_commands_get_folders_of_their_own_and_the_caller_keeps_his(
     for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
         assert variables[name] == str(tmp_path / "with space" / name)
     assert "nnUNet_wandb_enabled" not in variables
-    assert variables["nnUNet_extTrainer"] == "/the/users/trainers"
+    assert variables["nnUNet_extTrainer"] == discovery_folder()
     assert os.environ["nnUNet_raw"] == "/the/users/own"
 
 

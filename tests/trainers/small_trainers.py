@@ -18,6 +18,17 @@ class FewBatches:
     keys = ("Head_000", "Head_001")
     draws_progress = False  # takes longer than all the rest of an epoch
 
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device,
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[call-arg]
+        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 1
+
     def on_train_start(self) -> None:
         super().on_train_start()  # type: ignore[misc]
         if not self.draws_progress:
@@ -38,26 +49,8 @@ class FewBatches:
 
 
 class SmallFocusNetTrainer(FewBatches, FocusNetTrainer):
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cpu"),  # noqa: B008
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 8, 2, 1
+    default_num_epochs = 8
 
 
 class SmallSNetTrainer(FewBatches, SNetTrainer):
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cpu"),  # noqa: B008
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 2, 1
+    default_num_epochs = 2

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 import SimpleITK as sitk
 import torch
+from batchgenerators.utilities.file_and_folder_operations import load_pickle, write_pickle
 from PIL import Image
 from small_trainers import SmallSNetTrainer
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -249,10 +251,49 @@ def test_a_run_killed_while_it_writes_keeps_the_checkpoint_before(
     assert checkpoint.read_bytes() == before
 
 
+def test_a_half_written_checkpoint_of_another_process_is_not_renamed(make_trainer: Any) -> None:
+    trainer = make_trainer()
+    trainer.initialize()
+    checkpoint = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    partial = checkpoint.with_name(checkpoint.name + ".partial")
+    partial.write_bytes(b"half")
+    trainer.local_rank = 1
+    trainer.save_checkpoint(str(checkpoint))
+    trainer.local_rank, trainer.disable_checkpointing = 0, True
+    trainer.save_checkpoint(str(checkpoint))
+    assert not checkpoint.exists()
+    assert partial.read_bytes() == b"half"
+
+
+def test_trial_of_the_joint_step_leaves_no_trace(make_trainer: Any) -> None:
+    trainer = make_trainer()
+    trainer.on_train_start()
+    before = [parameter.detach().clone() for parameter in trainer.network.parameters()]
+    trainer._try_joint_step()
+    for old, new in zip(before, trainer.network.parameters(), strict=True):
+        assert torch.equal(old, new)
+        assert new.grad is None
+    assert not trainer.optimizer.state
+
+
+def test_too_little_memory_for_the_last_stage_is_said_before_the_first(make_trainer: Any) -> None:
+    trainer = make_trainer()
+    trainer.on_train_start()
+
+    def run_out(*_args: Any) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+
+    trainer.network.register_forward_pre_hook(run_out)
+    with pytest.raises(RuntimeError, match="last stage, needs more memory than cpu has") as error:
+        trainer._try_joint_step()
+    assert "\n" not in str(error.value)
+
+
 def test_2d_configuration_is_refused_in_one_line(make_trainer: Any) -> None:
     with pytest.raises(ValueError, match="needs a 3D configuration, 2d is 2D") as error:
         make_trainer(configuration="2d")
     assert "\n" not in str(error.value)
+    assert not Path(os.environ["nnUNet_results"]).exists()
 
 
 def change_json(path: Path, **entries: Any) -> None:
@@ -265,6 +306,24 @@ def test_regions_are_refused_in_one_line(make_trainer: Any, project: Path) -> No
     with pytest.raises(ValueError, match="one value per label") as error:
         make_trainer()
     assert "\n" not in str(error.value)
+
+
+def test_regions_that_do_not_fit_the_patch_are_warned_of_in_the_log(make_trainer: Any, project: Path) -> None:
+    change_json(project / "dataset.json", focusnet={"small_organs": ["Brain", "Lens_L"]})
+    trainer = make_trainer()
+    trainer.initialize()
+    warnings = [line for line in Path(trainer.log_file).read_text().splitlines() if "WARNING" in line]
+    assert ["ROI of Brain" in line for line in warnings] == [True]
+
+
+def test_no_safe_axis_means_no_mirroring(make_trainer: Any, project: Path) -> None:
+    for file in (project / "nnUNetPlans_3d_fullres").glob("*.pkl"):
+        properties = load_pickle(str(file))
+        del properties["sitk_stuff"]
+        write_pickle(properties, str(file))
+    trainer = make_trainer()
+    trainer.on_train_start()
+    assert trainer.inference_allowed_mirroring_axes is None
 
 
 def test_without_small_organs_s_net_is_trained_and_said_so(make_trainer: Any, project: Path) -> None:
@@ -330,3 +389,43 @@ def test_ignore_label_trains_with_finite_losses(make_trainer: Any, project: Path
     run(trainer)
     assert all(math.isfinite(loss) for loss in log_of(trainer)["train_losses"])
     assert trainer.network.main.decoder.seg_layers[0].out_channels == 10
+
+
+def low_resolution(configuration: dict[str, Any]) -> None:
+    configuration["spacing"] = [mm * 1.5 for mm in configuration["spacing"]]
+
+
+def thick_slices(configuration: dict[str, Any]) -> None:
+    """As nnU-Net plans for them: flat kernels, in-plane downsampling first, dummy 2D augmentation."""
+    configuration["spacing"] = [6.0, 1.5, 1.5]
+    configuration["patch_size"] = [8, 32, 32]
+    arch_kwargs = configuration["architecture"]["arch_kwargs"]
+    arch_kwargs["kernel_sizes"][0] = [1, 3, 3]
+    arch_kwargs["strides"][1] = [1, 2, 2]
+
+
+def residual_encoder(configuration: dict[str, Any]) -> None:
+    architecture = configuration["architecture"]
+    architecture["network_class_name"] = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
+    architecture["arch_kwargs"]["n_blocks_per_stage"] = architecture["arch_kwargs"].pop("n_conv_per_stage")
+
+
+@pytest.mark.parametrize("change", [low_resolution, thick_slices, residual_encoder])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_other_plans_and_several_channels_train(make_trainer: Any, project: Path, change: Any, channels: int) -> None:
+    plans = json.loads((project / "nnUNetPlans.json").read_text())
+    change(plans["configurations"]["3d_fullres"])
+    change_json(project / "nnUNetPlans.json", **plans)
+    change_json(project / "dataset.json", channel_names={str(i): "CT" for i in range(channels)})
+    trainer = make_trainer()
+    trainer.on_train_start()
+    size = trainer.configuration_manager.patch_size
+    batch = trainer.batch()
+    batch["data"] = batch["data"][:, :, : size[0]].repeat(1, channels, 1, 1, 1)
+    batch["target"] = batch["target"][:, :, : size[0]]
+    trainer.current_epoch = 6
+    trainer.on_train_epoch_start()
+    losses = [float(trainer.train_step(batch)["loss"]) for _ in range(3)]
+    assert losses[-1] < losses[0]
+    with torch.no_grad():
+        assert trainer.network.eval()(batch["data"]).shape == (2, 10, *size)
