@@ -27,13 +27,12 @@ class Stage:
 
 
 # Name, parts, share of the epochs, factor on the initial learning rate. The paper (sec. 3) gives the order; the shares
-# are those of the first author's later code (600, 300, 300, 600 epochs). SOL-Net starts close to an empty map on frozen
-# features, which takes a higher rate to leave. Joint training is fine-tuning: a lower one.
+# are those of the first author's later code (600, 300, 300, 600 epochs). Joint training is fine-tuning: a lower rate.
 _FOCUSNET_STAGES = (
     ("S-Net", ("main",), 1 / 3, 1.0),
-    ("SOL", ("sol",), 1 / 6, 3.0),
+    ("SOL", ("sol",), 1 / 6, 1.0),
     ("SOS", ("sos",), 1 / 6, 1.0),
-    ("joint", PARTS, 1 / 3, 0.3),
+    ("joint", PARTS, 1 / 3, 1 / 3),
 )
 
 

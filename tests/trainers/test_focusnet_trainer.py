@@ -80,7 +80,7 @@ def test_every_stage_learns(finished: Any) -> None:
 
 def test_learning_rate_starts_anew_with_each_stage_and_falls_within(finished: Any) -> None:
     rates = log_of(finished)["lrs"]
-    assert rates[0:8:2] == pytest.approx([1e-3, 3e-3, 1e-3, 3e-4])
+    assert rates[0:8:2] == pytest.approx([3e-3, 3e-3, 3e-3, 1e-3])
     for first in (0, 2, 4, 6):
         assert 0 < rates[first + 1] < rates[first]
 
