@@ -54,6 +54,8 @@ def measure(model_folder: Path, preprocessed: Path, fold: int) -> list[dict[str,
     dataset = infer_dataset_class(folder)(folder, cases)
     summary = load_json(str(model_folder / f"fold_{fold}" / "validation" / "summary.json"))
     organs = configuration.configuration["focusnet"]["small_organs"]
+    if not organs:
+        sys.exit(f"{model_folder} has no small organs: there is nothing to locate.")
     errors, detected = np.full((len(cases), len(organs)), np.nan), np.zeros((len(cases), len(organs)))
     for i, case in enumerate(cases):
         image, labels, _, _ = dataset.load_case(case)
@@ -74,8 +76,8 @@ def measure(model_folder: Path, preprocessed: Path, fold: int) -> list[dict[str,
                 "diameter_mm": round(organ["diameter_mm"], 1),
                 "cases": int(present.sum()),
                 "found": int(found.sum()),
-                "median_error_mm": round(float(np.median(errors[present, k])), 1),
-                "largest_error_mm": round(float(errors[present, k].max()), 1),
+                "median_error_mm": round(float(np.median(errors[present, k])), 1) if present.any() else "",
+                "largest_error_mm": round(float(errors[present, k].max()), 1) if present.any() else "",
                 "detected": int(detected[present, k].sum()),
                 "mean_dsc": round(summary["mean"][str(organ["label"])]["Dice"], 3),
             }

@@ -1,9 +1,10 @@
-"""Seconds per training step and per tile of FocusNet, stage by stage, beside stock nnU-Net on the same plans.
+"""Seconds per training step and per tile of FocusNet, and its feature maps, beside stock nnU-Net on the same plans.
 
     python benchmarks/step_time.py DATASET_ID [-p nnUNetPlans] [-c 3d_fullres] [-n 20] [-o table.csv]
 
 The steps of all rows take turns on the same batch, so that a noisy machine disturbs them alike; the first round is not
 counted. Ratios are medians of each round's own ratio to stock nnU-Net. Stock gets ``channels_last_3d``, too, on a CPU.
+Feature maps are the values in the outputs of all convolutions for one sample, as nnU-Net counts them when it plans.
 """
 
 import argparse
@@ -67,8 +68,10 @@ def in_stage(trainer: Any, stage: Any, batch: dict[str, Any]) -> Step:
     return step
 
 
-def collect_steps(name: str, plans_name: str, configuration: str, device: torch.device) -> dict[str, Step]:
-    """What is timed, the two rows that the others are compared with first."""
+def collect_steps(
+    name: str, plans_name: str, configuration: str, device: torch.device
+) -> tuple[dict[str, Step], dict[str, int]]:
+    """What is timed, the rows that the others are compared with first; and the sizes of the feature maps."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
@@ -91,7 +94,9 @@ def collect_steps(name: str, plans_name: str, configuration: str, device: torch.
     steps["tiles, FocusNet"] = inference(ours[-1].network, data)
     for trainer in (stock, *ours):
         trainer.network.train()
-    return steps
+    networks = {"stock": stock.network, "S-Net": ours[-1].network.main, "FocusNet": ours[-1].network}
+    size = stock.configuration_manager.patch_size
+    return steps, {row: network.compute_conv_feature_map_size(size) for row, network in networks.items()}
 
 
 def main() -> None:
@@ -108,17 +113,21 @@ def main() -> None:
         os.environ["nnUNet_results"] = results  # nothing of this is a training that anybody wants to keep
         from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-        steps = collect_steps(maybe_convert_to_dataset_name(arguments.dataset), arguments.p, arguments.c, device)
+        steps, feature_maps = collect_steps(
+            maybe_convert_to_dataset_name(arguments.dataset), arguments.p, arguments.c, device
+        )
         rounds = [
             {row: synchronised_seconds(step, device) for row, step in steps.items()} for _ in range(arguments.n + 1)
         ]
     with open(arguments.o, "w", newline="") if arguments.o else sys.stdout as file:
         writer = csv.writer(file)
-        writer.writerow(("what", "median_seconds", "ratio_to_stock"))
+        writer.writerow(("what", "value", "ratio_to_stock"))
         for row in steps:
             stock = f"{row.split(',')[0]}, stock"
             ratio = median(seconds[row] / seconds[stock] for seconds in rounds[1:])
-            writer.writerow((row, f"{median(seconds[row] for seconds in rounds[1:]):.3f}", f"{ratio:.2f}"))
+            writer.writerow((f"{row} [s]", f"{median(seconds[row] for seconds in rounds[1:]):.3f}", f"{ratio:.2f}"))
+        for row, values in feature_maps.items():
+            writer.writerow((f"feature maps, {row} [values]", values, f"{values / feature_maps['stock']:.2f}"))
 
 
 if __name__ == "__main__":
