@@ -93,8 +93,8 @@ def find_pairs(labels: Mapping[str, int]) -> list[tuple[int, int]]:
     Args:
         labels: name to label, as in dataset.json; background and ignore label are never paired.
     """
-    by_tokens = {_tokens(name): name for name in _organ_names(labels)}
-    mirrored = {name: by_tokens.get(_mirrored(tokens)) for tokens, name in by_tokens.items()}
+    by_tokens = {tokens(name): name for name in _organ_names(labels)}
+    mirrored = {name: by_tokens.get(_mirrored(words)) for words, name in by_tokens.items()}
     return sorted(
         (labels[left], labels[right]) for left, right in mirrored.items() if right is not None and right != left
     )
@@ -189,7 +189,7 @@ def _left_in_array(properties: Mapping[str, Any]) -> np.ndarray | None:
     return left[::-1]
 
 
-def _tokens(name: str) -> tuple[str, ...]:
+def tokens(name: str) -> tuple[str, ...]:
     """Words of a name in lower case: Parotid-Lt, parotid_lt and ParotidLt give (parotid, lt).
 
     Digits stay with the letters before them, lest vertebra L1 be the left one of a pair with rib R1.
@@ -199,8 +199,8 @@ def _tokens(name: str) -> tuple[str, ...]:
     return tuple(word.lower() for word in words)
 
 
-def _mirrored(tokens: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(RIGHT_OF_LEFT.get(token, token) for token in tokens)
+def _mirrored(words: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(RIGHT_OF_LEFT.get(word, word) for word in words)
 
 
 def _organ_names(labels: Mapping[str, int]) -> list[str]:
@@ -211,5 +211,5 @@ def _unpaired(labels: Mapping[str, int], pairs: Sequence[tuple[int, int]]) -> st
     """A hint at misspelt partners: an organ that is named for one side, but isn't paired, keeps its label in a flip."""
     paired = {label for pair in pairs for label in pair}
     sides = RIGHT_OF_LEFT.keys() | set(RIGHT_OF_LEFT.values())
-    lonely = [n for n in _organ_names(labels) if labels[n] not in paired and sides.intersection(_tokens(n))]
+    lonely = [n for n in _organ_names(labels) if labels[n] not in paired and sides.intersection(tokens(n))]
     return f"; no partner was found for {', '.join(lonely)}" if lonely else ""

@@ -1,0 +1,142 @@
+"""``nnUNetv2_focusnet_compare``: compare models organ by organ, with surface metrics, statistics and a report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from nnunetv2.configuration import default_num_processes
+from tqdm import tqdm
+
+from nnunetv2_focusnet.cli.compare_inputs import Inputs, read_cross_validation, read_folders
+from nnunetv2_focusnet.evaluation.cases import CaseResult, Comparison, evaluate_cases, find_cases
+from nnunetv2_focusnet.evaluation.overlays import choose_overlays, draw_overlay
+from nnunetv2_focusnet.evaluation.plots import draw_boxes, draw_differences
+from nnunetv2_focusnet.evaluation.report import write_report
+from nnunetv2_focusnet.evaluation.results import Results, split_by_size
+from nnunetv2_focusnet.evaluation.statistics import METRICS
+from nnunetv2_focusnet.evaluation.tables import write_csv_files, write_latex, write_markdown
+
+PLOTTED = ("dsc", "hd95_mm")
+
+
+def compare(
+    inputs: Inputs, output: Path, images: Path | None, published: bool, num_processes: int, show_progress: bool
+) -> Results:
+    """Evaluate all cases and write tables, plots and the report.
+
+    Args:
+        inputs: what to compare.
+        output: folder for the results.
+        images: folder with ``CASE_0000`` images, the overlays' background.
+        published: put the published figures on PDDCA beside the user's own.
+        num_processes: cases evaluated at the same time.
+        show_progress: show a progress bar.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    cases, messages = find_cases(inputs.comparison)
+    evaluated = evaluate_cases(inputs.comparison, cases, num_processes)
+    progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
+    results = _collect(inputs, list(progress), messages)
+    output.mkdir(parents=True, exist_ok=True)
+    write_csv_files(results, output)
+    write_markdown(results, output / "summary.md", published)
+    write_latex(results, output / "summary.tex", published)
+    pictures = _draw_plots(results, output) | _draw_overlays(inputs.comparison, results, images, output)
+    write_report(results, pictures, output / "report.html", published)
+    return results
+
+
+def _collect(inputs: Inputs, evaluated: list[CaseResult], messages: list[str]) -> Results:
+    messages = [*messages, *(result.error for result in evaluated if result.error is not None)]
+    rows = tuple(row for result in evaluated for row in result.rows)
+    if not rows:
+        raise ValueError(f"no case could be compared: {messages[0] if messages else 'all label maps are empty'}")
+    comparison = inputs.comparison
+    large, small = split_by_size(rows, tuple(comparison.labels), inputs.small_organs)
+    return Results(rows, tuple(comparison.predictions), large, small, inputs.tolerances, tuple(messages))
+
+
+def _draw_plots(results: Results, output: Path) -> dict[str, list[tuple[Path, str]]]:
+    sections: dict[str, list[tuple[Path, str]]] = {"Distributions": []}
+    for metric in PLOTTED:
+        picture = output / f"boxes_{metric}.png"
+        draw_boxes(results, metric, picture)
+        sections["Distributions"].append((picture, f"{METRICS[metric]} of each case, as boxes per organ and model"))
+    for number, model in enumerate(results.models[1:], start=1):
+        for metric in PLOTTED:
+            picture = output / f"differences_{metric}_{number}.png"
+            draw_differences(results, model, metric, picture)
+            text = (
+                f"{METRICS[metric]}, {model} minus {results.models[0]}: cases as dots, mean with 95 % interval as bar"
+            )
+            sections.setdefault("Paired differences", []).append((picture, text))
+    return sections
+
+
+def _draw_overlays(
+    comparison: Comparison, results: Results, images: Path | None, output: Path
+) -> dict[str, list[tuple[Path, str]]]:
+    shown = []
+    for number, overlay in enumerate(choose_overlays(results)):
+        picture = output / f"overlay_{number:02d}.png"
+        draw_overlay(overlay, comparison, results, images, picture)
+        text = f"{overlay.organ} in {overlay.case} ({overlay.reason}): contours of the reference and of all models"
+        shown.append((picture, text))
+    return {"Small organs": shown} if shown else {}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_focusnet_compare",
+        description="Compare models organ by organ (DSC, HD95, NSD, volumes), with paired statistics, tables, plots "
+        "and an HTML report. Either name folders with -ref and -pred, or trainers with --cv and -tr.",
+    )
+    parser.add_argument("-ref", type=Path, metavar="FOLDER", help="reference label maps")
+    parser.add_argument(
+        "-pred", nargs="+", default=[], metavar="NAME=FOLDER", help="predictions; the first model is the baseline"
+    )
+    parser.add_argument("--cv", metavar="DATASET_ID", help="compare the cross-validation of trainers of this dataset")
+    parser.add_argument("-tr", nargs="+", default=[], metavar="TRAINER", help="trainers, with --cv")
+    parser.add_argument("-p", default="nnUNetPlans", metavar="PLANS", help="plans, with --cv (default: nnUNetPlans)")
+    parser.add_argument("-c", default="3d_fullres", help="configuration, with --cv (default: 3d_fullres)")
+    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="where to write the comparison")
+    parser.add_argument(
+        "--dataset_json", type=Path, metavar="FILE", help="default: beside the predictions or the references"
+    )
+    parser.add_argument(
+        "--tolerance_mm",
+        default="1.0",
+        metavar="MM",
+        help="of the NSD: a number, or a JSON file {organ: mm} (default: 1)",
+    )
+    parser.add_argument("--images", type=Path, metavar="FOLDER", help="images to draw below the contours")
+    parser.add_argument("--published", choices=["pddca"], help="put published figures beside yours, marked as such")
+    parser.add_argument("-np", type=int, default=default_num_processes, help="cases evaluated at the same time")
+    parser.add_argument("--disable_progress_bar", action="store_true")
+    return parser
+
+
+def main() -> None:
+    """Compare what the command line names."""
+    args = _parser().parse_args()
+    try:
+        if args.cv is not None:
+            inputs = read_cross_validation(args.cv, args.tr, args.p, args.c, args.tolerance_mm)
+        else:
+            inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
+        show_progress = not args.disable_progress_bar
+        results = compare(inputs, args.o, args.images, args.published is not None, max(args.np, 1), show_progress)
+    except (ValueError, OSError) as error:
+        sys.exit(f"nnUNetv2_focusnet_compare: {error}")
+    print((args.o / "summary.md").read_text(encoding="utf-8"))
+    print(f"Report: {args.o / 'report.html'}")
+    if results.messages:
+        sys.exit("\n".join(f"nnUNetv2_focusnet_compare: left out: {message}" for message in results.messages))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Comparing models organ by organ: metrics, statistics, tables, plots, report."""

@@ -1,0 +1,128 @@
+"""Contours of reference and models on three planes through a small organ, zoomed on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from nnunetv2_focusnet.evaluation.cases import Comparison
+from nnunetv2_focusnet.evaluation.plots import DPI, model_colours
+from nnunetv2_focusnet.evaluation.results import Results
+from nnunetv2_focusnet.evaluation.statistics import values_of
+
+PLANES = ("axial", "coronal", "sagittal")
+FIELD_OF_VIEW = 3.0  # times the organ's extent, as FocusNet's ROI
+SMALLEST_FIELD_MM = 30.0
+PERCENTILES = (1, 99)  # of the image, as its window of grey values
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """What to draw: an organ of a case, and why this case."""
+
+    organ: str
+    case: str
+    reason: str
+
+
+def choose_overlays(results: Results) -> list[Overlay]:
+    """The median and the worst case by DSC of each small organ, for the last model, which is the one to be judged."""
+    chosen = []
+    model = results.models[-1]
+    for organ in results.small:
+        dsc = values_of(results.rows, organ, model, "dsc")
+        ranked = sorted(dsc, key=lambda case: (dsc[case], case))
+        if not ranked:
+            continue
+        median = ranked[len(ranked) // 2]
+        chosen.append(Overlay(organ, median, f"median DSC of {model}, {dsc[median]:.2f}"))
+        if ranked[0] != median:
+            chosen.append(Overlay(organ, ranked[0], f"worst DSC of {model}, {dsc[ranked[0]]:.2f}"))
+    return chosen
+
+
+def draw_overlay(
+    overlay: Overlay, comparison: Comparison, results: Results, images: Path | None, picture: Path
+) -> None:
+    """Draw one overlay: axial, coronal and sagittal plane through the organ's centre.
+
+    Args:
+        overlay: what to draw.
+        comparison: where the label maps are.
+        results: gives the models and their order.
+        images: folder with ``CASE_0000`` images as a background; None: no background.
+        picture: PNG to write.
+    """
+    label = comparison.labels[overlay.organ]
+    image = _read(comparison.reference_file(overlay.case))
+    spacing = image.GetSpacing()[::-1]
+    masks = {"reference": sitk.GetArrayFromImage(image) == label}
+    for model in results.models:
+        masks[model] = sitk.GetArrayFromImage(_read(comparison.prediction_file(model, overlay.case))) == label
+    background = np.zeros(masks["reference"].shape, dtype=np.float32)
+    if images is not None:
+        background = sitk.GetArrayFromImage(_read(images / f"{overlay.case}_0000{comparison.file_ending}"))
+    window = tuple(np.percentile(background, PERCENTILES).tolist())
+
+    shown = masks["reference"] if masks["reference"].any() else np.logical_or.reduce(list(masks.values()))
+    voxels = np.argwhere(shown)
+    centre = voxels.mean(0).round().astype(int)
+    half = max(FIELD_OF_VIEW * _extent_mm(voxels, spacing), SMALLEST_FIELD_MM) / 2
+    colours = {"reference": "white", **model_colours(results)}
+
+    figure = Figure(figsize=(12, 4.6), layout="constrained", facecolor="white")
+    for axis, (ax, plane) in enumerate(zip(figure.subplots(1, 3), PLANES, strict=True)):
+        _draw_plane(ax, background, window, masks, colours, spacing, axis, centre, half)
+        ax.set_title(plane)
+    lines = [Line2D([], [], color=colour, linewidth=2.5, label=name) for name, colour in colours.items()]
+    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), facecolor="0.25", labelcolor="white")
+    figure.suptitle(f"{overlay.organ}, {overlay.case}: {overlay.reason}; {2 * half:.0f} mm wide")
+    figure.savefig(picture, dpi=DPI)
+
+
+def _read(path: Path) -> sitk.Image:
+    # Patient axes on display whatever the axes of the file: the array's (z, y, x) then points to head, back and left.
+    return sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+
+
+def _extent_mm(voxels: np.ndarray, spacing: tuple[float, ...]) -> float:
+    return float(((np.ptp(voxels, axis=0) + 1) * spacing).max())
+
+
+def _draw_plane(
+    ax: Axes,
+    background: np.ndarray,
+    window: tuple[float, ...],
+    masks: dict[str, np.ndarray],
+    colours: dict[str, str],
+    spacing: tuple[float, ...],
+    axis: int,
+    centre: np.ndarray,
+    half_mm: float,
+) -> None:
+    rows, columns = (i for i in range(3) if i != axis)
+    across, down = (np.arange(background.shape[i]) * spacing[i] for i in (columns, rows))
+    edges = [-spacing[columns] / 2, across[-1] + spacing[columns] / 2, -spacing[rows] / 2, down[-1] + spacing[rows] / 2]
+    ax.imshow(
+        np.take(background, centre[axis], axis=axis),
+        cmap="gray",
+        vmin=window[0],
+        vmax=max(window[1], window[0] + 1),
+        extent=(edges[0], edges[1], edges[2], edges[3]),
+        origin="lower",
+        interpolation="nearest",
+    )
+    for name, mask in masks.items():
+        cut = np.take(mask, centre[axis], axis=axis)
+        if cut.any():
+            ax.contour(across, down, cut, levels=[0.5], colors=[colours[name]], linewidths=2)
+    x, y = centre[columns] * spacing[columns], centre[rows] * spacing[rows]
+    direction = -1 if axis == 0 else 1  # front of the patient on top of an axial plane, head on top of the others
+    ax.set(xlim=(x - half_mm, x + half_mm), ylim=(y - direction * half_mm, y + direction * half_mm))
+    ax.set(xticks=[], yticks=[], facecolor="black")

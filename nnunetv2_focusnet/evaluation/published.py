@@ -1,0 +1,38 @@
+"""Published figures to stand beside one's own: never measured here, and on test cases of their own."""
+
+from __future__ import annotations
+
+from nnunetv2_focusnet.laterality import RIGHT_OF_LEFT, tokens
+
+SIDES = {"l": "l", **dict.fromkeys(RIGHT_OF_LEFT, "l"), **dict.fromkeys(RIGHT_OF_LEFT.values(), "r")}
+FILLERS = {"optic", "gland", "organ"}  # so that OpticChiasm meets Chiasm; a nerve of a head is the optic one
+
+PDDCA_ORGANS = (
+    *("BrainStem", "Chiasm", "Mandible", "OpticNerve_L", "OpticNerve_R"),
+    *("Parotid_L", "Parotid_R", "Submandibular_L", "Submandibular_R"),
+)
+# DSC in %, mean over the 10 off-site test cases of MICCAI 2015, as the FocusNet paper's table 3 has them.
+PDDCA_DSC = {
+    "MICCAI 2015 best": (88.0, 55.7, 93.0, 64.4, 63.9, 82.7, 81.4, 72.3, 72.3),
+    "AnatomyNet": (86.7, 53.2, 92.5, 72.1, 70.6, 88.1, 87.4, 81.4, 81.3),
+    "S-Net": (86.8, 57.4, 92.5, 71.8, 71.9, 86.1, 87.8, 79.4, 79.7),
+    "FocusNet": (87.5, 59.6, 93.5, 73.5, 74.4, 86.3, 87.9, 79.8, 80.1),
+}
+
+
+def published_dsc(organs: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """DSC (0 to 1) by method and by those of the given organs that PDDCA has, whatever the spelling of their names."""
+    columns = {_canonical(name): i for i, name in enumerate(PDDCA_ORGANS)}
+    known = {organ: columns[_canonical(organ)] for organ in organs if _canonical(organ) in columns}
+    return {
+        method: {organ: values[column] / 100 for organ, column in known.items()}
+        for method, values in PDDCA_DSC.items()
+        if known
+    }
+
+
+def _canonical(name: str) -> tuple[str, str]:
+    """Words without their side, and the side."""
+    words = tokens(name)
+    side = next((SIDES[word] for word in words if word in SIDES), "")
+    return "".join(word for word in words if word not in SIDES and word not in FILLERS), side

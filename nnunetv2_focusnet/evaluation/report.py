@@ -1,0 +1,76 @@
+"""A self-contained HTML report of sortable tables, plots and overlays, readable offline, on a phone and printed."""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+
+from nnunetv2_focusnet.evaluation.results import Results
+from nnunetv2_focusnet.evaluation.statistics import METRICS
+from nnunetv2_focusnet.evaluation.tables import caption, paired_table, summary_table
+
+_BOLD = ("\x02", "\x03")  # survive escaping; no name has them
+
+
+def write_report(results: Results, pictures: dict[str, list[tuple[Path, str]]], path: Path, published: bool) -> None:
+    """Write the report.
+
+    Args:
+        results: what was found.
+        pictures: PNG files with alternative texts, by section.
+        path: HTML file to write.
+        published: show the columns of published methods.
+    """
+    parts = [f"<p>{escape(caption(results))}</p>"]
+    if results.messages:
+        items = "".join(f"<li>{escape(message)}</li>" for message in results.messages)
+        parts.append(f'<section class="warning"><h2>Left out</h2><ul>{items}</ul></section>')
+    for metric, title in METRICS.items():
+        table = summary_table(results, metric, lambda cell: f"{_BOLD[0]}{cell}{_BOLD[1]}", published)
+        parts.append(_section(title, _table(table, footer_rows=len(results.groups))))
+    for model, metric in results.comparisons:
+        title = f"{model} minus {results.models[0]}: {METRICS[metric]}"
+        parts.append(_section(title, _table(paired_table(results, model, metric))))
+    for title, shown in pictures.items():
+        parts.append(_section(title, "".join(_figure(picture, text) for picture, text in shown)))
+    resources = files("nnunetv2_focusnet.evaluation") / "report_page"
+    page = (resources / "page.html").read_text(encoding="utf-8")
+    for name, content in {
+        "title": escape(f"Comparison of {', '.join(results.models)}"),
+        "style": (resources / "style.css").read_text(encoding="utf-8"),
+        "script": (resources / "sort.js").read_text(encoding="utf-8"),
+        "content": "\n".join(parts),
+    }.items():
+        page = page.replace(f"<!-- {name} -->", content)
+    path.write_text(page, encoding="utf-8")
+
+
+def _section(title: str, content: str) -> str:
+    return f"<section><h2>{escape(title)}</h2>{content}</section>"
+
+
+def _table(table: list[list[str]], footer_rows: int = 0) -> str:
+    header, *body = table
+    split = len(body) - footer_rows
+    head = "".join(f'<th scope="col" aria-sort="none"><button>{escape(cell)}</button></th>' for cell in header)
+    rows, footer = ("".join(_row(cells) for cells in part) for part in (body[:split], body[split:]))
+    foot = f"<tfoot>{footer}</tfoot>" if footer else ""
+    return (
+        '<div class="scroll" tabindex="0" role="region" aria-label="table">'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>{foot}</table></div>"
+    )
+
+
+def _row(cells: list[str]) -> str:
+    first, *others = (escape(cell).replace(_BOLD[0], "<strong>").replace(_BOLD[1], "</strong>") for cell in cells)
+    return f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
+
+
+def _figure(picture: Path, text: str) -> str:
+    data = base64.b64encode(picture.read_bytes()).decode()
+    return (
+        f'<figure><img src="data:image/png;base64,{data}" alt="{escape(text)}">'
+        f"<figcaption>{escape(text)}</figcaption></figure>"
+    )
