@@ -19,6 +19,7 @@ from nnunetv2_focusnet.evaluation.statistics import values_of
 PLANES = ("axial", "coronal", "sagittal")
 FIELD_OF_VIEW = 3.0  # times the organ's extent, as FocusNet's ROI
 SMALLEST_FIELD_MM = 30.0
+REFERENCE_COLOUR = "#F0E442"  # white would vanish on bone
 PERCENTILES = (1, 99)  # of the image, as its window of grey values
 
 
@@ -74,7 +75,7 @@ def draw_overlay(
     voxels = np.argwhere(shown)
     centre = voxels.mean(0).round().astype(int)
     half = max(FIELD_OF_VIEW * _extent_mm(voxels, spacing), SMALLEST_FIELD_MM) / 2
-    colours = {"reference": "white", **model_colours(results)}
+    colours = {"reference": REFERENCE_COLOUR, **model_colours(results)}
 
     figure = Figure(figsize=(12, 4.6), layout="constrained", facecolor="white")
     for axis, (ax, plane) in enumerate(zip(figure.subplots(1, 3), PLANES, strict=True)):
