@@ -14,6 +14,7 @@ from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
 
 TRAINERS = {
     "FocusNetDemoTrainer": "demo_trainer",
+    "StockDemoTrainer": "demo_trainer",
     "FocusNetTrainer": "focusnet_trainer",
     "FocusNetTrainer_5epochs": "focusnet_trainer",
     "FocusNetTrainer_100epochs": "focusnet_trainer",

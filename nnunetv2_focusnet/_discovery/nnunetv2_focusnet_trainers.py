@@ -4,7 +4,7 @@ nnU-Net imports this file as a top-level module and forgets it afterwards. Absol
 the one of the package, which pickles and reaches spawned workers.
 """
 
-from nnunetv2_focusnet.trainers.demo_trainer import FocusNetDemoTrainer
+from nnunetv2_focusnet.trainers.demo_trainer import FocusNetDemoTrainer, StockDemoTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import (
     FocusNetTrainer,
     FocusNetTrainer_5epochs,
@@ -20,4 +20,5 @@ __all__ = [
     "FocusNetTrainer_100epochs",
     "FocusNetTrainer_250epochs",
     "SNetTrainer",
+    "StockDemoTrainer",
 ]

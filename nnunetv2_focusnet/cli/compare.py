@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from nnunetv2.configuration import default_num_processes
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from nnunetv2_focusnet.cli.compare_inputs import Inputs, read_cross_validation, read_folders
 from nnunetv2_focusnet.evaluation.cases import CaseResult, Comparison, evaluate_cases, find_cases
-from nnunetv2_focusnet.evaluation.overlays import choose_overlays, draw_overlay
+from nnunetv2_focusnet.evaluation.overlays import choose_overlays, draw_overlay, image_file
 from nnunetv2_focusnet.evaluation.plots import draw_boxes, draw_differences
 from nnunetv2_focusnet.evaluation.report import write_report
 from nnunetv2_focusnet.evaluation.results import Results, split_by_size
@@ -35,19 +36,27 @@ def compare(
         show_progress: show a progress bar.
 
     Raises:
-        ValueError: there is nothing to compare.
+        ValueError: there is nothing to compare, or an image is missing or on another grid than its labels.
     """
     cases, messages = find_cases(inputs.comparison)
+    output.mkdir(parents=True, exist_ok=True)
+    if images is not None:
+        _check_images(images, cases, inputs.comparison.file_ending)
     evaluated = evaluate_cases(inputs.comparison, cases, num_processes)
     progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
     results = _collect(inputs, list(progress), messages)
-    output.mkdir(parents=True, exist_ok=True)
     write_csv_files(results, output)
     write_markdown(results, output / "summary.md", published)
     write_latex(results, output / "summary.tex", published)
     pictures = _draw_plots(results, output) | _draw_overlays(inputs.comparison, results, images, output)
     write_report(results, pictures, output / "report.html", published)
     return results
+
+
+def _check_images(images: Path, cases: list[str], file_ending: str) -> None:
+    for case in cases:
+        if not (file := image_file(images, case, file_ending)).is_file():
+            raise ValueError(f"{file} doesn't exist: name the folder with all cases' images, or leave out --images")
 
 
 def _collect(inputs: Inputs, evaluated: list[CaseResult], messages: list[str]) -> Results:
@@ -130,6 +139,8 @@ def main() -> None:
             inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
         show_progress = not args.disable_progress_bar
         results = compare(inputs, args.o, args.images, args.published is not None, max(args.np, 1), show_progress)
+    except BrokenProcessPool:
+        sys.exit("nnUNetv2_focusnet_compare: a process died, probably for lack of memory: use a smaller -np")
     except (ValueError, OSError) as error:
         sys.exit(f"nnUNetv2_focusnet_compare: {error}")
     print((args.o / "summary.md").read_text(encoding="utf-8"))

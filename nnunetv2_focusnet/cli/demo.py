@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -19,13 +20,11 @@ from nnunetv2_focusnet.cli.demo_commands import CommandError, run_command
 from nnunetv2_focusnet.cli.demo_pictures import draw_case
 from nnunetv2_focusnet.cli.demo_plans import CONFIGURATION, shrink_plans
 from nnunetv2_focusnet.cli.demo_progress import EpochProgress
-from nnunetv2_focusnet.cli.demo_scores import format_table, read_scores
-from nnunetv2_focusnet.datasets.phantom import LABELS
-from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS
+from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS, STEPS
 
 DATASET_ID = "901"
 DATASET = f"Dataset{DATASET_ID}_HeadPhantom"
-TRAINER = "FocusNetDemoTrainer"
+TRAINERS = {"stock": "StockDemoTrainer", "focusnet": "FocusNetDemoTrainer"}
 TRAINING_CASES, TEST_CASES = 10, 3
 STATE_FILE = "demo.json"
 
@@ -49,9 +48,9 @@ class Demo:
         self.finished = self._read_finished()
         self.raw = self.folder / "nnUNet_raw" / DATASET
         self.preprocessed = self.folder / "nnUNet_preprocessed" / DATASET
-        self.model = self.folder / "nnUNet_results" / DATASET / f"{TRAINER}__nnUNetPlans__{CONFIGURATION}"
         self.predictions = self.folder / "predictions"
         self.pictures = self.folder / "pictures"
+        self.report = self.folder / "report"
 
     def run(self) -> None:
         """All steps that are not finished yet.
@@ -63,10 +62,12 @@ class Demo:
             ("simulate", f"simulate {TRAINING_CASES} heads to train on and {TEST_CASES} to test on", self.simulate),
             ("preprocess", "plan and preprocess, as for any dataset", self.preprocess),
             ("edit_plans", "edit the plans: a smaller patch and narrower layers, for 2 CPU cores", self.edit_plans),
-            ("train", "train FocusNet: S-Net, then SOL, then SOS, then all jointly", self.train),
-            ("predict", f"predict the {TEST_CASES} unseen heads", self.predict),
-            ("score", "score the predictions", self.score),
+            ("train", "train FocusNet: S-Net, then SOL, then SOS, then all jointly", partial(self.train, "focusnet")),
+            ("predict", f"predict the {TEST_CASES} unseen heads with it", partial(self.predict, "focusnet")),
             ("draw", "draw pictures", self.draw),
+            ("train_stock", "train stock nnU-Net for as many steps", partial(self.train, "stock")),
+            ("predict_stock", "predict the unseen heads with it", partial(self.predict, "stock")),
+            ("compare", "compare both", self.compare),
         ]
         (self.folder / "logs").mkdir(parents=True, exist_ok=True)
         self._write_finished()
@@ -79,8 +80,12 @@ class Demo:
             action(self.folder / "logs" / f"{number}_{name}.log")
             self.finished.append(name)
             self._write_finished()
-        scores = read_scores(self.predictions / "summary.json", LABELS)
-        print(f"[{self._elapsed()}] done\n\n{format_table(scores)}\n\nPictures: {self.pictures}", flush=True)
+        table = (self.report / "summary.md").read_text().split("## ")[1].strip()
+        print(
+            f"[{self._elapsed()}] done\n\n{table}\n\nSimulated heads and {STEPS} steps each: this shows that", end=" "
+        )
+        print("everything works, not how good either method is.", end="\n\n")
+        print(f"Pictures: {self.pictures}\nReport:   {self.report / 'report.html'}", flush=True)
 
     def simulate(self, log: Path) -> None:
         """Write the phantom dataset."""
@@ -101,31 +106,33 @@ class Demo:
         log.write_text(f"{plans_file}: {changed}\n")
         print(f"       {changed}")
 
-    def train(self, log: Path) -> None:
-        """Train fold 0, or go on with it."""
+    def train(self, model: str, log: Path) -> None:
+        """Train fold 0 of a model, or go on with it."""
         # "--c" only behind an interrupted run: the first run reads as a user's own would.
         resume = ["--c"] if log.exists() else []
-        arguments = [DATASET_ID, CONFIGURATION, "0", "-tr", TRAINER, "-device", self.device, *resume]
+        arguments = [DATASET_ID, CONFIGURATION, "0", "-tr", TRAINERS[model], "-device", self.device, *resume]
         self._command(log, "nnUNetv2_train", *arguments, show=EpochProgress(EPOCHS, self._elapsed))
 
-    def predict(self, log: Path) -> None:
+    def predict(self, model: str, log: Path) -> None:
         """Predict the unseen cases."""
-        arguments = ["-i", str(self.raw / "imagesTs"), "-o", str(self.predictions), "-d", DATASET_ID]
-        arguments += ["-c", CONFIGURATION, "-tr", TRAINER, "-f", "0", "-device", self.device]
+        arguments = ["-i", str(self.raw / "imagesTs"), "-o", str(self.predictions / model), "-d", DATASET_ID]
+        arguments += ["-c", CONFIGURATION, "-tr", TRAINERS[model], "-f", "0", "-device", self.device]
         self._command(log, "nnUNetv2_predict", *arguments)
 
-    def score(self, log: Path) -> None:
-        """Compare the predictions with the references."""
-        files = ["-djfile", str(self.predictions / "dataset.json"), "-pfile", str(self.predictions / "plans.json")]
-        self._command(log, "nnUNetv2_evaluate_folder", str(self.raw / "labelsTs"), str(self.predictions), *files)
+    def compare(self, log: Path) -> None:
+        """Compare both models' predictions with the references."""
+        predictions = [f"{model}={self.predictions / model}" for model in TRAINERS]
+        arguments = ["-ref", str(self.raw / "labelsTs"), "-pred", *predictions, "-o", str(self.report)]
+        arguments += ["--images", str(self.raw / "imagesTs"), "-np", "2"]
+        self._command(log, "nnUNetv2_focusnet_compare", *arguments)
 
     def draw(self, log: Path) -> None:
-        """Draw a picture per unseen case."""
+        """Draw what FocusNet predicted, a picture per unseen case."""
         self.pictures.mkdir(exist_ok=True)
         for reference in sorted((self.raw / "labelsTs").iterdir()):
             case = reference.name.removesuffix(".nii.gz")
             image = self.raw / "imagesTs" / f"{case}_0000.nii.gz"
-            draw_case(image, reference, self.predictions / reference.name, self.pictures / f"{case}.png")
+            draw_case(image, reference, self.predictions / "focusnet" / reference.name, self.pictures / f"{case}.png")
 
     def _command(self, log: Path, *command: str, show: Callable[[str], None] = lambda line: None) -> None:
         run_command(list(command), self.folder, log, show)
@@ -165,8 +172,9 @@ def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(
         prog="nnUNetv2_focusnet_demo",
-        description="Make a few simulated head CTs, train FocusNet on them with nnU-Net's own commands, predict "
-        "unseen heads, score them and draw pictures. Takes less than 10 minutes on 2 CPU cores. Writes only into DIR.",
+        description="Make a few simulated head CTs, train FocusNet and stock nnU-Net on them with nnU-Net's own "
+        "commands, predict unseen heads, draw pictures and compare both. Takes less than 10 minutes on 2 CPU cores. "
+        "Writes only into DIR.",
     )
     default = Path("nnUNetv2_focusnet_demo")
     parser.add_argument(

@@ -17,14 +17,13 @@ from pathlib import Path
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
 
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-# Two cores: one for the network, one for augmentation; threads on top of that would only get in each other's way.
 _SETTINGS = {
     "nnUNet_n_proc_DA": "1",
     "nnUNet_def_n_proc": "2",
     "nnUNet_npp": "1",
     "nnUNet_nps": "1",
     "nnUNet_compile": "f",
-    "OMP_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "2",
     "MPLBACKEND": "Agg",
     "PYTHONUNBUFFERED": "1",
 }

@@ -48,6 +48,11 @@ def choose_overlays(results: Results) -> list[Overlay]:
     return chosen
 
 
+def image_file(images: Path, case: str, file_ending: str) -> Path:
+    """The first channel of a case's image, as nnU-Net names it."""
+    return images / f"{case}_0000{file_ending}"
+
+
 def draw_overlay(
     overlay: Overlay, comparison: Comparison, results: Results, images: Path | None, picture: Path
 ) -> None:
@@ -59,6 +64,9 @@ def draw_overlay(
         results: gives the models and their order.
         images: folder with ``CASE_0000`` images as a background; None: no background.
         picture: PNG to write.
+
+    Raises:
+        ValueError: the image isn't on the grid of its label map.
     """
     label = comparison.labels[overlay.organ]
     image = _read(comparison.reference_file(overlay.case))
@@ -68,7 +76,10 @@ def draw_overlay(
         masks[model] = sitk.GetArrayFromImage(_read(comparison.prediction_file(model, overlay.case))) == label
     background = np.zeros(masks["reference"].shape, dtype=np.float32)
     if images is not None:
-        background = sitk.GetArrayFromImage(_read(images / f"{overlay.case}_0000{comparison.file_ending}"))
+        file = image_file(images, overlay.case, comparison.file_ending)
+        background = sitk.GetArrayFromImage(_read(file))
+        if background.shape != masks["reference"].shape:
+            raise ValueError(f"{file} isn't on the grid of its label map: correct it, or leave out --images")
     window = tuple(np.percentile(background, PERCENTILES).tolist())
 
     shown = masks["reference"] if masks["reference"].any() else np.logical_or.reduce(list(masks.values()))

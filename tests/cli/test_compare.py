@@ -231,6 +231,19 @@ def test_options_that_make_no_sense(run: Run, options: tuple[str, ...], words: s
     assert "\n" not in message
 
 
+def test_images_are_drawn_below_the_contours(run: Run, folders: Path) -> None:
+    for case in CASES:
+        save(folders / "imagesTs" / f"{case}_0000.nii.gz", np.random.default_rng(0).normal(0, 100, (24, 40, 48)))
+    run()
+    plain = (folders / "report" / "overlay_00.png").read_bytes()
+    run("--images", str(folders / "imagesTs"))
+    assert (folders / "report" / "overlay_00.png").read_bytes() != plain
+    save(folders / "imagesTs" / "head_2_0000.nii.gz", np.zeros((24, 40, 47)))
+    assert "head_2_0000.nii.gz isn't on the grid" in failure(run, "--images", str(folders / "imagesTs"))
+    (folders / "imagesTs" / "head_3_0000.nii.gz").unlink()
+    assert "head_3_0000.nii.gz doesn't exist" in failure(run, "--images", str(folders / "imagesTs"))
+
+
 def test_cross_validation_folders_are_found(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "Dataset042_Heads"
     preprocessed, results = folders / "preprocessed", folders / "results"

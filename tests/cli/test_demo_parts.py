@@ -18,7 +18,6 @@ from nnunetv2_focusnet.cli.demo_commands import CommandError, environment, find_
 from nnunetv2_focusnet.cli.demo_pictures import COLOURS, draw_case
 from nnunetv2_focusnet.cli.demo_plans import PATCH_ZYX, shrink_plans
 from nnunetv2_focusnet.cli.demo_progress import EpochProgress
-from nnunetv2_focusnet.cli.demo_scores import format_table, read_scores
 from nnunetv2_focusnet.datasets.phantom import LABELS, make_case
 
 
@@ -164,25 +163,6 @@ def test_one_line_per_epoch() -> None:
     ]
 
 
-def test_the_table_puts_small_organs_first_and_leaves_undefined_scores_out(tmp_path: Path) -> None:
-    def case(brain: float, lens: float | None) -> dict:
-        # Where neither reference nor prediction has the organ, nnU-Net writes NaN.
-        dice = float("nan") if lens is None else lens
-        return {
-            "metrics": {"1": {"Dice": brain, "n_ref": 5000}, "4": {"Dice": dice, "n_ref": 0 if lens is None else 30}}
-        }
-
-    summary = tmp_path / "summary.json"
-    summary.write_text(json.dumps({"metric_per_case": [case(0.9, 0.5), case(0.7, None)]}))
-    lens, brain = read_scores(summary, {"background": 0, "Brain": 1, "Lens_L": 4})
-    assert (lens.name, lens.voxels, lens.mean_dice) == ("Lens_L", 15.0, 0.5)
-    assert (brain.name, brain.voxels) == ("Brain", 5000.0)
-    assert brain.mean_dice == pytest.approx(0.8)
-    rows = format_table([lens, brain]).splitlines()
-    assert rows[1].split() == ["Lens_L", "15", "0.50", "0.50", "nan"]
-    assert rows[2].split() == ["Brain", "5000", "0.80", "0.90", "0.70"]
-
-
 def test_a_picture_shows_the_prediction_in_the_organs_colour(tmp_path: Path) -> None:
     hu, labels = make_case(0, 0)
     files = []
@@ -225,11 +205,11 @@ def test_a_demo_of_another_version_is_not_continued(tmp_path: Path) -> None:
 
 
 def test_a_stopped_demo_goes_on_behind_its_last_finished_step(tmp_path: Path) -> None:
-    finished = ["simulate", "preprocess", "edit_plans", "train", "predict"]
+    finished = ["simulate", "preprocess", "edit_plans", "train", "predict", "draw", "train_stock", "predict_stock"]
     state = tmp_path / "demo.json"
     state.write_text(json.dumps({"version": __version__, "finished": finished}))
-    # There is nothing to score in this folder, as the command says.
-    with pytest.raises(CommandError, match="nnUNetv2_evaluate_folder ended with status 1"):
+    # There is nothing to compare in this folder, as the command says.
+    with pytest.raises(CommandError, match=r"nnUNetv2_focusnet_compare ended with status 1.*labelsTs is no folder"):
         Demo(tmp_path).run()
     assert json.loads(state.read_text())["finished"] == finished
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["6_score.log"]
