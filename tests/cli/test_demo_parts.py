@@ -212,4 +212,4 @@ def test_a_stopped_demo_goes_on_behind_its_last_finished_step(tmp_path: Path) ->
     with pytest.raises(CommandError, match=r"nnUNetv2_focusnet_compare ended with status 1.*labelsTs is no folder"):
         Demo(tmp_path).run()
     assert json.loads(state.read_text())["finished"] == finished
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["6_score.log"]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["9_compare.log"]
