@@ -128,17 +128,19 @@ def read_labels(path: Path, labels: Mapping[str, int]) -> tuple[np.ndarray, sitk
     except RuntimeError as error:
         last = str(error).strip().splitlines()[-1]
         raise ValueError(f"{path} can't be read: mend or replace it ({last})") from None
-    array = sitk.GetArrayViewFromImage(image)
+    array = sitk.GetArrayFromImage(image)
     if array.ndim != 3:
         raise ValueError(f"{path} has {array.ndim} axes, but label maps have 3: replace it")
-    integers = np.asarray(array).astype(np.int32)
-    if not np.issubdtype(array.dtype, np.integer) and not np.array_equal(integers, array):
-        raise ValueError(f"{path} holds values that aren't integers: save labels, not probabilities or images")
-    unknown = sorted(set(np.unique(integers).tolist()) - set(labels.values()) - {0})
+    if not np.issubdtype(array.dtype, np.integer):
+        integers = array.astype(np.int32)
+        if not np.array_equal(integers, array):
+            raise ValueError(f"{path} holds values that aren't integers: save labels, not probabilities or images")
+        array = integers
+    unknown = sorted(set(np.unique(array).tolist()) - set(labels.values()) - {0})
     if unknown:
         listed = ", ".join(map(str, unknown))
         raise ValueError(f"{path} holds the label values {listed}, which dataset.json doesn't have: correct either")
-    return integers, image
+    return array, image
 
 
 def check_geometry(reference_file: Path, reference: sitk.Image, prediction_file: Path, prediction: sitk.Image) -> None:
