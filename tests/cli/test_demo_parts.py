@@ -35,8 +35,11 @@ def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def write_script(folder: Path, name: str, body: str) -> None:
+    program = folder / f"{name}.py"
+    program.write_text(body)
     path = folder / name
-    path.write_text(f"#!{sys.executable}\n{body}\n")
+    # Through a shell, as a script's first line takes no interpreter whose path has a space.
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
     path.chmod(0o755)
 
 
