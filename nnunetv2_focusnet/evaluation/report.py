@@ -8,8 +8,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from nnunetv2_focusnet.evaluation.results import Results
-from nnunetv2_focusnet.evaluation.statistics import METRICS
-from nnunetv2_focusnet.evaluation.tables import caption, paired_table, summary_table
+from nnunetv2_focusnet.evaluation.statistics import METRICS, SUMMARISED
+from nnunetv2_focusnet.evaluation.tables import caption, details_table, paired_table, summary_table
 
 _BOLD = ("\x02", "\x03")  # survive escaping; no name has them
 
@@ -35,6 +35,9 @@ def write_report(results: Results, pictures: dict[str, list[tuple[Path, str]]], 
         parts.append(_section(title, _table(paired_table(results, model, metric))))
     for title, shown in pictures.items():
         parts.append(_section(title, "".join(_figure(picture, text) for picture, text in shown)))
+    for metric, title in SUMMARISED.items():
+        details = _table(details_table(results, metric))
+        parts.append(f"<details><summary>{escape(title)} in detail</summary>{details}</details>")
     resources = files("nnunetv2_focusnet.evaluation") / "report_page"
     page = (resources / "page.html").read_text(encoding="utf-8")
     for name, content in {

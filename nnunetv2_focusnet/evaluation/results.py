@@ -49,7 +49,7 @@ class Results:
             (organ, model, metric): statistics.summarise(self.rows, organ, model, metric)
             for organ in self.organs
             for model in self.models
-            for metric in statistics.METRICS
+            for metric in statistics.SUMMARISED
         }
 
     @cached_property

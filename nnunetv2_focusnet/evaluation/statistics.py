@@ -11,7 +11,8 @@ from scipy import stats
 
 from nnunetv2_focusnet.evaluation.cases import Row
 
-METRICS = {"dsc": "DSC", "hd95_mm": "HD95 (mm)", "nsd": "NSD"}
+METRICS = {"dsc": "DSC", "hd95_mm": "HD95 (mm)", "nsd": "NSD"}  # in which models are compared
+SUMMARISED = METRICS | {"volume_error_ml": "Volume error (ml)", "centroid_distance_mm": "Centroid distance (mm)"}
 HIGHER_IS_BETTER = {"dsc": True, "hd95_mm": False, "nsd": True}
 BOOTSTRAP_RESAMPLES = 2000
 TIE = 1e-6  # differences below this are rounding
@@ -47,7 +48,7 @@ class PairedComparison:
         interval: 95 % bootstrap interval of the mean difference (bias-corrected and accelerated); NaN below 2 cases.
         p: two-sided Wilcoxon signed-rank test; 1 where all cases tie, NaN below 2 cases.
         p_holm: corrected for the number of organs.
-        effect_size: matched-pairs rank-biserial correlation, from -1 (model always larger is -1 + 2) to 1.
+        effect_size: matched-pairs rank-biserial correlation, from -1 (model always below the baseline) to 1.
         wins: cases in which the model is better.
         ties: cases in which both are equal.
         losses: cases in which the baseline is better.

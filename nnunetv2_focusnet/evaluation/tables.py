@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
-from nnunetv2_focusnet.evaluation.published import published_dsc
+from nnunetv2_focusnet.evaluation.published import published_means
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import HIGHER_IS_BETTER, METRICS
 
-DIGITS = {"dsc": 3, "hd95_mm": 2, "nsd": 3}
+DIGITS = {"dsc": 3, "hd95_mm": 2, "nsd": 3, "volume_error_ml": 2, "centroid_distance_mm": 2}
 PUBLISHED_MARK = " (published, not measured)"
 
 
@@ -48,9 +49,9 @@ def summary_table(results: Results, metric: str, bold: Callable[[str], str], pub
         results: what was found.
         metric: key of ``METRICS``.
         bold: marks the best model of a row.
-        published: add the columns of published methods for DSC.
+        published: add the columns of published methods.
     """
-    others = published_dsc(results.organs) if published and metric == "dsc" else {}
+    others = published_means(results.organs, metric) if published else {}
     table = [["organ", *results.models, *(f"{method}{PUBLISHED_MARK}" for method in others)]]
     for organ in results.organs:
         summaries = [results.summaries[organ, model, metric] for model in results.models]
@@ -58,11 +59,25 @@ def summary_table(results: Results, metric: str, bold: Callable[[str], str], pub
         best = _best([summary.mean for summary in summaries], metric)
         cells = [bold(cell) if i in best else cell for i, cell in enumerate(cells)]
         table.append([organ, *cells, *(_number(values.get(organ, math.nan), metric) for values in others.values())])
-    for group in results.groups:
+    for group, organs in results.groups.items():
         means = [results.group_mean(group, model, metric) for model in results.models]
         best = _best(means, metric)
         cells = [bold(_number(mean, metric)) if i in best else _number(mean, metric) for i, mean in enumerate(means)]
-        table.append([f"mean, {group}", *cells, *("" for _ in others)])
+        table.append(
+            [f"mean, {group}", *cells, *(_published_mean(values, organs, metric) for values in others.values())]
+        )
+    return table
+
+
+def details_table(results: Results, metric: str) -> list[list[str]]:
+    """Cells of all that was found of a metric of ``SUMMARISED``: a header, then a row per organ and model."""
+    table = [["organ", "model", "cases", "mean", "sd", "median", "quartiles", "missed", "false positive"]]
+    for organ in results.organs:
+        for model in results.models:
+            s = results.summaries[organ, model, metric]
+            mean, sd, median, q1, q3 = (_number(value, metric) for value in (s.mean, s.sd, s.median, *s.quartiles))
+            counts = (str(s.missed), str(s.false_positives))
+            table.append([organ, model, str(s.n), mean, sd, median, f"{q1} to {q3}", *counts])
     return table
 
 
@@ -149,6 +164,11 @@ def _number(value: float, metric: str) -> str:
 
 def _signed(value: float, metric: str) -> str:
     return f"{value:+.{DIGITS[metric]}f}" if math.isfinite(value) else "-"
+
+
+def _published_mean(values: Mapping[str, float], organs: Sequence[str], metric: str) -> str:
+    """Mean over a group of organs; nothing if one of them wasn't published, as the mean would be of other organs."""
+    return _number(fmean(values[o] for o in organs), metric) if values.keys() >= set(organs) else ""
 
 
 def _p_value(p: float) -> str:

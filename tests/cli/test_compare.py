@@ -98,6 +98,14 @@ def test_everything_is_written_and_right(run: Run, folders: Path) -> None:
     assert "| Brain | **1.000 ± 0.000** | **1.000 ± 0.000** |" in text
     latex = (folders / "report" / "summary.tex").read_text()
     assert r"Lens\_L & 0.500 $\pm$ 0.000 & \textbf{1.000 $\pm$ 0.000} \\" in latex
+    with (folders / "report" / "summary.csv").open() as file:
+        summary = {(row["organ"], row["model"], row["metric"]): row for row in csv.DictReader(file)}
+    moved = summary["Lens_L", "shifted", "centroid_distance_mm"]
+    assert [float(moved[name]) for name in ("mean", "median", "q1", "q3", "n")] == pytest.approx([2, 2, 2, 2, 3])
+    assert float(summary["Lens_L", "shifted", "volume_error_ml"]["mean"]) == 0
+    page = (folders / "report" / "report.html").read_text()
+    assert "Centroid distance (mm) in detail" in page
+    assert re.search("Lens_L</th><td>shifted</td><td>3</td><td>2.00</td><td>0.00</td><td>2.00</td>", page)
     names = {path.name for path in (folders / "report").iterdir()}
     assert {"summary.csv", "paired.csv", "report.html", "boxes_dsc.png", "differences_hd95_mm_1.png"} <= names
 
@@ -157,8 +165,19 @@ def test_published_figures_are_marked(run: Run, folders: Path) -> None:
     assert "FocusNet (published, not measured)" in text
     (stem,) = (line for line in text.splitlines() if line.startswith("| Brain-Stem") and "0.875" in line)
     assert stem.endswith("| 0.880 | 0.867 | 0.868 | 0.875 |")
+    assert re.search(r"\| Brain-Stem \|.*\| 4.59 \| 6.42 \| 2.14 \|", text)
     assert re.search(r"\| optic_nerve_left \|.*\| 0.735 \|", text)
     assert re.search(r"\| Lens_R \|.*\| - \| - \| - \| - \|", text)
+    assert re.search(r"\| mean, all organs \|[^|]*\|[^|]*\|  \|  \|  \|  \|", text)  # the lens was not published
+
+
+def test_published_means_are_over_the_same_organs(run: Run, folders: Path) -> None:
+    labels = {"background": 0, "Brainstem": 1, "OpticNerve_L": 2, "OpticNerve_R": 3}
+    (folders / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
+    run("--published", "pddca")
+    text = (folders / "report" / "summary.md").read_text()
+    mean = (0.875 + 0.735 + 0.744) / 3
+    assert re.search(rf"\| mean, all organs \|.*\| {mean:.3f} \|", text)
 
 
 def break_geometry(folders: Path) -> None:
