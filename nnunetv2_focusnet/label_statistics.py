@@ -125,8 +125,9 @@ def _measure_all(
             yield from progress(pool.map(measure, files))
     except BrokenProcessPool:
         raise RuntimeError(
-            f"A process that measured the label files in {files[0].path.parent} died, probably for lack of memory: "
-            f"set nnUNet_def_n_proc to less than {num_processes}."
+            f"A process that measured the label files in {files[0].path.parent} died: if memory ran out, set "
+            f"nnUNet_def_n_proc to less than {num_processes}; if a script of yours trains, put its calls under "
+            'if __name__ == "__main__".'
         ) from None
     except ValueError as error:
         raise ValueError(str(error)) from None  # without the traceback of the process it comes from
