@@ -148,7 +148,12 @@ def main() -> None:
     name, folder = arguments.dataset.name, arguments.o.resolve()
     prepare(arguments.dataset.resolve(), folder, arguments.seed)
     runs = {arm: train(folder, arm, name, arguments.tr) for arm in ARMS}
-    if failed := [arm for arm, run in runs.items() if run.wait() != 0]:
+    try:
+        failed = [arm for arm, run in runs.items() if run.wait() != 0]
+    finally:  # also when this script is stopped
+        for run in runs.values():
+            run.terminate()
+    if failed:
         sys.exit(f"Training failed, see {', '.join(str(folder / f'{arm}.log') for arm in failed)}")
     dataset_json = folder / "listed" / "nnUNet_preprocessed" / name / "dataset.json"
     models = [f"{arm}={model_folder(folder, arm, name, arguments.tr) / 'fold_0' / 'validation'}" for arm in ARMS]
