@@ -17,6 +17,12 @@ class SegmentationLoss(nn.Module):
     Args:
         weights: focal weight of each class, background first.
         ignore_label: voxels of this label don't count.
+
+    Attributes:
+        annotated: (B, C) bool, which classes the samples of the next batch have annotated, background always; None:
+            all. An unannotated organ's probability counts to the background. The trainer says so before each step, as
+            nnU-Net calls the loss with output and target alone.
+        terms: of the last batch, detached.
     """
 
     weights: Tensor
@@ -26,6 +32,7 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         self.register_buffer("weights", torch.tensor(weights))
         self.ignore_label = ignore_label
+        self.annotated: Tensor | None = None
         self.terms: dict[str, Tensor] = {}
 
     def split_target(self, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -37,8 +44,10 @@ class SegmentationLoss(nn.Module):
         return labels * valid, valid
 
     def segmentation_terms(self, logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """Focal and Dice loss of logits (B, C, Z, Y, X)."""
+        """Focal and Dice loss of logits (B, C, Z, Y, X), of whatever resolution."""
         log_p = logits.float().log_softmax(1)
+        if self.annotated is not None:
+            log_p = losses.merge_unannotated(log_p, self.annotated)
         return {
             "focal": losses.focal_loss(log_p, labels, valid, self.weights),
             "dice": losses.dice_loss(log_p.exp(), labels, valid),
@@ -99,11 +108,18 @@ class FocusNetLoss(SegmentationLoss):
             terms |= self.roi_terms(output.roi_logits, output.roi_corners, labels, valid)
         return self.add_up(terms)
 
+    @property
+    def annotated_organs(self) -> Tensor | None:
+        """Which small organs the samples have annotated, (B, K) bool; None: all. Others have no SOL or SOS term."""
+        return None if self.annotated is None else self.annotated[:, list(self.organs)]
+
     def heat_map_terms(self, heat_logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Losses of heat-map logits (B, K, Z, Y, X)."""
         centres, visible = find_centres(labels, self.organs)
         heat_maps = draw_heat_maps(centres, self.sigmas, labels.shape[1:])
-        squared_error, position = losses.heat_map_losses(heat_logits, heat_maps, visible, valid, self.sigmas)
+        squared_error, position = losses.heat_map_losses(
+            heat_logits, heat_maps, visible, valid, self.sigmas, self.annotated_organs
+        )
         return {"heat_map": squared_error, "position": position}
 
     def roi_terms(self, roi_logits: Tensor, corners: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
@@ -117,6 +133,11 @@ class FocusNetLoss(SegmentationLoss):
         )
         target = (labels.flatten(1).gather(1, indices) == organ_of_voxel).float()
         focal, dice = losses.roi_losses(
-            roi_logits, target, valid.flatten(1).gather(1, indices), roi_voxels, self.organ_voxels
+            roi_logits,
+            target,
+            valid.flatten(1).gather(1, indices),
+            roi_voxels,
+            self.organ_voxels,
+            self.annotated_organs,
         )
         return {"roi_focal": focal, "roi_dice": dice}

@@ -1,6 +1,7 @@
 """FocusNet's losses: focal (eq. 1), Dice (eq. 2), heat maps, ROIs. Pure functions; every one masks the ignore label.
 
-Shapes: labels (B, Z, Y, X); ``valid`` is bool, false where a voxel carries the ignore label.
+Shapes: labels (B, Z, Y, X); ``valid`` is bool, false where a voxel carries the ignore label. ``annotated`` is bool,
+false where nobody has contoured the organ in the sample: its voxels, wherever they are, are labelled as background.
 """
 
 import math
@@ -14,11 +15,36 @@ GAMMA = 2.0
 _EPS = 1e-5
 
 
+def merge_unannotated(log_probabilities: Tensor, annotated: Tensor) -> Tensor:
+    """Log-probabilities of what a sample's labels can tell apart: unannotated organs are part of its background.
+
+    With the probabilities p and the sample's unannotated organs U,
+
+        q_0 = p_0 + sum(p_k for k in U),    q_k = 0 for k in U,    q_j = p_j for all others
+
+    (marginal loss). Whatever loss reads q, moving probability between the background and an unannotated organ doesn't
+    change it: the gradient trains their sum, and never how they share it.
+
+    Args:
+        log_probabilities: log p, (B, C, Z, Y, X), background first.
+        annotated: (B, C), true for the background.
+
+    Returns:
+        log q, (B, C, Z, Y, X), minus infinity where q is 0.
+    """
+    own = annotated.clone()  # organs that keep their probability to themselves
+    own[:, 0] = False
+    own = own[:, :, None, None, None]
+    background = log_probabilities.masked_fill(own, -math.inf).logsumexp(1, keepdim=True)
+    return torch.cat([background, log_probabilities.masked_fill(~own, -math.inf)[:, 1:]], 1)
+
+
 def focal_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights: Tensor) -> Tensor:
     """Weighted focal loss, eq. 1: mean of -alpha (1 - p)^2 log p of each voxel's true class, weighted by alpha.
 
     Divided by the sum of the voxels' alphas, so that neither the scale of the weights nor the organs that happen to
-    be in a patch change the loss's size.
+    be in a patch change the loss's size. A background voxel has the background's alpha, also where it is a voxel of an
+    organ that isn't annotated: nobody knows which ones are.
 
     Args:
         log_probabilities: (B, C, Z, Y, X).
@@ -38,6 +64,10 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     Only classes that are there count. The term of a class that isn't is smallest where its probabilities vanish
     everywhere, and in small patches most organs are missing most of the time: their classes die and don't come back.
     False positives of an absent class cost the true class its own term, and focal loss.
+
+    Where a sample doesn't have a class annotated, :func:`merge_unannotated` has moved its probability to the
+    background: the class's three sums are those of the samples that have it annotated, and the background's hold the
+    rest of the batch.
 
     Args:
         probabilities: (B, C, Z, Y, X).
@@ -60,14 +90,20 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
 
 
 def heat_map_losses(
-    heat_logits: Tensor, heat_maps: Tensor, visible: Tensor, valid: Tensor, sigmas: Tensor
+    heat_logits: Tensor,
+    heat_maps: Tensor,
+    visible: Tensor,
+    valid: Tensor,
+    sigmas: Tensor,
+    annotated: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Two losses of the heat maps: squared error (paper sec. 2) and where the peak is.
 
     The squared error is divided by the target's mass, sum(h^2) of a whole Gaussian, instead of the volume: under a
     voxel mean a tiny target's map may as well stay empty. The second term, the Kullback-Leibler divergence between
     both maps as distributions over the voxels, pulls the peak into place from anywhere; it counts for visible organs.
-    Both are smallest where the map is the target.
+    Both are smallest where the map is the target, and both are means over the maps that count: those of annotated and
+    of visible organs.
 
     Args:
         heat_logits: (B, K, Z, Y, X).
@@ -75,6 +111,7 @@ def heat_map_losses(
         visible: (B, K) bool.
         valid: voxels that count, (B, Z, Y, X).
         sigmas: (K, 3) in voxels.
+        annotated: (B, K) bool, true for visible organs; None: all are.
     """
     heat_logits = heat_logits.float()
     seen = valid[:, None]
@@ -87,16 +124,21 @@ def heat_map_losses(
     position = target.flatten(2)
     position = position / position.sum(2, keepdim=True).clamp(min=_EPS)
     divergence = functional.kl_div(log_position, position, reduction="none").sum(2)
-    return squared_error.mean(), (divergence * visible).sum() / visible.sum().clamp(min=1)
+    return _mean(squared_error, annotated), _mean(divergence, visible)
 
 
 def roi_losses(
-    roi_logits: Tensor, roi_targets: Tensor, roi_valid: Tensor, roi_voxels: Sequence[int], organ_voxels: Tensor
+    roi_logits: Tensor,
+    roi_targets: Tensor,
+    roi_valid: Tensor,
+    roi_voxels: Sequence[int],
+    organ_voxels: Tensor,
+    annotated: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Focal and Dice loss of the small organs inside their ROIs.
 
     The focal loss of an ROI is divided by the organ's mean number of voxels: eq. 1's weight, inversely proportional to
-    the organ's size. Dice counts where the ROI holds some of the organ.
+    the organ's size. It is the mean over the ROIs of annotated organs, Dice over those that hold some of the organ.
 
     Args:
         roi_logits: (B, N), the ROIs of all K organs one behind the other.
@@ -104,6 +146,7 @@ def roi_losses(
         roi_valid: (B, N) bool, voxels that count.
         roi_voxels: voxels of each ROI, K numbers with the sum N.
         organ_voxels: mean volume of each organ in voxels, (K,).
+        annotated: (B, K) bool, true for organs in the target; None: all are.
     """
     logits = roi_logits.float()
     target = roi_targets * roi_valid
@@ -116,5 +159,9 @@ def roi_losses(
 
     size = per_organ(target)
     dice = 1 - (2 * per_organ(p * target) + _EPS) / (per_organ(p) + size + _EPS)
-    inside = size > 0
-    return (per_organ(focal) / organ_voxels).mean(), (dice * inside).sum() / inside.sum().clamp(min=1)
+    return _mean(per_organ(focal) / organ_voxels, annotated), _mean(dice, size > 0)
+
+
+def _mean(values: Tensor, counts: Tensor | None) -> Tensor:
+    """Mean of the values that count (None: all do); 0 where none does."""
+    return values.mean() if counts is None else (values * counts).sum() / counts.sum().clamp(min=1)

@@ -12,6 +12,7 @@ from typing import Any
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
+from nnunetv2_focusnet.annotations import ANNOTATED, check_unannotated, find_unannotated
 from nnunetv2_focusnet.label_statistics import LabelStatistics, measure_label_files
 
 SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
@@ -20,7 +21,7 @@ HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for 
 SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress
 FOCAL_WEIGHT_EXPONENT = 1.0  # paper, equation 1: weights inversely proportional to the organ's size
 BACKGROUND_FOCAL_WEIGHT = 0.5
-SETTINGS = ("small_organs", "roi_scale")
+SETTINGS = ("small_organs", "roi_scale", ANNOTATED)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Organ:
         label: its value in the label files.
         volume_mm3: mean volume.
         extent_mm: mean extent of the bounding box along the network's axes (after ``transpose_forward``).
-        num_cases: how many label files hold it.
+        num_cases: number of cases it is annotated in, those included in which it isn't there.
     """
 
     name: str
@@ -61,8 +62,17 @@ def check_dataset_json(dataset_json: dict[str, Any]) -> None:
     Raises:
         ValueError: the labels are regions, or the entry "focusnet" makes no sense.
     """
-    _organ_labels(dataset_json)
     _settings(dataset_json)
+    unannotated_labels(dataset_json)
+
+
+def unannotated_labels(dataset_json: dict[str, Any]) -> dict[str, frozenset[int]]:
+    """As :func:`nnunetv2_focusnet.annotations.find_unannotated`, with the organs of this dataset.json.
+
+    Raises:
+        ValueError: the labels are regions, or the entry has another form or names an unknown organ.
+    """
+    return find_unannotated(dataset_json, _organ_labels(dataset_json))
 
 
 def measure_organs(
@@ -83,10 +93,12 @@ def measure_organs(
         num_processes: processes that read label files.
 
     Raises:
-        ValueError: the labels are regions, a label never occurs, a file holds a label that dataset.json doesn't have,
-            or a file has a fault of its own (unreadable, not integer, not on the grid of its image).
+        ValueError: the labels are regions, a label never occurs, a file holds a label that dataset.json doesn't have or
+            calls not annotated there, dataset.json names a case that has no file, or a file has a fault of its own
+            (unreadable, not integer, not on the grid of its image).
     """
     labels = _organ_labels(dataset_json)
+    unannotated = unannotated_labels(dataset_json)
     manager = PlansManager(plans)
     files = measure_label_files(
         preprocessed_folder,
@@ -97,9 +109,17 @@ def measure_organs(
         num_processes=num_processes,
     )
     _check_label_values(files, set(dataset_json["labels"].values()))
+    check_unannotated(unannotated, labels, files, dataset_json["file_ending"])
     folder = preprocessed_folder / "gt_segmentations"
     return [
-        _average(name, label, [f[label] for f in files.values() if label in f], manager.transpose_forward, folder)
+        _average(
+            name,
+            label,
+            [f[label] for f in files.values() if label in f],
+            num_cases=len(files) - sum(label in missing for missing in unannotated.values()),
+            transpose_forward=manager.transpose_forward,
+            folder=folder,
+        )
         for name, label in sorted(labels.items(), key=lambda item: item[1])
     ]
 
@@ -278,7 +298,13 @@ def _check_label_values(files: dict[Path, dict[int, LabelStatistics]], known: se
 
 
 def _average(
-    name: str, label: int, sizes: list[LabelStatistics], transpose_forward: Sequence[int], folder: Path
+    name: str,
+    label: int,
+    sizes: list[LabelStatistics],
+    *,
+    num_cases: int,
+    transpose_forward: Sequence[int],
+    folder: Path,
 ) -> Organ:
     if not sizes:
         raise ValueError(
@@ -287,7 +313,7 @@ def _average(
         )
     # fsum is exact, hence the same for every order of the files
     z, y, x = (math.fsum(size.extent_mm[axis] for size in sizes) / len(sizes) for axis in transpose_forward)
-    return Organ(name, label, math.fsum(size.volume_mm3 for size in sizes) / len(sizes), (z, y, x), len(sizes))
+    return Organ(name, label, math.fsum(size.volume_mm3 for size in sizes) / len(sizes), (z, y, x), num_cases)
 
 
 def _by(sizes: Sequence[int]) -> str:

@@ -1,9 +1,9 @@
-"""Centres and heat maps of the small organs, from the augmented label patch and on its device.
+"""Centres and heat maps of the small organs, and what is annotated, from the augmented label patch and on its device.
 
 Augmentation and targets can't disagree that way. An organ cut by the patch border has the centre of what is visible.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -48,3 +48,31 @@ def draw_heat_maps(centres: Tensor, sigmas: Tensor, volume_size: Sequence[int]) 
         profiles.append(torch.exp(-0.5 * distance.square()))
     z, y, x = profiles
     return z[..., :, None, None] * y[..., None, :, None] * x[..., None, None, :]
+
+
+def find_annotated(
+    labels: Tensor, unannotated: Sequence[Collection[int]], num_classes: int, pairs: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Which classes each sample of a batch has annotated, where samples may have been flipped with swapped labels.
+
+    A flip also swaps which side of a pair is annotated, but happens in nnU-Net's workers, which tell nothing but images
+    and labels. Where a case has just one side annotated, the patch itself tells: the side that is visible is the one.
+    Where neither is, both count as not annotated, so no label is lost, only some background.
+
+    Args:
+        labels: label map (B, Z, Y, X).
+        unannotated: of each sample's case, the labels that aren't annotated.
+        num_classes: background included.
+        pairs: (left label, right label) that a flip may have swapped.
+
+    Returns:
+        (B, num_classes) bool, true for the background.
+    """
+    annotated = torch.ones(len(labels), num_classes, dtype=torch.bool)
+    for sample, missing in zip(annotated, unannotated, strict=True):
+        sample[list(missing)] = False
+    for pair in pairs:
+        (one_sided,) = (annotated[:, pair[0]] != annotated[:, pair[1]]).nonzero(as_tuple=True)
+        for side in pair:
+            annotated[one_sided, side] = (labels[one_sided] == side).flatten(1).any(1).cpu()
+    return annotated.to(labels.device)

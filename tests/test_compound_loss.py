@@ -207,3 +207,97 @@ def test_extreme_logits_give_a_finite_loss_and_finite_gradients(size, dtype):
 
 def test_moves_with_its_weights():
     assert {name for name, _ in focusnet_loss().named_buffers()} == {"weights", "sigmas", "organ_voxels"}
+
+
+# ---- organs that aren't annotated ----
+
+ANNOTATED = torch.tensor([[True, True, True, False], [True, False, True, True]])  # organ 3, and organ 1
+
+
+def annotated_target() -> torch.Tensor:
+    """A random target without a voxel of organs that aren't annotated."""
+    target = random_target()
+    for sample, annotated in zip(target, ANNOTATED, strict=True):
+        sample[torch.isin(sample, (~annotated).nonzero())] = 0
+    return target
+
+
+def test_unannotated_small_organs_get_no_gradient_from_their_sol_and_sos_nets():
+    output = random_output()
+    loss = focusnet_loss()
+    loss.annotated = ANNOTATED
+    loss(output, annotated_target()).backward()
+    assert list(loss.terms) == list(loss.term_names)
+    # Channels are organs 3 and 1; their ROIs have 32 and 48 voxels.
+    for sample, channel, other in ((0, 0, 1), (1, 1, 0)):
+        assert not output.heat_logits.grad[sample, channel].any()
+        assert output.heat_logits.grad[sample, other].all()
+        rois = output.roi_logits.grad[sample].split([32, 48])
+        assert not rois[channel].any()
+        assert rois[other].all()
+
+
+def test_every_term_is_that_of_the_samples_and_organs_that_count():
+    output, target = random_output(), annotated_target()
+    loss = focusnet_loss()
+    loss.annotated = ANNOTATED
+    loss(output, target)
+    merged = losses.merge_unannotated(output.main_logits.log_softmax(1), ANNOTATED)
+    labels, valid = target[:, 0].long(), torch.ones(2, *SIZE, dtype=torch.bool)
+    focal = losses.focal_loss(merged, labels, valid, torch.tensor(WEIGHTS))
+    torch.testing.assert_close(loss.terms["focal"], focal.detach())
+    torch.testing.assert_close(loss.terms["dice"], losses.dice_loss(merged.exp(), labels, valid).detach())
+    # Each sample counts one organ, so the loss of both is the mean of what each alone gives with that organ.
+    singles = []
+    for sample, organ in ((0, 1), (1, 0)):
+        part = slice(sample, sample + 1)
+        alone = FocusNetLoss(
+            WEIGHTS, ORGANS[organ : organ + 1], ROI_SIZES[organ : organ + 1], SIGMAS[organ : organ + 1],
+            ORGAN_VOXELS[organ : organ + 1],
+        )  # fmt: skip
+        heat_logits = output.heat_logits[part, organ : organ + 1]
+        roi_logits = output.roi_logits.split([32, 48], 1)[organ][part]
+        corners = output.roi_corners[part, organ : organ + 1]
+        alone(FocusNetOutput(output.main_logits[part], heat_logits, roi_logits, corners), target[part])
+        singles.append(alone.terms)
+    for name in ("heat_map", "position", "roi_focal", "roi_dice"):
+        torch.testing.assert_close(loss.terms[name], (singles[0][name] + singles[1][name]) / 2, msg=name)
+
+
+def test_all_organs_annotated_is_the_same_as_nothing_said():
+    output, target = random_output(), random_target()
+    loss = focusnet_loss()
+    loss(output, target)
+    unsaid = loss.terms
+    loss.annotated = torch.ones(2, 4, dtype=torch.bool)
+    loss(output, target)
+    for name, term in unsaid.items():
+        torch.testing.assert_close(loss.terms[name], term, msg=name)
+
+
+def test_segmentation_terms_of_another_resolution_know_what_is_annotated():
+    loss = SegmentationLoss(WEIGHTS)
+    loss.annotated = ANNOTATED
+    logits = torch.randn(2, 4, 2, 3, 4)
+    labels, valid = loss.split_target(annotated_target()[..., ::2, ::2, ::2])
+    terms = loss.segmentation_terms(logits, labels, valid)
+    merged = logits.clone()
+    merged[0, 0] = logits[0, [0, 3]].logsumexp(0)
+    merged[0, 3] = -1e4
+    merged[1, 0] = logits[1, [0, 1]].logsumexp(0)
+    merged[1, 1] = -1e4
+    expected = SegmentationLoss(WEIGHTS).segmentation_terms(merged, labels, valid)
+    for name, term in expected.items():
+        torch.testing.assert_close(terms[name], term, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_with_unannotated_organs_is_finite(dtype):
+    output = random_output()
+    logits = [(3e4 * part.detach().sign()).to(dtype).requires_grad_() for part in output[:3]]
+    loss = focusnet_loss()
+    loss.annotated = ANNOTATED
+    total = loss(FocusNetOutput(*logits, output.roi_corners), annotated_target())
+    total.backward()
+    assert total.isfinite()
+    assert all(part.grad.isfinite().all() for part in logits)

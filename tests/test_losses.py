@@ -163,6 +163,149 @@ def test_dice_leaves_ignored_voxels_out():
     torch.testing.assert_close(losses.dice_loss(probabilities, labels, valid), expected)
 
 
+# ---- organs that aren't annotated ----
+
+# Of four classes the first sample has 1 annotated, the second 2 and 3.
+ANNOTATED = torch.tensor([[True, True, False, False], [True, False, True, True]])
+
+
+def partly_annotated_case(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """As :func:`random_case`, with labels as an annotator leaves them: no voxel of an unannotated organ."""
+    logits, labels, valid, weights = random_case(seed)
+    return logits, labels * ANNOTATED.gather(1, labels.flatten(1)).view_as(labels) * valid, valid, weights
+
+
+def marginal_losses(logits: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
+    log_q = losses.merge_unannotated(logits.log_softmax(1), ANNOTATED)
+    return {
+        "focal": losses.focal_loss(log_q, labels, valid, torch.tensor([0.1, 1.0, 8.0, 2.5])),
+        "dice": losses.dice_loss(log_q.exp(), labels, valid),
+    }
+
+
+def test_unannotated_probability_counts_to_the_background_by_hand():
+    p = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4]]).view(2, 4, 1, 1, 1)
+    q = losses.merge_unannotated(p.log(), ANNOTATED).exp()
+    expected = torch.tensor([[0.8, 0.2, 0.0, 0.0], [0.3, 0.0, 0.3, 0.4]])
+    torch.testing.assert_close(q.flatten(1), expected)
+
+
+def test_marginal_losses_of_two_voxels_by_hand():
+    # Class 2 isn't annotated: q = (0.5 + 0.3, 0.2) at a voxel of the background, (0.1 + 0.5, 0.4) at one of class 1.
+    p = torch.tensor([[0.5, 0.1], [0.2, 0.4], [0.3, 0.5]]).view(1, 3, 1, 1, 2)
+    labels = torch.tensor([0, 1]).view(1, 1, 1, 2)
+    log_q = losses.merge_unannotated(p.log(), torch.tensor([[True, True, False]]))
+    focal = losses.focal_loss(log_q, labels, everywhere(labels), torch.tensor([0.5, 1.0, 9.0]))
+    assert focal.item() == pytest.approx((-0.5 * 0.2**2 * math.log(0.8) - 1 * 0.6**2 * math.log(0.4)) / 1.5)
+    dice = losses.dice_loss(log_q.exp(), labels, everywhere(labels))
+    assert dice.item() == pytest.approx((1 - 2 * 0.8 / (1 + 1.4)) + (1 - 2 * 0.4 / (1 + 0.6)), rel=1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_marginal_losses_are_those_of_a_network_without_the_unannotated_classes(seed):
+    logits, labels, valid, weights = partly_annotated_case(seed)
+    probabilities = logits.softmax(1)
+    focal = mass = 0.0
+    dice = torch.zeros(4, 3)  # overlap, labelled and predicted voxels of each class
+    for sample, kept in enumerate(([0, 1], [0, 2, 3])):
+        rest = [c for c in range(4) if c not in kept]
+        q = probabilities[sample].clone()
+        q[0] += q[rest].sum(0)
+        for c in kept:
+            is_c = (labels[sample] == c) & valid[sample]
+            focal -= (weights[c] * (1 - q[c][is_c]) ** 2 * q[c][is_c].log()).sum()
+            mass += weights[c] * is_c.sum()
+            dice[c] += torch.stack([q[c][is_c].sum(), is_c.sum(), q[c][valid[sample]].sum()])
+    overlap, labelled, predicted = dice.T
+    result = marginal_losses(logits, labels, valid)
+    torch.testing.assert_close(result["focal"], focal / mass)
+    torch.testing.assert_close(result["dice"], (1 - 2 * overlap / (labelled + predicted)).sum())
+
+
+@pytest.mark.parametrize("term", ["focal", "dice"])
+def test_how_background_and_unannotated_organ_share_their_probability_is_not_trained(term):
+    logits, labels, valid, _ = partly_annotated_case()
+    logits.requires_grad_()
+    marginal_losses(logits, labels, valid)[term].backward()
+    p, gradient = logits.detach().softmax(1), logits.grad
+    for sample, organs in enumerate(([2, 3], [1])):
+        for organ in organs:
+            # Along this direction p_0 + p_organ and all other probabilities stay, and log(p_organ / p_0) rises.
+            trade = gradient[sample, organ] / p[sample, organ] - gradient[sample, 0] / p[sample, 0]
+            torch.testing.assert_close(trade, torch.zeros_like(trade), rtol=0, atol=1e-6)
+    assert gradient.abs().max() > 1e-3
+    # An organ that is annotated and isn't there is a negative: here the trade-off is trained.
+    losses_of_all = {
+        "focal": losses.focal_loss(logits.log_softmax(1), labels, valid, torch.tensor([0.1, 1.0, 8.0, 2.5])),
+        "dice": losses.dice_loss(logits.softmax(1), labels, valid),
+    }
+    (as_background,) = torch.autograd.grad(losses_of_all[term], logits)
+    trade = as_background[0, 2] / p[0, 2] - as_background[0, 0] / p[0, 0]
+    assert trade[valid[0]].abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("term", ["focal", "dice"])
+def test_no_background_voxel_pushes_an_unannotated_organ_down(term):
+    logits, labels, valid, _ = partly_annotated_case()
+    logits.requires_grad_()
+    marginal_losses(logits, labels, valid)[term].backward()
+    background = (labels == 0) & valid
+    assert (logits.grad[0, 2:][:, background[0]] <= 0).all()
+    assert (logits.grad[1, 1][background[1]] <= 0).all()
+
+
+def test_an_organ_without_annotation_in_one_sample_is_judged_by_the_others():
+    labels = torch.tensor([[1, 0, 0, 0], [0, 0, 0, 0]]).view(2, 1, 2, 2)
+    probabilities = torch.tensor([[0.4, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 0.4]])
+    probabilities = torch.stack([probabilities, 1 - probabilities], 1).view(2, 2, 1, 2, 2)
+    annotated = torch.tensor([[True, True], [True, False]])
+    dice = losses.dice_loss(losses.merge_unannotated(probabilities.log(), annotated).exp(), labels, everywhere(labels))
+    # Class 1: the first sample alone. Background: 3 voxels of the first sample and all 4 of the second, there q is 1.
+    overlap, predicted = 3 * 0.9 + 4, 0.4 + 3 * 0.9 + 4
+    assert dice.item() == pytest.approx((1 - 2 * 0.6 / (1 + 0.9)) + (1 - 2 * overlap / (7 + predicted)), rel=1e-4)
+
+
+@pytest.mark.parametrize("size", [20.0, 1e4, 6e4])
+def test_extreme_logits_of_unannotated_organs_give_finite_losses_and_gradients(size):
+    logits, labels, valid, _ = partly_annotated_case()
+    extreme = (logits.sign() * size).requires_grad_()
+    loss = sum(marginal_losses(extreme, labels, valid).values())
+    loss.backward()
+    assert loss.isfinite()
+    assert extreme.grad.isfinite().all()
+
+
+def test_sol_and_sos_terms_of_an_unannotated_organ_vanish_with_their_gradients():
+    target, _, valid, sigmas = heat_case()
+    target, sigmas = target.repeat(1, 2, 1, 1, 1), sigmas.repeat(2, 1)
+    annotated = torch.tensor([[True, False]])
+    heat_logits = torch.randn_like(target).requires_grad_()
+    heat = losses.heat_map_losses(heat_logits, target, annotated, valid, sigmas, annotated)
+    alone = losses.heat_map_losses(heat_logits[:, :1], target[:, :1], annotated[:, :1], valid, sigmas[:1])
+    torch.testing.assert_close(heat, alone)
+    roi_logits = torch.randn(1, 6, requires_grad=True)
+    roi_target, roi_valid = torch.tensor([[1.0, 0, 0, 0, 0, 0]]), torch.ones(1, 6, dtype=torch.bool)
+    rois = losses.roi_losses(roi_logits, roi_target, roi_valid, [4, 2], torch.tensor([8.0, 2.0]), annotated)
+    first = losses.roi_losses(roi_logits[:, :4], roi_target[:, :4], roi_valid[:, :4], [4], torch.tensor([8.0]))
+    torch.testing.assert_close(rois, first)
+    sum([*heat, *rois]).backward()
+    assert heat_logits.grad[0, 0].all()
+    assert not heat_logits.grad[0, 1].any()
+    assert roi_logits.grad[0, :4].all()
+    assert not roi_logits.grad[0, 4:].any()
+
+
+def test_batch_in_which_no_small_organ_is_annotated_costs_nothing_in_sol_and_sos():
+    target, _, valid, sigmas = heat_case()
+    none = torch.zeros(1, 1, dtype=torch.bool)
+    heat_logits, roi_logits = torch.randn_like(target), torch.randn(1, 6)
+    heat = losses.heat_map_losses(heat_logits, target, none, valid, sigmas, none)
+    rois = losses.roi_losses(
+        roi_logits, torch.zeros(1, 6), torch.ones(1, 6, dtype=torch.bool), [6], torch.tensor([8.0]), none
+    )
+    assert [term.item() for term in (*heat, *rois)] == [0, 0, 0, 0]
+
+
 # ---- heat maps ----
 
 CENTRE, SIGMA = (4.0, 5.0, 6.0), (1.0, 1.5, 2.0)

@@ -1,6 +1,7 @@
 import json
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from batchgenerators.utilities.file_and_folder_operations import write_pickle
 from nnunetv2_focusnet.organs import (
     Organ,
     add_organs_to_plans,
+    check_dataset_json,
     describe_organs,
     measure_organs,
     organ_table,
     roi_warnings,
+    unannotated_labels,
 )
 
 SHAPE = (8, 10, 12)  # (z, y, x)
@@ -92,7 +95,7 @@ def test_boxes_of_known_size(two_cases: Path) -> None:
     # 3 x 4 x 6 and 5 x 6 x 8 voxels of 1 mm3, 2 x 1 x 0.5 mm each
     assert brain == Organ("Brain", 1, (72 + 240) / 2, ((6 + 10) / 2, (4 + 6) / 2, (3 + 4) / 2), 2)
     assert brain.diameter_mm == pytest.approx((8 + 5 + 3.5) / 3)
-    assert lens == Organ("Lens", 2, 4.0, (2.0, 2.0, 1.0), 1)
+    assert lens == Organ("Lens", 2, 4.0, (2.0, 2.0, 1.0), 2)  # looked for in both cases, found in one
 
 
 def test_an_organ_in_two_pieces_extends_over_both(tmp_path: Path) -> None:
@@ -114,7 +117,7 @@ def test_extents_are_in_the_order_of_the_networks_axes(two_cases: Path) -> None:
 def test_a_case_of_background_only_is_fine(two_cases: Path) -> None:
     before = measure(two_cases)
     write_label(two_cases, "empty", {})
-    assert measure(two_cases) == before
+    assert measure(two_cases) == [replace(organ, num_cases=3) for organ in before]
 
 
 def test_several_processes_measure_the_same(tmp_path: Path) -> None:
@@ -185,6 +188,40 @@ def test_what_was_measured_before_a_faulty_file_is_kept(two_cases: Path) -> None
     with pytest.raises(ValueError, match="can't be read"):
         measure(two_cases)
     assert json.loads((two_cases / CACHE).read_text())["files"].keys() == {"a.nii.gz"}
+
+
+# ---- organs that aren't annotated ----
+
+
+def annotated(**cases: object) -> dict:
+    return DATASET | {"focusnet": {"annotated": cases}}
+
+
+def test_number_of_cases_an_organ_is_annotated_in(two_cases: Path) -> None:
+    write_label(two_cases, "c", {2: (1, 2, 2)})
+    complete = measure(two_cases)
+    assert [organ.num_cases for organ in complete] == [3, 3]
+    brain, lens = measure_organs(two_cases, plans(), annotated(b=["Brain"], c=["Lens"], a=["Lens", "Brain"]), 1)
+    assert (brain, lens) == (replace(complete[0], num_cases=2), replace(complete[1], num_cases=2))
+
+
+def test_unannotated_labels_by_case() -> None:
+    dataset = annotated(a=["Brain", "Lens"], b=["Lens"], c=[])
+    assert unannotated_labels(dataset) == {"a": frozenset(), "b": {1}, "c": {1, 2}}
+    assert unannotated_labels(DATASET) == {}
+
+
+def test_voxels_of_an_organ_that_is_not_annotated(two_cases: Path) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        measure_organs(two_cases, plans(), annotated(a=["Brain"]), 1)
+    assert_one_line(error, f"{two_cases / 'gt_segmentations' / 'a.nii.gz'} holds Lens,", "for a:")
+
+
+@pytest.mark.parametrize("names", [["Brain"], ["Brain", "Lens"]])
+def test_annotations_of_a_case_without_a_label_file(two_cases: Path, names: list[str]) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        measure_organs(two_cases, plans(), annotated(d=names, b=["Brain"]), 1)
+    assert_one_line(error, "dataset.json", "names d,", str(two_cases / "gt_segmentations"))
 
 
 # ---- faulty labels ----
@@ -344,7 +381,7 @@ def test_roi_is_clamped_to_the_patch_with_one_warning_per_organ() -> None:
 @pytest.mark.parametrize(
     ("focusnet", "part"),
     [
-        ({"small_organ": ["Lens"]}, "small_organs, roi_scale"),
+        ({"small_organ": ["Lens"]}, "small_organs, roi_scale, annotated"),
         ({"small_organs": ["Lens", "Lense"]}, "Brain, Stem, Lens,"),
         ({"small_organs": ["background"]}, "Brain, Stem, Lens,"),
         ({"small_organs": ["ignore"]}, "Brain, Stem, Lens,"),
@@ -363,6 +400,24 @@ def test_settings_that_make_no_sense(focusnet: object, part: str) -> None:
     assert_one_line(error, "dataset.json", part)
 
 
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        (["a"], "must be an object of cases"),
+        ({"a": "Brain"}, "a list of names for a, got 'Brain'"),
+        ({"a": {"Brain": True}}, "a list of names for a"),
+        ({"a": [1]}, "a list of names for a"),
+        ({"a": ["Brain", "Lense"]}, "has Lense for a, but the organs are Brain, Lens."),
+        ({"a": ["background"]}, "has background for a"),
+        ({"a": ["ignore"]}, "has ignore for a"),
+    ],
+)
+def test_annotations_that_make_no_sense_are_refused_before_anything_is_measured(value: object, part: str) -> None:
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        check_dataset_json(DATASET | {"focusnet": {"annotated": value}})
+    assert_one_line(error, "dataset.json", part)
+
+
 # ---- plans ----
 
 
@@ -377,7 +432,7 @@ def test_plans_carry_the_organs(two_cases: Path) -> None:
         "label": 2,
         "volume_mm3": 12.0,
         "extent_mm": [6.0, 2.0, 1.0],
-        "num_cases": 1,
+        "num_cases": 2,
     }
     assert "focusnet" not in result["configurations"]["2d"]
     sizes = [result["configurations"][c]["focusnet"]["small_organs"][1]["roi_size"] for c in ("3d_fullres", "3d_large")]
@@ -392,4 +447,4 @@ def test_table_shows_every_organ(two_cases: Path) -> None:
     head, brain, lens = (" ".join(line.split()) for line in table.splitlines())
     assert head.startswith("organ label cases")
     assert brain == "Brain 1 2 156 156 8.0 x 5.0 x 3.5 1.00"
-    assert lens == "Lens 2 1 4 4 2.0 x 2.0 x 1.0 39.00 4 x 6 x 6"
+    assert lens == "Lens 2 2 4 4 2.0 x 2.0 x 1.0 39.00 4 x 6 x 6"

@@ -3,7 +3,9 @@ import math
 import pytest
 import torch
 
-from nnunetv2_focusnet.targets import draw_heat_maps, find_centres
+from nnunetv2_focusnet.compound_loss import SegmentationLoss
+from nnunetv2_focusnet.laterality import LeftRightFlipTransform
+from nnunetv2_focusnet.targets import draw_heat_maps, find_annotated, find_centres
 
 
 def boxes(size: tuple[int, int, int], *organs: tuple[int, tuple[slice, slice, slice]]) -> torch.Tensor:
@@ -89,3 +91,60 @@ def test_each_sample_and_organ_has_its_own_map():
             alone = draw_heat_maps(centres[b : b + 1, k : k + 1], sigmas[k : k + 1], (3, 3, 3))
             assert torch.equal(heat_maps[b, k], alone[0, 0])
             assert tuple(int(i) for i in (heat_maps[b, k] == 1).nonzero()[0]) == tuple(centres[b, k].int().tolist())
+
+
+# ---- which organs a sample has annotated ----
+
+BRAIN, LENS_L, LENS_R = 1, 2, 3
+PAIRS = [(LENS_L, LENS_R)]
+
+
+def lens_patch(*lenses: int) -> torch.Tensor:
+    """Label map (1, 2, 4, 6): a brain voxel, and a voxel of each lens at its end of the last axis."""
+    ends = {LENS_L: slice(5, 6), LENS_R: slice(0, 1)}
+    visible = [(lens, (slice(1, 2), slice(3, 4), ends[lens])) for lens in lenses]
+    return boxes((2, 4, 6), (BRAIN, (slice(0, 1), slice(0, 1), slice(2, 3))), *visible)
+
+
+def flipped(labels: torch.Tensor) -> torch.Tensor:
+    return LeftRightFlipTransform(2, PAIRS)._apply_to_segmentation(labels, flip=True)
+
+
+def test_what_dataset_json_says_holds_where_nothing_was_flipped():
+    labels = torch.cat([lens_patch(LENS_L, LENS_R), lens_patch()])
+    annotated = find_annotated(labels, [set(), {BRAIN, LENS_R}], 4, pairs=())
+    assert annotated.tolist() == [[True] * 4, [True, False, True, False]]
+
+
+def test_annotated_side_of_a_pair_follows_the_flip():
+    original = lens_patch(LENS_L)
+    labels = torch.cat([original, flipped(original)])
+    assert (labels[1] == LENS_R).any()
+    annotated = find_annotated(labels, [{LENS_R}, {LENS_R}], 4, PAIRS)
+    assert annotated.tolist() == [[True, True, True, False], [True, True, False, True]]
+
+
+def test_neither_side_counts_where_just_one_is_annotated_and_not_in_the_patch():
+    annotated = find_annotated(torch.cat([lens_patch(), lens_patch(LENS_R)]), [{LENS_R}, {LENS_L}], 4, PAIRS)
+    assert annotated.tolist() == [[True, True, False, False], [True, True, False, True]]
+
+
+def test_pairs_of_which_both_sides_or_neither_are_annotated_need_not_be_visible():
+    annotated = find_annotated(torch.cat([lens_patch(), lens_patch()]), [{BRAIN}, {LENS_L, LENS_R}], 4, PAIRS)
+    assert annotated.tolist() == [[True, False, True, True], [True, True, False, False]]
+
+
+@pytest.mark.parametrize("lens", [LENS_L, LENS_R])
+def test_loss_and_gradient_of_a_flipped_sample_are_the_flipped_ones(lens):
+    labels = lens_patch(lens)
+    unannotated = [{LENS_L, LENS_R} - {lens}]
+    logits = torch.randn(1, 4, 2, 4, 6, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    swapped = logits.detach()[:, [0, 1, 3, 2]].flip(4).requires_grad_()
+    loss = SegmentationLoss([0.5, 1.0, 8.0, 8.0])
+    totals = []
+    for prediction, target in ((logits, labels), (swapped, flipped(labels))):
+        loss.annotated = find_annotated(target, unannotated, 4, PAIRS)
+        totals.append(loss(prediction, target[:, None]))
+        totals[-1].backward()
+    torch.testing.assert_close(totals[0], totals[1])
+    torch.testing.assert_close(logits.grad, swapped.grad[:, [0, 1, 3, 2]].flip(4))

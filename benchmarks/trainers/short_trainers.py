@@ -1,8 +1,10 @@
 """Runs that 2 CPU cores finish within the hour; nnU-Net finds them with nnUNet_extTrainer=benchmarks/trainers."""
 
+import numpy as np
 import torch
 
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 
 
 class FocusNetTrainerShort(FocusNetTrainer):
@@ -20,3 +22,30 @@ class FocusNetTrainerShort(FocusNetTrainer):
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 150, 10
+
+
+class SNetTrainerShort(SNetTrainer):
+    """1500 steps of S-Net from seeded weights; with nnUNet_n_proc_DA=0 on seeded patches, too."""
+
+    default_num_epochs = 10
+    num_steps_per_epoch = 150
+
+    def __init__(
+        self,
+        plans: dict,
+        configuration: str,
+        fold: int,
+        dataset_json: dict,
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = self.num_steps_per_epoch, 10
+        torch.manual_seed(0)
+        np.random.seed(0)
+
+
+class SNetTrainerSmoke(SNetTrainerShort):
+    """A few steps, to see whether a benchmark runs."""
+
+    default_num_epochs = 2
+    num_steps_per_epoch = 10

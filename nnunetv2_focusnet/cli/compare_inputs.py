@@ -13,6 +13,7 @@ from typing import Any
 
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
+from nnunetv2_focusnet.annotations import find_unannotated
 from nnunetv2_focusnet.evaluation.cases import Comparison
 
 
@@ -109,7 +110,10 @@ def _inputs(
     tolerances = _tolerances(tolerance, labels)
     distinct = sorted(set(tolerances.values()))
     line = f"{distinct[0]:g} mm" if len(distinct) == 1 else f"{distinct[0]:g} to {distinct[-1]:g} mm, by organ"
-    return Inputs(Comparison(reference, models, labels, dataset["file_ending"], tolerances), small, line)
+    comparison = Comparison(
+        reference, models, labels, dataset["file_ending"], tolerances, find_unannotated(dataset, labels)
+    )
+    return Inputs(comparison, small, line)
 
 
 def _tolerances(given: str, labels: dict[str, int]) -> dict[str, float]:

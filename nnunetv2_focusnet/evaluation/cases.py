@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Comparison:
         labels: organ name to label value, without background and ignore label.
         file_ending: of all label maps.
         tolerances_mm: of the normalised surface Dice, by organ name.
+        unannotated: labels that the reference of a case doesn't have annotated, by case; they aren't counted there.
     """
 
     reference: Path
@@ -35,6 +36,7 @@ class Comparison:
     labels: Mapping[str, int]
     file_ending: str
     tolerances_mm: Mapping[str, float]
+    unannotated: Mapping[str, Collection[int]] = field(default_factory=dict)
 
     def reference_file(self, case: str) -> Path:
         """The reference label map of a case."""
@@ -165,7 +167,10 @@ def _rows(
     # Both label maps' boxes in one pass each: a lens must not cost a full volume.
     highest = max(comparison.labels.values())
     boxes = [find_objects(labels, highest) for labels in (reference, prediction)]
+    unannotated = comparison.unannotated.get(case, ())
     for organ, label in comparison.labels.items():
+        if label in unannotated:
+            continue
         found = [box for box in (boxes[0][label - 1], boxes[1][label - 1]) if box is not None]
         if not found:
             continue

@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +17,8 @@ from torch import nn
 
 from nnunetv2_focusnet.compound_loss import SegmentationLoss
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform, find_left_right, load_properties
-from nnunetv2_focusnet.organs import add_organs_to_plans, check_dataset_json, organ_table
+from nnunetv2_focusnet.organs import add_organs_to_plans, check_dataset_json, organ_table, unannotated_labels
+from nnunetv2_focusnet.targets import find_annotated
 from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, stage_at
@@ -26,6 +28,8 @@ MAX_ROTATION_WITH_PAIRS = math.radians(30)
 
 class SNetTrainer(nnUNetTrainer):
     """Trains S-Net with focal + Dice loss and AdamW; left-right flips swap the labels of paired organs.
+
+    Organs that dataset.json calls not annotated in a case are neither trained as background there nor counted.
 
     Raises:
         ValueError: the configuration is 2D, the labels are regions, or dataset.json's "focusnet" makes no sense.
@@ -52,6 +56,7 @@ class SNetTrainer(nnUNetTrainer):
             )
         check_dataset_json(dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
+        self.unannotated = unannotated_labels(dataset_json)
         self.num_epochs = self.default_num_epochs
         self.enable_deep_supervision = False
         # Three times AdamW's usual rate: a few hundred steps then find organs that take more than twice as many at it.
@@ -191,18 +196,45 @@ class SNetTrainer(nnUNetTrainer):
         Raises:
             RuntimeError: a loss term is NaN or infinite.
         """
+        self.loss.annotated = self._annotated(batch, self.left_right.pairs if self.left_right.axis is not None else ())
         result = super().train_step(batch)
         return result | self._finite_terms(batch)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One validation step.
+        """One validation step; what is predicted of an organ counts in the online Dice only where it is annotated.
 
         Raises:
             RuntimeError: a loss term is NaN or infinite.
         """
-        result = super().validation_step(batch)
+        self.loss.annotated = self._annotated(batch, flipped_pairs=())
+        uncounted = []
+        # nnU-Net's validation step keeps the prediction to itself, but shows it to the loss.
+        hook = self.loss.register_forward_hook(lambda _, args, __: uncounted.append(self._unannotated_voxels(*args)))
+        try:
+            result = super().validation_step(batch)
+        finally:
+            hook.remove()
         self._finite_terms(batch)
-        return result
+        return result | {"fp_hard": result["fp_hard"] - uncounted[0]}
+
+    def _annotated(self, batch: dict[str, Any], flipped_pairs: Sequence[tuple[int, int]]) -> torch.Tensor | None:
+        """Which classes the batch's samples have annotated, (B, C) bool; None: all."""
+        unannotated = [self.unannotated.get(case, frozenset()) for case in batch["keys"]]
+        if not any(unannotated):
+            return None
+        labels = _finest(batch["target"])[:, 0]
+        classes = self.label_manager.num_segmentation_heads
+        return find_annotated(labels, unannotated, classes, flipped_pairs).to(self.device)
+
+    def _unannotated_voxels(self, output: Any, target: Any) -> np.ndarray:
+        """Voxels predicted as each organ in samples that don't have it annotated: nnU-Net takes them for errors."""
+        logits, annotated = _finest(output), self.loss.annotated
+        if annotated is None:
+            return np.zeros(logits.shape[1] - 1)
+        _, valid = self.loss.split_target(_finest(target))
+        predicted = torch.where(valid, logits.argmax(1), 0).flatten(1)
+        voxels = torch.stack([sample.bincount(minlength=logits.shape[1]) for sample in predicted])
+        return (voxels * ~annotated).sum(0)[1:].cpu().numpy()
 
     def _finite_terms(self, batch: dict[str, Any]) -> dict[str, float]:
         terms = self.loss.terms
@@ -242,3 +274,8 @@ class SNetTrainer(nnUNetTrainer):
         super().save_checkpoint(partial)
         if self.local_rank == 0 and not self.disable_checkpointing:  # else nnU-Net writes nothing
             os.replace(partial, filename)
+
+
+def _finest(parts: Any) -> Any:
+    """What has the patch's resolution, also under deep supervision."""
+    return parts[0] if isinstance(parts, list | tuple) else parts

@@ -145,6 +145,22 @@ def test_missed_organs_and_false_positives_are_counted(run: Run, folders: Path) 
     assert math.isinf(float(missed["hd95_mm"]))
 
 
+def test_organs_that_a_reference_does_not_have_annotated_are_not_counted(run: Run, folders: Path) -> None:
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folders / "labelsTs" / "head_1.nii.gz")))
+    save(folders / "labelsTs" / "head_1.nii.gz", np.where(labels == 2, 0, labels))
+    dataset = json.loads((folders / "dataset.json").read_text())
+    annotated = {"head_1": ["Brain", "Lens_R"], "head_2": ["Brain", "Lens_L", "Lens_R"]}
+    (folders / "dataset.json").write_text(json.dumps(dataset | {"focusnet": {"annotated": annotated}}))
+    run()
+    assert {row["organ"] for row in metrics(folders) if row["case"] == "head_1"} == {"Brain", "Lens_R"}
+    assert len(metrics(folders)) == 2 * (3 * 3 - 1)
+    text = (folders / "report" / "summary.md").read_text()
+    assert "| Lens_L | 0.500 ± 0.000 | **1.000 ± 0.000** |" in text
+    assert "false positive)" not in text
+    (folders / "dataset.json").write_text(json.dumps(dataset | {"focusnet": {"annotated": {"head_1": ["Lense"]}}}))
+    assert "has Lense for head_1" in failure(run)
+
+
 def test_tolerances_per_organ(run: Run, folders: Path) -> None:
     file = folders / "tolerances.json"
     file.write_text(json.dumps({"Brain": 1, "Lens_L": 3.0, "Lens_R": 0.5}))

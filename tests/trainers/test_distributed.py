@@ -30,6 +30,18 @@ def test_every_stage_has_a_wrapper_without_unused_parameters(wrapped_trainer: An
         assert losses[-1] < losses[0]
 
 
+def test_no_parameter_is_unused_where_no_organ_is_annotated(wrapped_trainer: Any) -> None:
+    wrapped_trainer.unannotated = dict.fromkeys(("Head_000", "Head_001"), frozenset(range(1, 10)))
+    batch = wrapped_trainer.batch()
+    batch["target"] = torch.zeros_like(batch["target"])
+    for epoch in range(0, 8, 2):
+        wrapped_trainer.current_epoch = epoch
+        wrapped_trainer._enter_stage(wrapped_trainer.stage)
+        wrapped_trainer.network.train()
+        losses = [float(wrapped_trainer.train_step(batch)["loss"]) for _ in range(3)]
+        assert losses == pytest.approx([0, 0, 0], abs=1e-4)  # all of it may be background
+
+
 def test_a_wrapper_from_before_the_stage_would_complain(wrapped_trainer: Any) -> None:
     wrapped_trainer.bare_network.train_parts(("main",))
     wrapped_trainer.train_step(wrapped_trainer.batch())

@@ -1,0 +1,177 @@
+"""Organs that nobody annotated, trained as what they are and trained as background: what it does to unseen cases.
+
+    python benchmarks/missing_organs.py nnUNet_raw/Dataset701_HaNSim -o FOLDER [-tr SNetTrainerShort] [--seed 0]
+
+In half of the training cases each organ is removed from the label file with probability 0.8. Two arms train on those
+same files, from the same weights and on the same patches: "listed", whose dataset.json lists what each case has
+annotated, and "background", whose dataset.json doesn't. Both run at the same time on a thread each, and segment the
+first 4 cases by name, which they haven't seen and which keep all their labels. Prints DSC and missed organs, and writes
+missing-organs.csv and the comparison's report into FOLDER. A run that was stopped goes on where it was.
+"""
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnunetv2_focusnet.cli.compare import compare
+from nnunetv2_focusnet.cli.compare_inputs import read_folders
+from nnunetv2_focusnet.cli.demo_commands import find_command
+from nnunetv2_focusnet.evaluation.results import Results
+
+ARMS = ("background", "listed")
+PROBABILITY_OF_REMOVAL = 0.8
+UNSEEN_CASES = 4
+SPACING_MM_ZYX = ("2.5", "2", "2")
+FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+BENCHMARKS = Path(__file__).resolve().parent
+FIELDS = ("organ", "removed_from", "arm", "cases", "mean_dsc", "missed")
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """The caller's variables, with an arm's own folders, our trainers and one thread."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
+    return kept | {name: str(folder / name) for name in FOLDERS} | {
+        "nnUNet_extTrainer": str(BENCHMARKS / "trainers"),
+        "nnUNet_def_n_proc": "1",
+        "nnUNet_compile": "f",
+        "OMP_NUM_THREADS": "1",
+    }  # fmt: skip
+
+
+def remove_organs(source: Path, target: Path, seed: int) -> None:
+    """A copy of a raw dataset with organs removed from half of its training cases, and listed in dataset.json."""
+    dataset = json.loads((source / "dataset.json").read_text())
+    organs = {name: label for name, label in dataset["labels"].items() if name not in ("background", "ignore")}
+    ending = dataset["file_ending"]
+    cases = sorted(path.name.removesuffix(ending) for path in (source / "labelsTr").glob(f"*{ending}"))
+    training = cases[UNSEEN_CASES:]
+    rng = np.random.default_rng(seed)
+    reduced = set(rng.choice(training, len(training) // 2, replace=False))
+    annotated = {case: [o for o in organs if rng.random() >= PROBABILITY_OF_REMOVAL] for case in sorted(reduced)}
+    shutil.copytree(source / "imagesTr", target / "imagesTr", copy_function=os.symlink)
+    (target / "labelsTr").mkdir()
+    for case in cases:
+        image = sitk.ReadImage(str(source / "labelsTr" / f"{case}{ending}"))
+        labels = sitk.GetArrayFromImage(image)
+        if case in annotated:
+            labels[~np.isin(labels, [organs[name] for name in annotated[case]])] = 0
+        reduced_image = sitk.GetImageFromArray(labels)
+        reduced_image.CopyInformation(image)
+        sitk.WriteImage(reduced_image, str(target / "labelsTr" / f"{case}{ending}"), useCompression=True)
+    dataset["focusnet"] = dataset.get("focusnet", {}) | {"annotated": annotated}
+    (target / "dataset.json").write_text(json.dumps(dataset, indent=1))
+
+
+def prepare(source: Path, folder: Path, seed: int) -> None:
+    """Folders of both arms, planned and preprocessed: the same but for what dataset.json lists."""
+    listed, background = folder / "listed", folder / "background"
+    if (background / "nnUNet_results").is_dir():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    number = source.name[len("Dataset") : len("Dataset") + 3]
+    remove_organs(source, listed / "nnUNet_raw" / source.name, seed)
+    for command in (
+        [find_command("nnUNetv2_extract_fingerprint"), "-d", number, "-np", "2"],
+        [find_command("nnUNetv2_plan_experiment"), "-d", number, "-overwrite_target_spacing", *SPACING_MM_ZYX],
+        [sys.executable, str(BENCHMARKS / "cpu_plans.py"), number],
+        [find_command("nnUNetv2_preprocess"), "-d", number, "-plans_name", "CpuPlans", "-c", "3d_fullres", "-np", "2"],
+    ):
+        subprocess.run(command, env=environment(listed), check=True)
+    preprocessed = listed / "nnUNet_preprocessed" / source.name
+    cases = sorted(path.stem for path in (preprocessed / "CpuPlans_3d_fullres").glob("*.pkl"))
+    split = {"train": cases[UNSEEN_CASES:], "val": cases[:UNSEEN_CASES]}
+    (preprocessed / "splits_final.json").write_text(json.dumps([split]))
+    copied = background / "nnUNet_preprocessed" / source.name
+    shutil.copytree(preprocessed, copied)
+    dataset = json.loads((copied / "dataset.json").read_text())
+    del dataset["focusnet"]["annotated"]
+    (copied / "dataset.json").write_text(json.dumps(dataset))
+    (background / "nnUNet_results").mkdir()
+
+
+def train(folder: Path, arm: str, dataset: str, trainer: str) -> subprocess.Popen:
+    """Start an arm's training, which ends with the prediction of the unseen cases, or go on with it."""
+    fold = model_folder(folder, arm, dataset, trainer) / "fold_0"
+    command = [find_command("nnUNetv2_train"), dataset, "3d_fullres", "0", "-p", "CpuPlans", "-tr", trainer]
+    command += ["-device", "cpu", *(["--c"] if any(fold.glob("checkpoint_*.pth")) else [])]
+    # Augmentation in the trainer's own process: both arms draw the same random numbers.
+    variables = environment(folder / arm) | {"nnUNet_n_proc_DA": "0"}
+    with (folder / f"{arm}.log").open("a") as log:
+        return subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
+
+
+def model_folder(folder: Path, arm: str, dataset: str, trainer: str) -> Path:
+    return folder / arm / "nnUNet_results" / dataset / f"{trainer}__CpuPlans__3d_fullres"
+
+
+def tabulate(results: Results, listed_json: Path) -> list[dict[str, object]]:
+    """One row per organ and arm, and the mean over the organs."""
+    dataset = json.loads(listed_json.read_text())
+    rows: list[dict[str, object]] = []
+    for arm in ARMS:
+        means, missed = [], 0
+        for organ in (name for name in dataset["labels"] if name not in ("background", "ignore")):
+            metrics = [
+                r.metrics for r in results.rows if r.model == arm and r.organ == organ and r.metrics.reference_ml
+            ]
+            means.append(float(np.mean([m.dsc for m in metrics])))
+            missed += sum(m.missed for m in metrics)
+            rows.append(
+                {
+                    "organ": organ,
+                    "removed_from": sum(organ not in a for a in dataset["focusnet"]["annotated"].values()),
+                    "arm": arm,
+                    "cases": len(metrics),
+                    "mean_dsc": round(means[-1], 3),
+                    "missed": sum(m.missed for m in metrics),
+                }
+            )
+        rows.append({"organ": "mean", "arm": arm, "mean_dsc": round(float(np.mean(means)), 3), "missed": missed})
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", type=Path, help="a raw nnU-Net dataset in which all cases have all labels")
+    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("-tr", default="SNetTrainerShort")
+    parser.add_argument("--seed", type=int, default=0, help="draws what is removed")
+    arguments = parser.parse_args()
+    name, folder = arguments.dataset.name, arguments.o.resolve()
+    prepare(arguments.dataset.resolve(), folder, arguments.seed)
+    runs = {arm: train(folder, arm, name, arguments.tr) for arm in ARMS}
+    try:
+        failed = [arm for arm, run in runs.items() if run.wait() != 0]
+    finally:  # also when this script is stopped
+        for run in runs.values():
+            run.terminate()
+    if failed:
+        sys.exit(f"Training failed, see {', '.join(str(folder / f'{arm}.log') for arm in failed)}")
+    dataset_json = folder / "listed" / "nnUNet_preprocessed" / name / "dataset.json"
+    models = [f"{arm}={model_folder(folder, arm, name, arguments.tr) / 'fold_0' / 'validation'}" for arm in ARMS]
+    references = folder / "references"
+    references.mkdir(exist_ok=True)
+    for case in json.loads((dataset_json.parent / "splits_final.json").read_text())[0]["val"]:
+        shutil.copy(dataset_json.parent / "gt_segmentations" / f"{case}.nii.gz", references)
+    inputs = read_folders(references, models, dataset_json, "1")
+    results = compare(inputs, folder / "report", None, published=False, num_processes=1, show_progress=False)
+    rows = tabulate(results, dataset_json)
+    with (folder / "missing-organs.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, FIELDS)
+        writer.writeheader()
+        writer.writerows(rows)
+    print((folder / "missing-organs.csv").read_text())
+    if results.messages:
+        sys.exit("\n".join(results.messages))
+
+
+if __name__ == "__main__":
+    main()
