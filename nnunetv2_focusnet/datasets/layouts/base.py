@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import SimpleITK as sitk
 
@@ -128,3 +128,7 @@ class Layout(ABC):
     def folds(self, training_cases: Sequence[str]) -> list[dict[str, list[str]]]:
         """Official folds among these cases, as splits_final.json has them; empty: nnU-Net makes its own."""
         return []
+
+    def json_files(self, converted: Sequence[SourceCase]) -> dict[str, Any]:
+        """Further files to write beside dataset.json: name to content. A DICOM case's series is found again by one."""
+        return {}
