@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from nnunetv2_focusnet.laterality import RIGHT_OF_LEFT, tokens
+from nnunetv2_focusnet.organ_names import words_and_side
 
-SIDES = {"l": "l", **dict.fromkeys(RIGHT_OF_LEFT, "l"), **dict.fromkeys(RIGHT_OF_LEFT.values(), "r")}
 FILLERS = {"optic", "gland", "organ"}  # so that OpticChiasm meets Chiasm; a nerve of a head is the optic one
 
 PDDCA_ORGANS = (
@@ -33,6 +32,5 @@ def published_dsc(organs: tuple[str, ...]) -> dict[str, dict[str, float]]:
 
 def _canonical(name: str) -> tuple[str, str]:
     """Words without their side, and the side."""
-    words = tokens(name)
-    side = next((SIDES[word] for word in words if word in SIDES), "")
-    return "".join(word for word in words if word not in SIDES and word not in FILLERS), side
+    words, side = words_and_side(name)
+    return "".join(word for word in words if word not in FILLERS), side

@@ -1,4 +1,4 @@
-"""What a layout of a public data set, or of a clinic's export, tells the converter: its cases, images and structures."""
+"""What the layout of a public data set, or of a clinic's export, tells the converter: cases, images and structures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Structure:
-    """One structure that somebody contoured in a case. A structure that is there but empty was looked for and is absent.
+    """One structure of a case. One that is there but empty was looked for and is absent, which isn't "not annotated".
 
     Attributes:
         name: as the source spells it.
@@ -93,6 +93,7 @@ class Layout(ABC):
         organs: names in the order of their labels; empty: all names that the cases have, sorted.
         aliases: other names that copies of the data set have, each for one of the organs. Spellings that differ only in
             case, in separators or in how a side is written (Lens-Lt, lens_left) need no alias.
+        image_ending: of the image files, where nnU-Net can read them as they are; None: images have to be put together.
         licence: of the data set.
         citation: of the data set.
         reference: where the data set is described or to be had.
@@ -103,6 +104,7 @@ class Layout(ABC):
     about: ClassVar[str]
     organs: ClassVar[tuple[str, ...]] = ()
     aliases: ClassVar[dict[str, str]] = {}
+    image_ending: ClassVar[str | None] = None
     licence: ClassVar[str]
     citation: ClassVar[str]
     reference: ClassVar[str]
@@ -112,7 +114,12 @@ class Layout(ABC):
         """Names of the channels of every case."""
         return ("CT",)
 
-    @classmethod
+    @property
+    def description(self) -> str:
+        """What the data set is, for its dataset.json."""
+        return f"{self.title}: {self.about}"
+
+    @classmethod  # noqa: B027 - most layouts have no options
     def add_options(cls, parser: argparse.ArgumentParser) -> None:
         """Add the options that only this layout has."""
 
