@@ -2,7 +2,7 @@
 
     python benchmarks/contour_accuracy.py LABELS DATASET_JSON [-o table.csv]
 
-LABELS is a folder of label maps (*.nii.gz). Each organ is outlined slice by slice, the points are rounded to the decimals
+LABELS is a folder of label maps (*.nii.gz). Each organ is outlined slice by slice, points are rounded to the decimals
 of a structure set, and matplotlib's point-in-polygon test fills them again: at the voxels' centres; and at 7 x 7 points
 in each voxel, which then counts as the share of points inside. A row per organ: DSC with the mask it came from.
 """
