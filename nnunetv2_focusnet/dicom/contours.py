@@ -1,7 +1,7 @@
 """Between masks and closed contours in one slice. Points are (x, y) in voxels; integers are voxel centres.
 
-Contours run along the voxels' edges. So they enclose exactly the mask, whether a planning system asks for the centres
-of voxels or for shares of them. Contours half-way between centres would cut corners, of which small organs have many.
+Contours run along the voxels' edges. So they enclose the mask, whether a planning system asks for the centres of voxels
+or for shares of them. Contours half-way between centres would cut corners, of which small organs have many.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from contourpy import FillType, contour_generator
 
 # Planning systems write hundredths of a mm: a point meant to be a voxel's centre is one after rounding.
 DECIMALS = 2
+# Voxels by which contours keep inside of the edges: rounded to whole voxels, as some libraries do, they are the mask's.
+INSIDE = 0.005
 
 
 def trace(mask: np.ndarray) -> list[np.ndarray]:
@@ -34,7 +36,8 @@ def trace(mask: np.ndarray) -> list[np.ndarray]:
     contours = []
     for points, borders in zip(components, offsets, strict=True):
         rings = [points[start : end - 1] for start, end in pairwise(borders)]
-        contours.append(_corners(_join([_without_repeats(ring) for ring in rings])))
+        joined = _corners(_join([_with_inward_steps(_without_repeats(ring)) for ring in rings]))
+        contours.append(joined[:, :2] + INSIDE * joined[:, 2:])
     return contours
 
 
@@ -94,6 +97,13 @@ def _mark_level_edges(on_contour: np.ndarray, points: np.ndarray) -> None:
             on_contour[int(y0), left : right + 1] = True
 
 
+def _with_inward_steps(points: np.ndarray) -> np.ndarray:
+    """Points (n, 4): x, y, and along each the step (-1, 0 or 1) into the mask, which lies left of every ring."""
+    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+    along = np.sign(before) + np.sign(after)
+    return np.column_stack([points, np.clip(-along[:, 1], -1, 1), np.clip(along[:, 0], -1, 1)])
+
+
 def _join(rings: list[np.ndarray]) -> np.ndarray:
     """The outer ring, each hole inserted after the point that its channel starts from."""
     joined, holes = rings[0], rings[1:]
@@ -109,7 +119,7 @@ def _join(rings: list[np.ndarray]) -> np.ndarray:
 
 def _channel(ring: np.ndarray, hole: np.ndarray) -> tuple[float, int, int]:
     """Length of the shortest channel through no voxel centre, and the indices of its ends in ring and hole."""
-    steps = np.abs(ring[:, None] - hole[None])
+    steps = np.abs(ring[:, None, :2] - hole[None, :, :2])
     lengths = np.linalg.norm(steps, axis=-1)
     # From corner to corner, a line meets a centre if it goes an odd number of voxels along x for an odd number along y.
     x, y = np.moveaxis(np.round(steps).astype(np.int64), -1, 0)
@@ -125,6 +135,7 @@ def _without_repeats(points: np.ndarray) -> np.ndarray:
 
 def _corners(points: np.ndarray) -> np.ndarray:
     """Without points in the middle of straight lines."""
-    before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+    xy = points[:, :2]
+    before, after = xy - np.roll(xy, 1, axis=0), np.roll(xy, -1, axis=0) - xy
     straight = (before[:, 0] * after[:, 1] == before[:, 1] * after[:, 0]) & ((before * after).sum(axis=1) > 0)
     return points[~straight]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
-
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
@@ -39,13 +37,21 @@ ORGANS: dict[str, Code] = {
     **dict.fromkeys(["buccalmucosa"], SCT.BuccalMucosa),
     **dict.fromkeys(["larynx"], SCT.Larynx),
     **dict.fromkeys(["glottis", "larynxglottic"], SCT.Glottis),
-    **dict.fromkeys(["supraglottis", "larynxsg"], SCT.Supraglottis),
+    **dict.fromkeys(["supraglottis", "larynxsg", "larynxsupraglot"], SCT.Supraglottis),
     **dict.fromkeys(["trachea"], SCT.Trachea),
-    **dict.fromkeys(["esophagus", "esophaguss"], SCT.Esophagus),
+    **dict.fromkeys(["lung"], SCT.Lung),
+    **dict.fromkeys(["esophagus"], SCT.Esophagus),
     **dict.fromkeys(["carotid", "acarotid"], SCT.CarotidArtery),
     **dict.fromkeys(["spinalcord"], SCT.SpinalCord),
     **dict.fromkeys(["spinalcanal"], SCT.SpinalCanalStructure),
 }
+# Bright and saturated; each one is as far as possible, in CIE L*a*b*, from those before it.
+COLOURS = bytes.fromhex("""
+    ff0000 00ff00 0040ff 40c0c0 ff80c0 ffc000 408000 ff00ff 0080ff c04040 c0ff80 00ffc0
+    ffc080 80c0ff 804080 ff8000 ffff00 ff0080 80c080 c040c0 40c000 00ff80 808040 c0c040
+    ffc0ff 4040c0 c08000 c04000 ff00c0 8080c0 c00080 ff0040 c080ff 008040 c0ff00 8000ff
+    00ffff c040ff ff8080 c080c0 00c080 0080c0 c0ffc0 808000 80c040 ffff80 80ff40 ff80ff
+""")
 
 
 def organ_code(name: str) -> CodedConcept:
@@ -58,9 +64,7 @@ def organ_code(name: str) -> CodedConcept:
 
 
 def organ_colour(label: int) -> tuple[int, int, int]:
-    """Red, green and blue (0 to 255) of a label: the same in every file, and unlike those of the labels near it."""
-    # Steps of the golden ratio never come back to a hue, and leave no large gap between hues at any time.
-    hue = label * 0.618034 % 1
-    saturation, value = ((1.0, 1.0), (0.55, 1.0), (1.0, 0.7))[label % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return round(255 * red), round(255 * green), round(255 * blue)
+    """Red, green and blue (0 to 255) of a label, from 1: the same in every file."""
+    start = 3 * (label - 1) % len(COLOURS)
+    red, green, blue = COLOURS[start : start + 3]
+    return red, green, blue

@@ -16,12 +16,17 @@ def fill_with_matplotlib(contours: list[np.ndarray], shape: tuple[int, int]) -> 
     return np.logical_xor.reduce(inside).reshape(shape)
 
 
+def fill_after_rounding(contours: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    """As libraries do that draw with whole voxels, the outline included."""
+    return fill([np.round(contour) for contour in contours], shape)
+
+
 def fill_with_skimage(contours: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     return np.logical_xor.reduce([polygon2mask(shape, contour[:, ::-1]) for contour in contours])
 
 
 @pytest.mark.parametrize("blur", [0.0, 0.7, 1.5, 3.0])
-@pytest.mark.parametrize("reader", [fill, fill_with_matplotlib, fill_with_skimage])
+@pytest.mark.parametrize("reader", [fill, fill_with_matplotlib, fill_with_skimage, fill_after_rounding])
 def test_masks_with_holes_islands_and_borders_come_back(reader, blur: float) -> None:
     rng = np.random.default_rng(round(10 * blur))
     for _ in range(20):
@@ -38,14 +43,15 @@ def test_contours_enclose_the_area_of_their_voxels() -> None:
     rng = np.random.default_rng(0)
     for blur in (0.0, 1.0, 2.0):
         mask = gaussian_filter(rng.standard_normal((20, 30)), blur) > 0
-        assert sum(map(area, trace(mask))) == mask.sum()
+        assert sum(map(area, trace(mask))) == pytest.approx(mask.sum(), rel=0.02)
 
 
 def test_a_single_voxel_is_a_square_around_its_centre() -> None:
     mask = np.zeros((4, 5), bool)
     mask[2, 3] = True
     (contour,) = trace(mask)
-    assert sorted(contour.tolist()) == [[2.5, 1.5], [2.5, 2.5], [3.5, 1.5], [3.5, 2.5]]
+    expected = [[2.5, 1.5], [2.5, 2.5], [3.5, 1.5], [3.5, 2.5]]
+    np.testing.assert_allclose(sorted(contour.tolist()), expected, atol=0.01)
 
 
 def test_straight_edges_have_no_points_between_their_ends() -> None:
