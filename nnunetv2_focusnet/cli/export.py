@@ -73,11 +73,13 @@ def _export_case(case: str, file: Path, target: Path, matcher: Matcher, organs: 
     series, grid = matcher.find(case, file)
     _, image = read_labels(file, organs)
     labels = on_grid(image, grid).astype(np.int32)
-    absent = [name for name, label in organs.items() if not (labels == label).any()]
-    if len(absent) == len(organs):
+    values = set(np.unique(labels).tolist())
+    predicted = {name: label for name, label in organs.items() if label in values}
+    if not predicted:
         raise ValueError(f"{file} is empty: there is nothing to export")
-    _save(make(series, grid, labels, organs), target)
-    found = f"{len(organs) - len(absent)} organs on {series.name}"
+    _save(make(series, grid, labels, predicted), target)
+    found = f"{len(predicted)} organs on {series.name}"
+    absent = [name for name in organs if name not in predicted]
     return f"{found}; not predicted: {', '.join(absent)}" if absent else found
 
 

@@ -27,13 +27,13 @@ DECIMALS = 3  # of mm
 
 
 def make_rtstruct(series: Series, grid: Grid, labels: np.ndarray, organs: Mapping[str, int]) -> Dataset:
-    """An RT structure set with one structure for each organ that has voxels.
+    """An RT structure set with one structure for each organ.
 
     Args:
         series: the CT.
         grid: of the series.
         labels: label map (Z, Y, X) on this grid.
-        organs: name to label.
+        organs: name to label; each has voxels.
 
     Raises:
         ValueError: the series has no frame of reference to draw in.
@@ -43,13 +43,12 @@ def make_rtstruct(series: Series, grid: Grid, labels: np.ndarray, organs: Mappin
     result = _header(series)
     if not all(name.isascii() for name in organs):
         result.SpecificCharacterSet = "ISO_IR 192"
-    present = {name: label for name, label in organs.items() if (labels == label).any()}
-    result.StructureSetROISequence = [_roi(n, name, series) for n, name in enumerate(present, start=1)]
+    result.StructureSetROISequence = [_roi(n, name, series) for n, name in enumerate(organs, start=1)]
     result.ROIContourSequence = [
         _roi_contour(number, organ_colour(label), labels == label, series, grid)
-        for number, label in enumerate(present.values(), start=1)
+        for number, label in enumerate(organs.values(), start=1)
     ]
-    result.RTROIObservationsSequence = [_observation(n, name) for n, name in enumerate(present, start=1)]
+    result.RTROIObservationsSequence = [_observation(n, name) for n, name in enumerate(organs, start=1)]
     return result
 
 

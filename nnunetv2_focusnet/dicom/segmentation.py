@@ -20,21 +20,20 @@ from nnunetv2_focusnet.dicom.tree import Series
 
 
 def make_segmentation(series: Series, grid: Grid, labels: np.ndarray, organs: Mapping[str, int]) -> Dataset:
-    """A binary segmentation with one segment for each organ that has voxels.
+    """A binary segmentation with one segment for each organ.
 
     Args:
         series: the CT.
         grid: of the series.
         labels: label map (Z, Y, X) on the grid of the series.
-        organs: name to label.
+        organs: name to label; each has voxels.
 
     Raises:
         ValueError: headers of the series lack what a segmentation needs.
     """
-    present = {name: label for name, label in organs.items() if (labels == label).any()}
-    numbers = np.zeros(max(organs.values()) + 1, np.uint8 if len(present) < 256 else np.uint16)
-    numbers[list(present.values())] = np.arange(1, len(present) + 1)
-    descriptions = [_describe(n, *item) for n, item in enumerate(present.items(), start=1)]
+    numbers = np.zeros(max(organs.values()) + 1, np.uint8 if len(organs) < 256 else np.uint16)
+    numbers[list(organs.values())] = np.arange(1, len(organs) + 1)
+    descriptions = [_describe(n, *item) for n, item in enumerate(organs.items(), start=1)]
     try:
         return _segmentation(_sources(series, grid), numbers[labels], descriptions)
     except Exception:  # whatever is wrong with a header; the texts quote them, that is patients

@@ -67,7 +67,9 @@ def _series_of(structure_set: StructureSet, tree: Tree) -> Series:
 
 
 def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[Roi]:
-    """All structures with their closed contours, in the order of the file; points and open contours are left out.
+    """All structures with their closed contours, in the order of the file.
+
+    Points, open contours and those in another frame of reference are left out.
 
     Raises:
         ValueError: the file is broken, or contours don't lie on slices of the series.
@@ -80,9 +82,11 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
                 for item in content.get("ROIContourSequence") or []
             }
             rois = [
-                (str(roi.get("ROIName", "")).strip(), contours.get(int(roi.ROINumber), []))
+                (
+                    str(roi.get("ROIName", "")).strip(),
+                    contours.get(int(roi.ROINumber), []) if _in_frame(roi, series) else [],
+                )
                 for roi in content.get("StructureSetROISequence") or []
-                if str(roi.get("ReferencedFrameOfReferenceUID", "")) in ("", series.frame_of_reference)
             ]
         except Exception:  # pydicom raises nearly anything on broken files
             raise ValueError(f"{structure_set.name} is a broken structure set: export it again") from None
@@ -98,6 +102,10 @@ def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
     for index, contours in by_slice.items():
         mask[index] = fill(contours, grid.shape[1:])
     return mask
+
+
+def _in_frame(roi: Dataset, series: Series) -> bool:
+    return str(roi.get("ReferencedFrameOfReferenceUID", "")) in ("", series.frame_of_reference)
 
 
 def _closed_contours(item: Dataset) -> list[np.ndarray]:

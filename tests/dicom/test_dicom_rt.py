@@ -83,11 +83,11 @@ def test_what_counts_as_annotated(tmp_path: Path) -> None:
     assert list(case.structure_names()) == ["Mandible"]
     assert masks(case)["Mandible"].sum() == 4 * 5
     assert list(case.notes()) == [
-        "Mandible: 1 contours lie beyond the ends of the CT and were left out",
-        "Empty has no closed contour and counts as not annotated",
-        "Isocentre has no closed contour and counts as not annotated",
-        "Elsewhere: 1 contours lie beyond the ends of the CT and were left out",
-        "Click has no closed contour and counts as not annotated",
+        "Mandible: contours beyond the ends of the CT were left out (1)",
+        "Empty has no closed contour on the CT and counts as not annotated",
+        "Isocentre has no closed contour on the CT and counts as not annotated",
+        "Elsewhere: contours beyond the ends of the CT were left out (1)",
+        "Click has no closed contour on the CT and counts as not annotated",
     ]
 
 

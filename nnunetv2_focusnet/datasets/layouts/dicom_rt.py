@@ -58,9 +58,9 @@ class DicomCase(SourceCase):
         notes = []
         for roi in self._rois():
             if roi.beyond:
-                notes.append(f"{roi.name}: {roi.beyond} contours lie beyond the ends of the CT and were left out")
+                notes.append(f"{roi.name}: contours beyond the ends of the CT were left out ({roi.beyond})")
             elif not roi.contours:
-                notes.append(f"{roi.name} has no closed contour and counts as not annotated")
+                notes.append(f"{roi.name} has no closed contour on the CT and counts as not annotated")
         return notes
 
     def _rois(self) -> list[Roi]:
