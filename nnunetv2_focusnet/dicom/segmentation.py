@@ -45,6 +45,8 @@ def make_segmentation(series: Series, grid: Grid, labels: np.ndarray, organs: Ma
 def _sources(series: Series, grid: Grid) -> list[Dataset]:
     headers = [read_header(slice_) for slice_ in series.slices]
     for header in headers:
+        header.decode()
+        header.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, for names of organs in any script
         if not header.get("SliceThickness"):
             header.SliceThickness = float(grid.spacing[2])
     return headers

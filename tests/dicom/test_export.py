@@ -198,6 +198,22 @@ def test_an_organ_has_one_colour_in_all_files(run: Run, tmp_path: Path) -> None:
     assert contents[0].ROIContourSequence[2].ROIDisplayColor == contents[1].ROIContourSequence[0].ROIDisplayColor
 
 
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_names_in_other_scripts_stay_what_they_are(run: Run, tmp_path: Path, kind: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    for z in range(6):
+        ct.change(z, PatientName="Müller^Jörg")
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    names = {"background": 0, "下颌骨": 1, "Lens_L": 2, "Lens_R": 3}
+    (tmp_path / "pred" / "dataset.json").write_text(json.dumps({"labels": names, "file_ending": ".nii.gz"}))
+    run(kind=kind)
+    content = dcmread(tmp_path / "out" / f"head_{kind}.dcm")
+    first = (
+        content.StructureSetROISequence[0].ROIName if kind == "rtstruct" else content.SegmentSequence[0].SegmentLabel
+    )
+    assert (content.PatientName, first) == ("Müller^Jörg", "下颌骨")
+
+
 def test_organs_that_were_not_predicted_are_named(run: Run, tmp_path: Path, capsys) -> None:
     ct = write_ct(tmp_path / "dicom", ct_image())
     write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
