@@ -10,7 +10,7 @@ SHAPE = (8, 20, 24)
 SPACING = (1.0, 1.0, 2.5)
 ORIGIN = (-10.0, 5.0, -40.0)
 
-Boxes = Mapping[str, tuple[slice, slice, slice]]
+Boxes = Mapping[str, tuple[slice, slice, slice] | None]
 
 
 def box(z: int, y: int, x: int, size: tuple[int, int, int] = (2, 2, 2)) -> tuple[slice, slice, slice]:
@@ -35,7 +35,8 @@ def ct(boxes: Boxes, shape: tuple[int, int, int] = SHAPE) -> np.ndarray:
     """Each organ brighter than the one before, in noise."""
     array = np.random.default_rng(0).normal(0, 10, shape)
     for number, where in enumerate(boxes.values(), start=1):
-        array[where] += 100 * number
+        if where is not None:
+            array[where] += 100 * number
     return array.round().astype(np.int16)
 
 
@@ -86,9 +87,10 @@ def hanseg_case(root: Path, case: str, boxes: Boxes, shape: tuple[int, int, int]
     return folder
 
 
-def structseg_case(root: Path, number: int, boxes: Sequence[tuple[slice, slice, slice]], **options: object) -> Path:
+def structseg_case(
+    root: Path, number: int, boxes: Sequence[tuple[slice, slice, slice]], shape: tuple[int, int, int] = SHAPE
+) -> Path:
     """The first box has the value 1."""
-    shape: tuple[int, int, int] = options.get("shape", SHAPE)  # type: ignore[assignment]
     folder = root / "HaN_OAR" / str(number)
     labels = np.zeros(shape, np.int16)
     for value, where in enumerate(boxes, start=1):

@@ -57,7 +57,7 @@ def read_organ_mask(structure: Structure, reference: sitk.Image, resample: bool)
     if mask.GetDimension() != 3 or mask.GetNumberOfComponentsPerPixel() != 1:
         shape = f"{mask.GetDimension()} axes and {mask.GetNumberOfComponentsPerPixel()} numbers per voxel"
         raise ValueError(f"{source} has {shape}, but a mask has 3 axes and 1 number: replace it")
-    box, voxels = _cut(sitk.GetArrayViewFromImage(mask), source)
+    box, voxels = _cut(mask, source)
     difference = grid_difference(mask, reference)
     if difference is None:
         return OrganMask(box, voxels, int(voxels.sum()), None)
@@ -68,7 +68,7 @@ def read_organ_mask(structure: Structure, reference: sitk.Image, resample: bool)
     if not exact and not resample:
         raise ValueError(f"{source} has {there}: give --resample_labels, or replace it")
     count = int(voxels.sum())
-    box, voxels = _cut(sitk.GetArrayViewFromImage(nearest_on_grid(mask, reference)), source)
+    box, voxels = _cut(nearest_on_grid(mask, reference), source)
     how = f"{'moved without loss' if exact else 'resampled'} to the image's grid; it had {there}"
     if exact and count > voxels.sum():
         how += f"; {count - int(voxels.sum())} voxels are outside of the image"
@@ -101,7 +101,8 @@ def merge(
     return labels, overlaps
 
 
-def _cut(array: np.ndarray, source: str) -> tuple[tuple[slice, slice, slice] | None, np.ndarray]:
+def _cut(mask: sitk.Image, source: str) -> tuple[tuple[slice, slice, slice] | None, np.ndarray]:
+    array = sitk.GetArrayViewFromImage(mask)
     (box,) = find_objects((array != 0).view(np.uint8)) or [None]
     if box is None:
         return None, np.zeros((0, 0, 0), bool)

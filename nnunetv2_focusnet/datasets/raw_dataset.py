@@ -117,7 +117,7 @@ def write_description(
     annotated = {
         case.case: list(case.voxels)
         for case in converted
-        if len(case.voxels) < len(dataset.organs) and (case.split == "train" or case.voxels)
+        if case.split == "train" and len(case.voxels) < len(dataset.organs)
     }
     # generate_dataset_json of nnU-Net 2.8 stores the release as citation, hence not by it.
     description: dict[str, Any] = {

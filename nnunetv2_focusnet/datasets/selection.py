@@ -92,7 +92,7 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
 def _known_organs(layout: Layout, names: dict[str, Sequence[str]]) -> dict[Key, str]:
     """Organ by key. Where the layout names none, the organs are what the cases have, in their commonest spelling."""
     if layout.organs:
-        return {_key(alias): organ for alias, organ in layout.aliases.items()} | {_key(o): o for o in layout.organs}
+        return {_key(o): o for o in layout.organs} | {_key(alias): organ for alias, organ in layout.aliases.items()}
     spellings = Counter(name for case in names.values() for name in case)
     by_key: dict[Key, str] = {}
     for name, _ in sorted(spellings.items(), key=lambda item: (-item[1], item[0])):

@@ -97,6 +97,7 @@ class _SegNrrdCase(FilesCase):
         if not segments:
             return image
         prefix = segments[wanted[0]]
+        value = int(image.GetMetaData(f"{prefix}LabelValue"))
         if image.GetNumberOfComponentsPerPixel() > 1:
             image = sitk.VectorIndexSelectionCast(image, int(image.GetMetaData(f"{prefix}Layer")))
-        return image == int(image.GetMetaData(f"{prefix}LabelValue"))
+        return image == value
