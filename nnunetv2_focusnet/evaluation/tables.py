@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from nnunetv2_focusnet.evaluation.published import published_dsc
+from nnunetv2_focusnet.evaluation.published import published_means
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import HIGHER_IS_BETTER, METRICS
 
@@ -48,9 +48,9 @@ def summary_table(results: Results, metric: str, bold: Callable[[str], str], pub
         results: what was found.
         metric: key of ``METRICS``.
         bold: marks the best model of a row.
-        published: add the columns of published methods for DSC.
+        published: add the columns of published methods, for DSC and HD95.
     """
-    others = published_dsc(results.organs) if published and metric == "dsc" else {}
+    others = published_means(metric, results.organs) if published else {}
     table = [["organ", *results.models, *(f"{method}{PUBLISHED_MARK}" for method in others)]]
     for organ in results.organs:
         summaries = [results.summaries[organ, model, metric] for model in results.models]
