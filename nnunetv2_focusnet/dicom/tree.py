@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -132,7 +132,8 @@ def read_tree(folder: Path) -> Tree:
             elif header.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
                 broken.append(file)
         redact = Redactor(words)
-        names = {file: redact(file.relative_to(folder)) for file in [*headers, *broken]}
+        names = {file: redact(file.relative_to(folder)) for file in broken}
+        names |= {file: _name(file.relative_to(folder), header, redact) for file, header in headers.items()}
         series = _series({file: h for file, h in headers.items() if h.get("SOPClassUID") == CTImageStorage}, names)
         structure_sets = tuple(
             _structure_set(file, header, names[file])
@@ -143,6 +144,12 @@ def read_tree(folder: Path) -> Tree:
     if not series:
         raise ValueError(unreadable[0] if unreadable else "the DICOM folder holds no CT slices (CT Image Storage)")
     return Tree(series, structure_sets, unreadable)
+
+
+def _name(path: PurePath, header: Dataset, redact: Redactor) -> str:
+    """The path; if it says who the patient is, without that, but with a UID to find the file by."""
+    shown = redact(path)
+    return shown if shown == path.as_posix() else f"{shown} (SeriesInstanceUID {header.get('SeriesInstanceUID', '')})"
 
 
 def _series(headers: dict[Path, Dataset], names: dict[Path, str]) -> tuple[Series, ...]:
