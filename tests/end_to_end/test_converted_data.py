@@ -56,6 +56,10 @@ class OneEpochTrainer(FocusNetTrainer):
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, 1, 1
+
+    def on_train_start(self):
+        super().on_train_start()
+        self.logger.plot_progress_png = lambda output_folder: None  # takes longer than all the rest
 """
 
 
