@@ -18,12 +18,12 @@ PDDCA_DSC = {
     "S-Net": (86.8, 57.4, 92.5, 71.8, 71.9, 86.1, 87.8, 79.4, 79.7),
     "FocusNet": (87.5, 59.6, 93.5, 73.5, 74.4, 86.3, 87.9, 79.8, 80.1),
 }
-PDDCA_HD95_MM = {
+PDDCA_HD95_MM: dict[str, tuple[float, ...]] = {
     "MICCAI 2015 best": (4.59, 2.78, 1.97, 2.76, 3.15, 5.11, 6.13, 5.35, 5.42),
     "AnatomyNet": (6.42, 5.76, 6.28, 4.85, 4.77, 9.31, 10.08, 7.01, 6.02),
     "FocusNet": (2.14, 3.16, 1.18, 3.76, 2.65, 2.52, 2.07, 2.67, 3.41),
 }
-TABLES = {
+TABLES: dict[str, dict[str, tuple[float, ...]]] = {
     "dsc": {method: tuple(percent / 100 for percent in values) for method, values in PDDCA_DSC.items()},
     "hd95_mm": PDDCA_HD95_MM,
 }
