@@ -29,13 +29,19 @@ import torch
 
 multiprocessing.get_context = lambda method=None: SimpleNamespace(Pool=ThreadPool)
 torch.set_num_threads(1)
-from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
-from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments, preprocess
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
 from nnunetv2.run.run_training import run_training
 from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
 
 datasets = [int(dataset) for dataset in sys.argv[1:]]
-extract_fingerprints(datasets, num_processes=1, check_dataset_integrity=True)
+for dataset in datasets:
+    verify_dataset_integrity(str(Path(nnUNet_raw, convert_id_to_dataset_name(dataset))), num_processes=1)
+    extractor = DatasetFingerprintExtractor(dataset, num_processes=1)
+    extractor.num_foreground_voxels_for_intensitystats = 10_000  # a hundred million take longer than the rest
+    extractor.run(overwrite_existing=True)
 plan_experiments(datasets)
 for dataset in datasets:
     file = Path(nnUNet_preprocessed, convert_id_to_dataset_name(dataset), "nnUNetPlans.json")
