@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,8 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
-RIGHT_OF_LEFT = {
-    "left": "right",
-    "l": "r",
-    "lt": "rt",
-    "lh": "rh",  # hemispheres
-    "al": "ar",  # anterior and posterior segment of an eye, as in HaN-Seg's Eye_AL
-    "pl": "pr",
-}
+from nnunetv2_focusnet.organ_names import RIGHT_OF_LEFT, tokens
+
 LARGEST_ANGLE_DEGREES = 10.0
 NAMED_CASES = 3  # in messages; the first few show what is wrong
 
@@ -187,16 +180,6 @@ def _left_in_array(properties: Mapping[str, Any]) -> np.ndarray | None:
     else:
         return None
     return left[::-1]
-
-
-def tokens(name: str) -> tuple[str, ...]:
-    """Words of a name in lower case: Parotid-Lt, parotid_lt and ParotidLt give (parotid, lt).
-
-    Digits stay with the letters before them, lest vertebra L1 be the left one of a pair with rib R1.
-    """
-    spaced = re.sub("(left|right)", r" \1 ", name, flags=re.IGNORECASE)
-    words = re.findall(r"[A-Z]+(?![a-z])\d*|[A-Z]?[^\W\d_A-Z]+\d*|\d+", spaced)
-    return tuple(word.lower() for word in words)
 
 
 def _mirrored(words: tuple[str, ...]) -> tuple[str, ...]:

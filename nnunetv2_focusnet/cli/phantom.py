@@ -7,30 +7,10 @@ import os
 import sys
 from pathlib import Path
 
-from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
-
+from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.datasets.phantom import write_phantom_dataset
 
 FEWEST_CASES = 5
-
-
-def phantom_folder(dataset_id: int, raw_folder: Path) -> Path:
-    """The folder of the phantom with this ID.
-
-    Raises:
-        ValueError: for an ID nnU-Net can't have, or one that a dataset, or the traces of one, has taken.
-    """
-    if not 1 <= dataset_id <= 999:
-        raise ValueError(f"-d must be between 1 and 999, got {dataset_id}")
-    folder = raw_folder / f"Dataset{dataset_id:03d}_HeadPhantom"
-    if folder.exists():
-        raise ValueError(f"{folder} exists already: delete it or choose another ID with -d")
-    # nnU-Net resolves an ID by all of its folders and refuses one that stands for two names.
-    names = {path.name for path in raw_folder.glob(f"Dataset{dataset_id:03d}*")}
-    others = sorted(names.union(find_candidate_datasets(dataset_id)) - {folder.name})
-    if others:
-        raise ValueError(f"ID {dataset_id} is taken by {', '.join(others)}: choose another with -d")
-    return folder
 
 
 def main() -> None:
@@ -56,7 +36,7 @@ def main() -> None:
         raw_folder = args.o or os.environ.get("nnUNet_raw")
         if not raw_folder:
             raise ValueError("nnUNet_raw is not set: set it, or name a folder with -o")
-        folder = phantom_folder(args.d, Path(raw_folder))
+        folder = new_dataset_folder(args.d, "HeadPhantom", Path(raw_folder))
         write_phantom_dataset(folder, args.n, args.test, args.seed, progress=True)
     except (ValueError, OSError) as error:
         sys.exit(f"nnUNetv2_focusnet_phantom: {error}")

@@ -14,8 +14,7 @@ import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.evaluation.metrics import OrganMetrics, compare_masks
-
-GEOMETRY_TOLERANCE = 1e-3  # relative, and absolute near 0: headers keep single precision
+from nnunetv2_focusnet.grids import grid_difference
 
 
 @dataclass(frozen=True)
@@ -147,13 +146,12 @@ def read_labels(path: Path, labels: Mapping[str, int]) -> tuple[np.ndarray, sitk
 
 def check_geometry(reference_file: Path, reference: sitk.Image, prediction_file: Path, prediction: sitk.Image) -> None:
     """Raise a ValueError that names both files and what differs, unless both lie on the same grid."""
-    for name in ("Size", "Spacing", "Origin", "Direction"):
-        theirs, ours = (getattr(image, f"Get{name}")() for image in (reference, prediction))
-        if len(theirs) != len(ours) or not np.allclose(theirs, ours, rtol=GEOMETRY_TOLERANCE, atol=GEOMETRY_TOLERANCE):
-            raise ValueError(
-                f"{prediction_file} has {name.lower()} {_short(ours)}, but {reference_file} has {_short(theirs)}: "
-                "bring the prediction to the grid of the reference (x, y, z)"
-            )
+    if difference := grid_difference(prediction, reference):
+        name, ours, theirs = difference
+        raise ValueError(
+            f"{prediction_file} has {name} {ours}, but {reference_file} has {theirs}: "
+            "bring the prediction to the grid of the reference (x, y, z)"
+        )
 
 
 def _rows(
@@ -180,7 +178,3 @@ def _rows(
         )
         if metrics is not None:
             yield Row(case, organ, model, metrics)
-
-
-def _short(values: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from nnunetv2_focusnet.laterality import RIGHT_OF_LEFT, tokens
+from nnunetv2_focusnet.organ_names import words_and_side
 
-SIDES = {"l": "l", **dict.fromkeys(RIGHT_OF_LEFT, "l"), **dict.fromkeys(RIGHT_OF_LEFT.values(), "r")}
 FILLERS = {"optic", "gland", "organ"}  # so that OpticChiasm meets Chiasm; a nerve of a head is the optic one
 
 PDDCA_ORGANS = (
@@ -15,7 +14,7 @@ PDDCA_ORGANS = (
 )
 # Means over the 10 off-site test cases of MICCAI 2015, as the FocusNet paper has them: DSC in % in table 3, HD95 in mm
 # in table 5, where S-Net has no row.
-PDDCA = {
+PDDCA: dict[str, dict[str, tuple[float, ...]]] = {
     "dsc": {
         "MICCAI 2015 best": (88.0, 55.7, 93.0, 64.4, 63.9, 82.7, 81.4, 72.3, 72.3),
         "AnatomyNet": (86.7, 53.2, 92.5, 72.1, 70.6, 88.1, 87.4, 81.4, 81.3),
@@ -47,6 +46,5 @@ def published_means(organs: Sequence[str], metric: str) -> dict[str, dict[str, f
 
 def _canonical(name: str) -> tuple[str, str]:
     """Words without their side, and the side."""
-    words = tokens(name)
-    side = next((SIDES[word] for word in words if word in SIDES), "")
-    return "".join(word for word in words if word not in SIDES and word not in FILLERS), side
+    words, side = words_and_side(name)
+    return "".join(word for word in words if word not in FILLERS), side

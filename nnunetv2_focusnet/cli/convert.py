@@ -1,0 +1,208 @@
+"""``nnUNetv2_focusnet_convert``: real head-and-neck data, with what nobody annotated, as a raw data set of nnU-Net."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from nnunetv2.configuration import default_num_processes
+from tqdm import tqdm
+
+from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
+from nnunetv2_focusnet.datasets.conversion_report import Conversion, write_report
+from nnunetv2_focusnet.datasets.layouts import LAYOUTS
+from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
+from nnunetv2_focusnet.datasets.raw_dataset import RawDataset, convert_cases, write_description, write_json
+from nnunetv2_focusnet.datasets.selection import Selection, select
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to convert, whatever the layout.
+
+    Attributes:
+        organs: to take, in the order of their labels; empty: all.
+        symlink: link images that need no change.
+        resample_labels: masks on another grid than the image are resampled.
+        num_processes: cases converted at the same time.
+    """
+
+    organs: tuple[str, ...] = ()
+    symlink: bool = False
+    resample_labels: bool = False
+    num_processes: int = 1
+
+
+def convert(layout: Layout, source: Path, folder: Path, options: Options) -> tuple[Conversion, list]:
+    """Write a raw data set. It has its name only when it is complete; until then its folder is hidden from nnU-Net.
+
+    Args:
+        layout: how the source lies on disk.
+        source: a folder with cases.
+        folder: of the data set, ``DatasetXXX_NAME``.
+        options: how to convert.
+
+    Returns:
+        What happened, and the official folds, as in splits_final.json.
+
+    Raises:
+        ValueError: there is nothing to convert, or no training case could be.
+    """
+    if options.symlink and layout.image_ending is None:
+        raise ValueError(f"images of the layout {layout.name} have to be put together: leave out --symlink")
+    selection = select(layout, _find_cases(layout, source), options.organs)
+    unfinished = folder.with_name(f".{folder.name}.unfinished")
+    if unfinished.exists():
+        raise ValueError(f"{unfinished} is left from a conversion that was killed, or one is running: delete it")
+    dataset = RawDataset(
+        folder=unfinished,
+        organs=selection.organs,
+        num_channels=len(layout.channel_names),
+        file_ending=layout.image_ending if options.symlink and layout.image_ending else ".nii.gz",
+        symlink=options.symlink,
+        resample_labels=options.resample_labels,
+    )
+    try:
+        conversion, folds = _write(dataset, layout, source, folder.name, selection, options.num_processes)
+        unfinished.rename(folder)
+    except BaseException:  # an interrupt, too
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return conversion, folds
+
+
+def _find_cases(layout: Layout, source: Path) -> list[SourceCase]:
+    if not source.is_dir():
+        raise ValueError(f"{source} is no folder")
+    cases = layout.find_cases(source)
+    if not cases:
+        others = [name for name, other in LAYOUTS.items() if name != layout.name and _holds_cases(other(), source)]
+        hint = f"it looks like {' or '.join(others)}" if others else "check the folder"
+        raise ValueError(f"{source} holds no case of the layout {layout.name} ({layout.about}): {hint}")
+    return cases
+
+
+def _holds_cases(layout: Layout, source: Path) -> bool:
+    try:
+        return bool(layout.find_cases(source))
+    except ValueError:
+        return False
+
+
+def _write(
+    dataset: RawDataset, layout: Layout, source: Path, name: str, selection: Selection, num_processes: int
+) -> tuple[Conversion, list]:
+    for split in {each.case.split for each in selection.cases}:
+        dataset.image_file(split, "", 0).parent.mkdir(parents=True)
+        dataset.label_file(split, "").parent.mkdir()
+    progress = tqdm(total=len(selection.cases), desc="Converting", unit="case", disable=None)
+    converted = []
+    for case in convert_cases(dataset, selection.cases, num_processes):
+        converted.append(case)
+        progress.update()
+    progress.close()
+
+    done = tuple(case for case in converted if case.error is None)
+    left_out = selection.left_out | {case.case: case.error for case in converted if case.error is not None}
+    if not any(case.split == "train" for case in done):
+        raise ValueError(f"no training case could be converted: {next(iter(left_out.values()))}")
+    folds = write_description(dataset, layout, name, list(done), __version__)
+    written = {case.case for case in done}
+    for file, content in layout.json_files([e.case for e in selection.cases if e.case.identifier in written]).items():
+        write_json(dataset.folder / file, content)
+    ignored = Counter(name for each in selection.cases for name in each.ignored)
+    conversion = Conversion(
+        name, layout.name, selection.organs, done, left_out, dict(sorted(ignored.items())), tuple(selection.notes)
+    )
+    write_report(_without_source(conversion, source), dataset.folder)
+    return conversion, folds
+
+
+def _without_source(conversion: Conversion, source: Path) -> Conversion:
+    """Reports go with the data: they name files from the source folder on, as what is above it may name people."""
+    left_out = {case: why.replace(f"{source}{os.sep}", "") for case, why in conversion.left_out.items()}
+    return replace(conversion, left_out=left_out)
+
+
+def _print_summary(conversion: Conversion, folds: list, folder: Path) -> None:
+    training, test = conversion.of_split("train"), conversion.of_split("test")
+    print(f"{folder}: {len(training)} training and {len(test)} test cases, {len(conversion.organs)} organs")
+    for note in conversion.notes:
+        print(note)
+    if missing := conversion.incomplete("train"):
+        print(
+            f"{len(missing)} of {len(training)} training cases lack organs; dataset.json lists what they have. "
+            "This package's trainers heed that, stock trainers learn what is missing as background"
+        )
+    if never := conversion.never_there():
+        print(f"{', '.join(never)} has no voxel in any training case: convert again without it, see --organs")
+    if folds:
+        counts = " + ".join(f"{len(fold['train'])}/{len(fold['val'])}" for fold in folds)
+        print(
+            f"splits_final.json: official folds (training/validation {counts}), which nnU-Net takes over when it "
+            "plans; delete it before for five folds of nnU-Net's own"
+        )
+    if conversion.ignored:
+        listed = ", ".join(f"{name} ({number})" for name, number in conversion.ignored.items())
+        print(f"ignored structures, with the number of cases: {listed}")
+    print(f"Report: {folder / 'conversion_report.md'}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_focusnet_convert",
+        description="Write head-and-neck data as a raw data set into $nnUNet_raw, with the organs that each case has "
+        "annotated, official splits, and a report on overlaps and geometry.",
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("source", type=Path, metavar="SRC", help="folder with the cases")
+    common.add_argument("-d", type=int, required=True, metavar="ID", help="dataset ID, 1 to 999")
+    common.add_argument("-n", metavar="NAME", help="name of the dataset (default: the layout's)")
+    common.add_argument("-np", type=int, default=default_num_processes, help="cases converted at the same time")
+    common.add_argument(
+        "--symlink", action="store_true", help="link images instead of rewriting them; they keep their headers"
+    )
+    common.add_argument(
+        "--organs", nargs="+", default=[], metavar="ORGAN", help="take these alone, in the order of their labels"
+    )
+    common.add_argument(
+        "--resample_labels", action="store_true", help="bring masks on another grid to that of the image (nearest)"
+    )
+    layouts = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
+    for name, layout in LAYOUTS.items():
+        text = f"{layout.title}: {layout.about}"
+        layout.add_options(layouts.add_parser(name, parents=[common], help=text, description=text))
+    return parser
+
+
+def main() -> None:
+    """Convert what the command line names."""
+    args = _parser().parse_args()
+    try:
+        raw_folder = os.environ.get("nnUNet_raw")
+        if not raw_folder:
+            raise ValueError("nnUNet_raw is not set: set it to the folder for raw datasets")
+        layout = LAYOUTS[args.layout].from_options(args)
+        folder = new_dataset_folder(args.d, args.n or layout.title, Path(raw_folder))
+        options = Options(tuple(args.organs), args.symlink, args.resample_labels, max(args.np, 1))
+        conversion, folds = convert(layout, args.source, folder, options)
+    except BrokenProcessPool:
+        sys.exit("nnUNetv2_focusnet_convert: a process died, probably for lack of memory: use a smaller -np")
+    except KeyboardInterrupt:
+        sys.exit("nnUNetv2_focusnet_convert: interrupted, and nothing is left of it")
+    except (ValueError, OSError) as error:
+        sys.exit(f"nnUNetv2_focusnet_convert: {error}")
+    _print_summary(conversion, folds, folder)
+    if conversion.left_out:
+        sys.exit("\n".join(f"nnUNetv2_focusnet_convert: left out: {why}" for why in conversion.left_out.values()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""``nnUNetv2_focusnet_export``: predictions as DICOM, for planning systems and archives."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
+from nnunetv2_focusnet.evaluation.cases import read_labels
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from nnunetv2_focusnet.dicom.grid import Grid
+    from nnunetv2_focusnet.dicom.predictions import Matcher
+    from nnunetv2_focusnet.dicom.tree import Series
+
+COMMAND = "nnUNetv2_focusnet_export"
+Make = Callable[["Series", "Grid", np.ndarray, Mapping[str, int]], "Dataset"]
+
+
+def export(predictions: Path, output: Path, dicom: Path, kind: str, dataset_json: Path | None) -> list[str]:
+    """Export all predictions and print a line for each.
+
+    Args:
+        predictions: a label map, or a folder of label maps.
+        output: folder for the DICOM files.
+        dicom: folder with the CT series that were predicted.
+        kind: "rtstruct" or "seg".
+        dataset_json: names of the labels; None: beside the predictions.
+
+    Returns:
+        A message for each prediction that could not be exported.
+
+    Raises:
+        ValueError: nothing can be exported.
+    """
+    check_libraries()
+    from nnunetv2_focusnet.dicom.predictions import Matcher
+    from nnunetv2_focusnet.dicom.privacy import without_warnings
+    from nnunetv2_focusnet.dicom.tree import read_tree
+
+    folder = predictions if predictions.is_dir() else predictions.parent
+    dataset_json = dataset_json or folder / "dataset.json"
+    organs, file_ending = _organs(dataset_json)
+    files = _prediction_files(predictions, file_ending)
+    tree = read_tree(dicom)
+    matcher = Matcher(tree.series, files, _series_uids(dataset_json))
+    output.mkdir(parents=True, exist_ok=True)
+    messages = list(tree.unreadable)
+    for case, file in files.items():
+        target = output / f"{case}_{kind}.dcm"
+        try:
+            with without_warnings():
+                text = _export_case(case, file, target, matcher, organs, _maker(kind))
+        except (ValueError, OSError) as error:
+            messages.append(str(error))
+        else:
+            print(f"{target}: {text}", flush=True)
+    return messages
+
+
+def _export_case(case: str, file: Path, target: Path, matcher: Matcher, organs: Mapping[str, int], make: Make) -> str:
+    from nnunetv2_focusnet.dicom.predictions import on_grid
+
+    series, grid = matcher.find(case, file)
+    _, image = read_labels(file, organs)
+    labels = on_grid(image, grid).astype(np.int32)
+    values = set(np.unique(labels).tolist())
+    predicted = {name: label for name, label in organs.items() if label in values}
+    if not predicted:
+        raise ValueError(f"{file} is empty: there is nothing to export")
+    _save(make(series, grid, labels, predicted), target)
+    found = f"{len(predicted)} organs on {series.name}"
+    absent = [name for name in organs if name not in predicted]
+    return f"{found}; not predicted: {', '.join(absent)}" if absent else found
+
+
+def _maker(kind: str) -> Make:
+    from nnunetv2_focusnet.dicom.rtstruct import make_rtstruct
+    from nnunetv2_focusnet.dicom.segmentation import make_segmentation
+
+    return {"rtstruct": make_rtstruct, "seg": make_segmentation}[kind]
+
+
+def _save(content: Dataset, target: Path) -> None:
+    """Write under another name first: a file that has its name is whole."""
+    partial = target.with_suffix(".partial")
+    try:
+        content.save_as(partial, enforce_file_format=True)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _prediction_files(predictions: Path, file_ending: str) -> dict[str, Path]:
+    if not predictions.exists():
+        raise ValueError(f"{predictions} doesn't exist: name a label map or a folder of them")
+    found = sorted(predictions.glob(f"*{file_ending}")) if predictions.is_dir() else [predictions]
+    if not found:
+        raise ValueError(f"{predictions} holds no label maps (*{file_ending}): name the folder of predictions")
+    return {path.name.removesuffix(file_ending): path for path in found}
+
+
+def _organs(dataset_json: Path) -> tuple[dict[str, int], str]:
+    """Labels by organ, and the file ending."""
+    if not dataset_json.is_file():
+        raise ValueError(f"{dataset_json} doesn't exist: name dataset.json with --dataset_json")
+    content = _json(dataset_json)
+    labels = {name: value for name, value in content["labels"].items() if name not in ("background", "ignore")}
+    if regions := [name for name, value in labels.items() if isinstance(value, list)]:
+        raise ValueError(
+            f"{dataset_json}: {', '.join(regions)} are regions, but only labels with one value are exported"
+        )
+    return labels, content["file_ending"]
+
+
+def _series_uids(dataset_json: Path) -> dict[str, str]:
+    file = dataset_json.with_name(SERIES_FILE)
+    return _json(file) if file.is_file() else {}
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} isn't JSON ({error}): correct it") from None
+
+
+def main() -> None:
+    """Export what the command line names."""
+    parser = argparse.ArgumentParser(
+        prog=COMMAND,
+        description="Write predicted label maps as DICOM RT structure sets or segmentations of the CT series that "
+        "was predicted. One prediction and one series belong together; of several, those with the same voxels.",
+    )
+    parser.add_argument("predictions", type=Path, metavar="PRED", help="a predicted label map, or a folder of them")
+    parser.add_argument("-o", type=Path, required=True, metavar="FOLDER", help="where to write the DICOM files")
+    parser.add_argument(
+        "--dicom", type=Path, required=True, metavar="FOLDER", help="the CT series, in any subfolders of this folder"
+    )
+    parser.add_argument("--format", choices=["rtstruct", "seg"], required=True, help="structure sets or segmentations")
+    parser.add_argument(
+        "--dataset_json",
+        type=Path,
+        metavar="FILE",
+        help=f"names of the labels (default: beside the predictions); a {SERIES_FILE} beside it says which series each "
+        "case is from",
+    )
+    args = parser.parse_args()
+    try:
+        messages = export(args.predictions, args.o, args.dicom, args.format, args.dataset_json)
+    except (ValueError, OSError) as error:
+        sys.exit(f"{COMMAND}: {error}")
+    if messages:
+        sys.exit("\n".join(f"{COMMAND}: left out: {message}" for message in messages))
+
+
+if __name__ == "__main__":
+    main()

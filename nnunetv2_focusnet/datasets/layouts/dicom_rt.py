@@ -1,0 +1,132 @@
+"""CT series with RT structure sets, as planning systems and archives export them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import SimpleITK as sitk
+
+from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, SourceCase, Structure
+from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
+
+if TYPE_CHECKING:
+    from nnunetv2_focusnet.dicom.structures import Roi
+    from nnunetv2_focusnet.dicom.tree import Series, StructureSet
+
+# The modules of the folder dicom are imported where they are used, as their libraries are an extra.
+
+
+@dataclass(frozen=True)
+class DicomCase(SourceCase):
+    """A CT series with its structure set."""
+
+    series: Series
+    structure_set: StructureSet
+
+    def structure_names(self) -> Sequence[str]:
+        """Structures with at least one closed contour."""
+        return list(dict.fromkeys(roi.name for roi in self._rois() if roi.contours))
+
+    def channels(self) -> list[Channel]:
+        """The CT in Hounsfield units."""
+        from nnunetv2_focusnet.dicom.grid import grid_of, read_image
+
+        return [Channel(read_image(self.series, grid_of(self.series)), None)]
+
+    def structures(self, names: Sequence[str]) -> Iterator[Structure]:
+        """Masks on the grid of the CT."""
+        from nnunetv2_focusnet.dicom.grid import grid_of
+        from nnunetv2_focusnet.dicom.structures import rasterise
+
+        grid = grid_of(self.series)
+        wanted = [roi for roi in self._rois() if roi.contours and roi.name in names]
+        for name, count in Counter(roi.name for roi in wanted).items():
+            if count > 1:
+                raise ValueError(f"{self.structure_set.name} has {count} structures named {name}: rename all but one")
+        for roi in wanted:
+            mask = rasterise(roi, grid)
+            if not mask.any():
+                raise ValueError(f"{self.structure_set.name}: the contours of {roi.name} hold no voxel of the CT")
+            yield Structure(roi.name, grid.put(sitk.GetImageFromArray(mask)), self.structure_set.name)
+
+    def notes(self) -> Sequence[str]:
+        """Structures without contours, and contours beyond the ends of the series."""
+        notes = []
+        for roi in self._rois():
+            if roi.beyond:
+                notes.append(f"{roi.name}: contours beyond the ends of the CT were left out ({roi.beyond})")
+            elif not roi.contours:
+                notes.append(f"{roi.name} has no closed contour on the CT and counts as not annotated")
+        return notes
+
+    def _rois(self) -> list[Roi]:
+        from nnunetv2_focusnet.dicom.grid import grid_of
+        from nnunetv2_focusnet.dicom.structures import read_rois
+
+        return read_rois(self.structure_set, self.series, grid_of(self.series))
+
+
+@dataclass(frozen=True)
+class UnusableCase(SourceCase):
+    """Files that make no case, for a reason that the report is to name."""
+
+    reason: str
+
+    def structure_names(self) -> Sequence[str]:
+        """Raise the reason."""
+        raise ValueError(self.reason)
+
+    def channels(self) -> list[Channel]:
+        """Raise the reason."""
+        raise ValueError(self.reason)
+
+    def structures(self, names: Sequence[str]) -> Iterator[Structure]:
+        """Raise the reason."""
+        raise ValueError(self.reason)
+
+
+class DicomRT(Layout):
+    """Any folder with CT series and structure sets, told apart by their UIDs, however its files are named."""
+
+    name: ClassVar[str] = "dicom-rt"
+    title: ClassVar[str] = "DicomRT"
+    about: ClassVar[str] = "a folder with DICOM CT series and one RT structure set for each, in any subfolders"
+    licence: ClassVar[str] = "unknown"
+    citation: ClassVar[str] = ""
+    reference: ClassVar[str] = ""
+
+    def find_cases(self, source: Path) -> list[SourceCase]:
+        """Series that have a structure set, numbered in the order of their UIDs; then what belongs to none.
+
+        Raises:
+            ValueError: the DICOM libraries aren't installed, or the folder holds no CT slices.
+        """
+        check_libraries()
+        from nnunetv2_focusnet.dicom.structures import match_structure_sets
+        from nnunetv2_focusnet.dicom.tree import read_tree
+
+        tree = read_tree(source)
+        matched, problems = match_structure_sets(tree)
+        cases: list[SourceCase] = []
+        for series in tree.series:
+            if series.uid in matched:
+                cases.append(_case(f"CT_{len(cases) + 1:03d}", series, matched[series.uid]))
+        reasons = [*tree.unreadable, *problems]
+        return cases + [UnusableCase(f"unused_{n:03d}", "train", reason) for n, reason in enumerate(reasons, start=1)]
+
+    def json_files(self, converted: Sequence[SourceCase]) -> dict[str, Any]:
+        """The series of each case, for the way back to DICOM."""
+        return {SERIES_FILE: {case.identifier: case.series.uid for case in converted if isinstance(case, DicomCase)}}
+
+
+def _case(identifier: str, series: Series, structure_sets: Sequence[StructureSet]) -> SourceCase:
+    if len(structure_sets) == 1:
+        return DicomCase(identifier, "train", series, structure_sets[0])
+    names = " and ".join(structure_set.name for structure_set in structure_sets)
+    return UnusableCase(
+        identifier, "train", f"{series.name} has {len(structure_sets)} structure sets, {names}: keep one in this folder"
+    )

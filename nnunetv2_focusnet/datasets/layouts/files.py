@@ -1,0 +1,107 @@
+"""Cases with one file per image and one per structure, as most public data sets have them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from nnunetv2_focusnet.datasets.layouts.base import Channel, SourceCase, Structure
+from nnunetv2_focusnet.grids import grid_difference
+
+LFS_POINTER = b"version https://git-lfs"
+
+
+@dataclass(frozen=True)
+class FilesCase(SourceCase):
+    """A case whose images and masks are files that SimpleITK reads.
+
+    Attributes:
+        image_files: one per channel; further channels are resampled onto the first.
+        structure_files: structure name to mask file.
+        remarks: what `notes` returns.
+    """
+
+    image_files: tuple[Path, ...]
+    structure_files: Mapping[str, Path]
+    remarks: tuple[str, ...] = ()
+
+    def structure_names(self) -> Sequence[str]:
+        """Names of the mask files."""
+        return tuple(self.structure_files)
+
+    def channels(self) -> list[Channel]:
+        """Read the images."""
+        first, *others = self.image_files
+        reference = read_image(first)
+        return [Channel(reference, first), *(_onto(reference, file) for file in others)]
+
+    def structures(self, names: Sequence[str]) -> Iterator[Structure]:
+        """Read masks."""
+        for name in names:
+            file = self.structure_files[name]
+            yield Structure(name, self.read_mask(name, file), str(file))
+
+    def read_mask(self, name: str, file: Path) -> sitk.Image:
+        """The mask of one structure, for subclasses whose files hold more than a mask."""
+        return read_image(file)
+
+    def notes(self) -> Sequence[str]:
+        """What was remarkable when the case was found."""
+        return self.remarks
+
+
+def read_image(file: Path) -> sitk.Image:
+    """A 3D image with one number per voxel.
+
+    Raises:
+        ValueError: it is missing, can't be read, or is of another kind.
+    """
+    image = read_any_image(file)
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        shape = f"{image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} numbers per voxel"
+        raise ValueError(f"{file} has {shape}, but 3 axes and 1 number are needed: replace it")
+    return image
+
+
+def read_any_image(file: Path) -> sitk.Image:
+    """An image of any number of axes and components.
+
+    Raises:
+        ValueError: it is missing or can't be read.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file} doesn't exist: copy it there again")
+    with file.open("rb") as stream:
+        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise ValueError(f"{file} is a Git LFS pointer, not the file itself: run git lfs pull")
+    try:
+        return sitk.ReadImage(str(file))
+    except RuntimeError as error:
+        last = str(error).strip().splitlines()[-1].strip()
+        raise ValueError(f"{file} can't be read, perhaps it is truncated: copy it there again ({last})") from None
+
+
+def find_files(source: Path, pattern: str) -> list[Path]:
+    """Files and folders below a folder, sorted, without those that macOS puts into archives."""
+    return sorted(
+        path for path in source.rglob(pattern) if not path.name.startswith(".") and "__MACOSX" not in path.parts
+    )
+
+
+def mask_files(folder: Path, ending: str, prefix: str = "") -> dict[str, Path]:
+    """Structure name to file for all files ``PREFIX NAME ENDING`` of a folder."""
+    files = sorted(path for path in folder.glob(f"{prefix}*{ending}") if not path.name.startswith("."))
+    return {file.name.removeprefix(prefix).removesuffix(ending): file for file in files}
+
+
+def _onto(reference: sitk.Image, file: Path) -> Channel:
+    """A further channel on the grid of the first; beyond its field of view it has its own lowest value."""
+    image = read_image(file)
+    if grid_difference(image, reference) is None:
+        return Channel(image, file)
+    lowest = float(sitk.GetArrayViewFromImage(image).min())
+    resampled = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkLinear, lowest, image.GetPixelID())
+    return Channel(resampled, None)

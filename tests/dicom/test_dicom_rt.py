@@ -1,0 +1,177 @@
+"""CT series with structure sets as cases to convert, with the mess that clinics export."""
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_files import CTFiles, ct_image, points, square, write_ct, write_structure_set
+
+from nnunetv2_focusnet.datasets.layouts.base import SourceCase
+from nnunetv2_focusnet.datasets.layouts.dicom_rt import DicomRT
+
+CLOSED = "CLOSED_PLANAR"
+
+
+def one_case(folder: Path) -> SourceCase:
+    (case,) = DicomRT().find_cases(folder)
+    return pickle.loads(pickle.dumps(case))  # as it goes to a worker
+
+
+def masks(case: SourceCase) -> dict[str, np.ndarray]:
+    names = case.structure_names()
+    return {item.name: sitk.GetArrayFromImage(item.mask) for item in case.structures(names)}
+
+
+def problem(case: SourceCase) -> str:
+    with pytest.raises(ValueError) as error:  # noqa: PT011, PT012 - the tests look at the message
+        case.channels()
+        masks(case)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def box(ct: CTFiles, z: int = 2) -> tuple[str, list[float]]:
+    """Voxels 3 to 6 along x and 4 to 8 along y of one slice."""
+    return CLOSED, square(ct, z, (2.5, 3.5), (6.5, 8.5))
+
+
+@pytest.mark.parametrize(
+    "direction", [(1, 0, 0, 0, 1, 0, 0, 0, 1), (1, 0, 0, 0, 1, 0, 0, 0, -1), (0, 1, 0, 1, 0, 0, 0, 0, 1)]
+)
+def test_voxels_inside_of_the_contours(tmp_path: Path, direction) -> None:
+    ct = write_ct(tmp_path / "CT", ct_image(direction=direction))
+    write_structure_set(tmp_path / "RT" / "RS.dcm", ct, [("Lens_L", [box(ct, 2), box(ct, 3)])])
+    case = one_case(tmp_path)
+    (structure,) = case.structures(["Lens_L"])
+    (channel,) = case.channels()
+    assert channel.file is None
+    assert structure.mask.GetOrigin() == channel.image.GetOrigin()
+    assert structure.mask.GetDirection() == channel.image.GetDirection()
+    expected = np.zeros((6, 16, 20))
+    expected[2:4, 4:9, 3:7] = 1
+    reference = sitk.GetImageFromArray(expected.astype(np.uint8))
+    reference.CopyInformation(ct.image)
+    on_case = sitk.Resample(reference, structure.mask, sitk.Transform(), sitk.sitkNearestNeighbor)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(structure.mask), sitk.GetArrayFromImage(on_case))
+
+
+def test_holes_islands_and_border(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    hole = (CLOSED, square(ct, 2, (3.5, 4.5), (5.5, 6.5)))
+    island = (CLOSED, square(ct, 2, (9.5, 9.5), (11.5, 30.0)))
+    write_structure_set(tmp_path / "RS.dcm", ct, [("Skin", [box(ct), hole, island])])
+    mask = masks(one_case(tmp_path))["Skin"]
+    assert mask[2].sum() == 4 * 5 - 2 * 2 + 2 * 6
+    assert mask.sum() == mask[2].sum()
+
+
+def test_what_counts_as_annotated(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    point = ("POINT", points(ct, [(5, 5, 2)]))
+    beyond = (CLOSED, square(ct, 9, (2.5, 3.5), (6.5, 8.5)))
+    rois = [
+        ("Mandible", [box(ct), point, beyond]),
+        ("Empty", []),
+        ("Isocentre", [point]),
+        ("Elsewhere", [beyond]),
+        ("Click", [(CLOSED, points(ct, [(5, 5, 2)]))]),
+    ]
+    write_structure_set(tmp_path / "RS.dcm", ct, rois)
+    case = one_case(tmp_path)
+    assert list(case.structure_names()) == ["Mandible"]
+    assert masks(case)["Mandible"].sum() == 4 * 5
+    assert list(case.notes()) == [
+        "Mandible: contours beyond the ends of the CT were left out (1)",
+        "Empty has no closed contour on the CT and counts as not annotated",
+        "Isocentre has no closed contour on the CT and counts as not annotated",
+        "Elsewhere: contours beyond the ends of the CT were left out (1)",
+        "Click has no closed contour on the CT and counts as not annotated",
+    ]
+
+
+def test_series_and_structure_sets_of_one_tree_find_each_other(tmp_path: Path) -> None:
+    uids = {"b": "1.2.3.20", "a": "1.2.3.10", "c": "1.2.3.30"}
+    cts = {name: write_ct(tmp_path / name, ct_image(), uid=uid) for name, uid in uids.items()}
+    write_ct(tmp_path / "scout", ct_image(size=(20, 16, 2)))
+    for number, (name, ct) in enumerate(cts.items()):
+        by_frame_only = {"series": []} if name == "c" else {}
+        write_structure_set(tmp_path / "sets" / f"RS{number}.dcm", ct, [(f"Organ_{name}", [box(ct)])], **by_frame_only)
+    cases = DicomRT().find_cases(tmp_path)
+    assert [(case.identifier, case.structure_names()) for case in cases] == [
+        ("CT_001", ["Organ_a"]),
+        ("CT_002", ["Organ_b"]),
+        ("CT_003", ["Organ_c"]),
+    ]
+    assert DicomRT().json_files(cases[1:]) == {"dicom_series.json": {"CT_002": "1.2.3.20", "CT_003": "1.2.3.30"}}
+
+
+def test_one_bad_series_leaves_the_others_alone(tmp_path: Path) -> None:
+    good, bad = (write_ct(tmp_path / name, ct_image(), uid=f"1.2.{n}") for n, name in enumerate(("good", "bad")))
+    for ct, name in ((good, "good"), (bad, "bad")):
+        write_structure_set(tmp_path / f"{name}.dcm", ct, [("Lens_L", [box(ct)])])
+    bad.files[3].unlink()
+    first, second = DicomRT().find_cases(tmp_path)
+    assert masks(first)["Lens_L"].any()
+    assert problem(second).startswith("a slice is missing between bad/IM_0017.dcm and bad/IM_0031.dcm")
+
+
+def test_two_structure_sets_for_one_series(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    for name in ("old.dcm", "new.dcm"):
+        write_structure_set(tmp_path / name, ct, [("Lens_L", [box(ct)])])
+    assert problem(one_case(tmp_path)) == (
+        "the series of IM_0003.dcm has 2 structure sets, new.dcm and old.dcm: keep one in this folder"
+    )
+
+
+def test_structure_sets_without_their_series(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "CT", ct_image())
+    write_structure_set(tmp_path / "lost.dcm", ct, [], series=["1.2.3"], frame="1.2.4")
+    write_structure_set(tmp_path / "moved.dcm", ct, [], frame="1.2.4")
+    lost, moved = DicomRT().find_cases(tmp_path)
+    assert problem(lost) == "lost.dcm belongs to no CT series of this folder: put its series there"
+    assert problem(moved).startswith("moved.dcm names the series of CT/IM_0003.dcm, but was drawn in another frame")
+
+
+def test_two_series_for_a_structure_set_that_names_none(tmp_path: Path) -> None:
+    thin, thick = (
+        write_ct(tmp_path / name, ct_image(), frame="1.2.4", uid=uid) for name, uid in (("a", "1.1"), ("b", "1.2"))
+    )
+    write_structure_set(tmp_path / "RS.dcm", thin, [("Lens_L", [box(thin)])], series=[])
+    (case,) = DicomRT().find_cases(tmp_path)
+    assert problem(case).startswith("RS.dcm belongs to 2 CT series, the series of a/IM_0003.dcm and the series of b/IM")
+    assert thick.frame == thin.frame
+
+
+def test_structures_of_one_name(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)]), ("Lens_L", [box(ct)]), ("Lens_R", [box(ct)])])
+    case = one_case(tmp_path)
+    assert problem(case) == "RS.dcm has 2 structures named Lens_L: rename all but one"
+    assert [item.name for item in case.structures(["Lens_R"])] == ["Lens_R"]
+
+
+@pytest.mark.parametrize(
+    "contour",
+    [[(2.5, 3.5, 1.6), (6.5, 3.5, 1.6), (6.5, 8.5, 1.6)], [(2.5, 3.5, 1), (6.5, 3.5, 2), (6.5, 8.5, 3)]],
+    ids=["between slices", "across slices"],
+)
+def test_contours_that_were_not_drawn_on_the_slices(tmp_path: Path, contour) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [(CLOSED, points(ct, contour))])])
+    assert problem(one_case(tmp_path)).startswith("RS.dcm: contours of Lens_L don't lie on slices of its CT series")
+
+
+def test_a_contour_between_the_voxels(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [(CLOSED, square(ct, 2, (3.2, 3.2), (3.8, 3.8)))])])
+    assert problem(one_case(tmp_path)) == "RS.dcm: the contours of Lens_L hold no voxel of the CT"
+
+
+def test_a_broken_structure_set(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])])
+    file.write_bytes(file.read_bytes()[:-60])
+    assert "RS.dcm is" in problem(DicomRT().find_cases(tmp_path)[-1])

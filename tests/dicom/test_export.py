@@ -1,0 +1,334 @@
+"""nnUNetv2_focusnet_export on predictions as nnU-Net writes them."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import highdicom
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_files import BIRTH_DATE, NAME, NUMBER, CTFiles, ct_image, write_ct
+from matplotlib.path import Path as Polygon
+from pydicom import Dataset, dcmread
+from pydicom.uid import CTImageStorage
+
+from nnunetv2_focusnet.cli import export
+
+LABELS = {"background": 0, "Mandible": 1, "Lens_L": 2, "Lens_R": 3, "Tumour": 4}
+DIRECTIONS = {
+    "upright": (1, 0, 0, 0, 1, 0, 0, 0, 1),
+    "from head to feet": (1, 0, 0, 0, 1, 0, 0, 0, -1),
+    "feet first": (-1, 0, 0, 0, 1, 0, 0, 0, -1),
+    "oblique": (0.96, -0.28, 0, 0.28, 0.96, 0, 0, 0, 1),
+}
+Run = Callable[..., None]
+
+
+def labels() -> np.ndarray:
+    """A ring with an island in it, at the border; two components; a single voxel."""
+    array = np.zeros((6, 16, 20), np.uint8)
+    array[0:4, 0:9, 0:9] = 1
+    array[1:3, 2:7, 2:7] = 0
+    array[2, 4, 4] = 1
+    array[3, 11:13, 2:5] = 2
+    array[3, 11:14, 10:12] = 2
+    array[5, 15, 19] = 3
+    return array
+
+
+def write_prediction(path: Path, ct: CTFiles, array: np.ndarray | None = None) -> sitk.Image:
+    image = sitk.GetImageFromArray(labels() if array is None else array)
+    image.CopyInformation(ct.image)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(image, str(path))
+    (path.parent / "dataset.json").write_text(json.dumps({"labels": LABELS, "file_ending": ".nii.gz"}))
+    return image
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command in this process, on the folders pred and dicom, into out."""
+
+    def run_command(*options: str, pred: str = "pred", kind: str = "rtstruct") -> None:
+        arguments = [str(tmp_path / pred), "-o", str(tmp_path / "out"), "--dicom", str(tmp_path / "dicom")]
+        monkeypatch.setattr("sys.argv", ["nnUNetv2_focusnet_export", *arguments, "--format", kind, *options])
+        export.main()
+
+    return run_command
+
+
+def failure(run: Run, *options: str, **arguments: str) -> list[str]:
+    with pytest.raises(SystemExit) as error:
+        run(*options, **arguments)
+    return str(error.value.code).splitlines()
+
+
+def contoured(structure_set: Dataset, image: sitk.Image) -> dict[str, np.ndarray]:
+    """Masks on the grid of an image: matplotlib's point-in-polygon test at the voxels' centres."""
+    names = {roi.ROINumber: roi.ROIName for roi in structure_set.StructureSetROISequence}
+    shape = image.GetSize()[::-1]
+    y, x = np.mgrid[: shape[1], : shape[2]]
+    centres = np.column_stack([x.ravel(), y.ravel()])
+    masks = {}
+    for item in structure_set.ROIContourSequence:
+        mask = masks.setdefault(names[item.ReferencedROINumber], np.zeros(shape, bool))
+        for contour in item.ContourSequence:
+            assert contour.ContourGeometricType == "CLOSED_PLANAR"
+            points = np.reshape(contour.ContourData, (-1, 3)).astype(float)
+            assert contour.NumberOfContourPoints == len(points)
+            indices = np.array([image.TransformPhysicalPointToContinuousIndex(point) for point in points.tolist()])
+            (z,) = set(indices[:, 2].round(2))
+            polygon = Polygon(np.vstack([indices[:, :2], indices[:1, :2]]))
+            mask[int(z)] ^= polygon.contains_points(centres).reshape(shape[1:])
+    return masks
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_contours_fill_the_predicted_voxels(run: Run, tmp_path: Path, direction) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image(direction=direction))
+    prediction = write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    run()
+    masks = contoured(dcmread(tmp_path / "out" / "head_rtstruct.dcm"), prediction)
+    assert list(masks) == ["Mandible", "Lens_L", "Lens_R"]
+    for label, mask in enumerate(masks.values(), start=1):
+        np.testing.assert_array_equal(mask, labels() == label)
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_a_prediction_with_turned_axes_is_turned_back(run: Run, tmp_path: Path, kind: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    prediction = write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    turned = sitk.PermuteAxes(sitk.Flip(prediction, [True, False, True]), [2, 0, 1])
+    sitk.WriteImage(turned, str(tmp_path / "pred" / "head.nii.gz"))
+    run(kind=kind)
+    content = dcmread(tmp_path / "out" / f"head_{kind}.dcm")
+    if kind == "rtstruct":
+        np.testing.assert_array_equal(contoured(content, prediction)["Lens_L"], labels() == 2)
+    else:
+        assert (segmented(content, ct) == labels()).all()
+
+
+def segmented(segmentation: Dataset, ct: CTFiles) -> np.ndarray:
+    """The label map, slices in the order of the image."""
+    read = highdicom.seg.Segmentation.from_dataset(segmentation)
+    return read.get_pixels_by_source_instance(ct.instances, combine_segments=True)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS.values(), ids=DIRECTIONS)
+def test_segments_are_the_predicted_voxels(run: Run, tmp_path: Path, direction) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image(direction=direction))
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    run(kind="seg")
+    content = dcmread(tmp_path / "out" / "head_seg.dcm")
+    np.testing.assert_array_equal(segmented(content, ct), labels())
+    assert [segment.SegmentLabel for segment in content.SegmentSequence] == ["Mandible", "Lens_L", "Lens_R"]
+    kinds = [segment.SegmentedPropertyTypeCodeSequence[0] for segment in content.SegmentSequence]
+    assert [kind.CodeValue for kind in kinds] == ["91609006", "78076003", "78076003"]  # SNOMED CT: mandible, lens
+    sides = [item.SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning for item in kinds[1:]]
+    assert sides == ["Left", "Right"]
+    assert "SegmentedPropertyTypeModifierCodeSequence" not in kinds[0]
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_a_ct_without_patient_and_study_data_will_do(run: Run, tmp_path: Path, kind: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    anonymous = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
+    for file in ct.files:
+        content = dcmread(file)
+        for keyword in (*anonymous, "AccessionNumber", "ReferringPhysicianName", "SliceThickness"):
+            delattr(content, keyword)
+        content.save_as(file)
+    prediction = write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    run(kind=kind)
+    content = dcmread(tmp_path / "out" / f"head_{kind}.dcm")
+    assert not any(content[keyword].value for keyword in anonymous)
+    found = contoured(content, prediction)["Lens_L"] if kind == "rtstruct" else segmented(content, ct) == 2
+    np.testing.assert_array_equal(found, labels() == 2)
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_the_ct_and_its_patient_are_referred_to(run: Run, tmp_path: Path, kind: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    run(kind=kind)
+    content = dcmread(tmp_path / "out" / f"head_{kind}.dcm")
+    assert (content.StudyInstanceUID, content.FrameOfReferenceUID) == (ct.study, ct.frame)
+    assert (content.PatientName, content.PatientID, content.PatientBirthDate) == (NAME, NUMBER, BIRTH_DATE)
+    assert content.SeriesInstanceUID != ct.uid
+    if kind == "seg":
+        (referenced,) = content.ReferencedSeriesSequence
+        assert referenced.SeriesInstanceUID == ct.uid
+        assert {item.ReferencedSOPInstanceUID for item in referenced.ReferencedInstanceSequence} == set(ct.instances)
+
+
+def test_structure_set_names_slices_colours_and_kinds(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    run()
+    content = dcmread(tmp_path / "out" / "head_rtstruct.dcm")
+    (frame,) = content.ReferencedFrameOfReferenceSequence
+    (study,) = frame.RTReferencedStudySequence
+    (series,) = study.RTReferencedSeriesSequence
+    assert (frame.FrameOfReferenceUID, study.ReferencedSOPInstanceUID) == (ct.frame, ct.study)
+    assert series.SeriesInstanceUID == ct.uid
+    assert [item.ReferencedSOPInstanceUID for item in series.ContourImageSequence] == ct.instances
+    for item in content.ROIContourSequence:
+        for contour in item.ContourSequence:
+            (image,) = contour.ContourImageSequence
+            z = round((contour.ContourData[2] - 103.5) / 2.5)
+            assert (image.ReferencedSOPClassUID, image.ReferencedSOPInstanceUID) == (CTImageStorage, ct.instances[z])
+    assert len({tuple(item.ROIDisplayColor) for item in content.ROIContourSequence}) == 3
+    numbers = [1, 2, 3]
+    assert [roi.ROINumber for roi in content.StructureSetROISequence] == numbers
+    assert {roi.ROIGenerationAlgorithm for roi in content.StructureSetROISequence} == {"AUTOMATIC"}
+    assert [item.ReferencedROINumber for item in content.RTROIObservationsSequence] == numbers
+    assert {item.RTROIInterpretedType for item in content.RTROIObservationsSequence} == {"ORGAN"}
+    assert content.ApprovalStatus == "UNAPPROVED"
+
+
+def test_an_organ_has_one_colour_in_all_files(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "all.nii.gz", ct)
+    only_right = np.where(labels() == 3, 3, 0).astype(np.uint8)
+    run(pred="pred/all.nii.gz")
+    write_prediction(tmp_path / "pred" / "right.nii.gz", ct, only_right)
+    run(pred="pred/right.nii.gz")
+    contents = [dcmread(tmp_path / "out" / f"{case}_rtstruct.dcm") for case in ("all", "right")]
+    assert contents[0].ROIContourSequence[2].ROIDisplayColor == contents[1].ROIContourSequence[0].ROIDisplayColor
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_names_in_other_scripts_stay_what_they_are(run: Run, tmp_path: Path, kind: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    for z in range(6):
+        ct.change(z, PatientName="Müller^Jörg")
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    names = {"background": 0, "下颌骨": 1, "Lens_L": 2, "Lens_R": 3}
+    (tmp_path / "pred" / "dataset.json").write_text(json.dumps({"labels": names, "file_ending": ".nii.gz"}))
+    run(kind=kind)
+    content = dcmread(tmp_path / "out" / f"head_{kind}.dcm")
+    first = (
+        content.StructureSetROISequence[0].ROIName if kind == "rtstruct" else content.SegmentSequence[0].SegmentLabel
+    )
+    assert (content.PatientName, first) == ("Müller^Jörg", "下颌骨")
+
+
+def test_organs_that_were_not_predicted_are_named(run: Run, tmp_path: Path, capsys) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    run()
+    out = tmp_path / "out" / "head_rtstruct.dcm"
+    assert capsys.readouterr().out == f"{out}: 3 organs on the series of IM_0003.dcm; not predicted: Tumour\n"
+
+
+def test_predictions_find_their_series_by_their_voxels(run: Run, tmp_path: Path) -> None:
+    cts = {
+        name: write_ct(tmp_path / "dicom" / folder, ct_image(origin=(-12.5, -40.0, z)))
+        for name, folder, z in (("a", "second", 0.0), ("b", "first", 1.0), ("unused", "third", 0.0 + 7))
+    }
+    for name in ("a", "b"):
+        write_prediction(tmp_path / "pred" / f"{name}.nii.gz", cts[name])
+    run()
+    for name in ("a", "b"):
+        assert dcmread(tmp_path / "out" / f"{name}_rtstruct.dcm").StudyInstanceUID == cts[name].study
+
+
+def test_predictions_on_like_grids_need_the_list_of_series(run: Run, tmp_path: Path) -> None:
+    cts = {name: write_ct(tmp_path / "dicom" / name, ct_image(), uid=f"1.2.{n}") for n, name in enumerate("ab")}
+    for name, ct in cts.items():
+        write_prediction(tmp_path / "pred" / f"{name}.nii.gz", ct)
+    first, second = failure(run)
+    assert "a.nii.gz can't be told apart by its voxels, which the series of a/IM_0003.dcm, the series of b/IM" in first
+    assert "b.nii.gz can't be told apart" in second
+    dataset = tmp_path / "raw"
+    dataset.mkdir()
+    (tmp_path / "pred" / "dataset.json").rename(dataset / "dataset.json")
+    (dataset / "dicom_series.json").write_text(json.dumps({"a": "1.2.1", "b": "1.2.0"}))
+    run("--dataset_json", str(dataset / "dataset.json"))
+    assert dcmread(tmp_path / "out" / "a_rtstruct.dcm").StudyInstanceUID == cts["b"].study
+    assert dcmread(tmp_path / "out" / "b_rtstruct.dcm").StudyInstanceUID == cts["a"].study
+    (dataset / "dicom_series.json").write_text(json.dumps({"a": "1.2.7", "b": "1.2.0"}))
+    (line,) = failure(run, "--dataset_json", str(dataset / "dataset.json"))
+    assert "dicom_series.json has a series for a that isn't in the DICOM folder" in line
+
+
+def test_two_predictions_for_one_series(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    for name in ("a", "b"):
+        write_prediction(tmp_path / "pred" / f"{name}.nii.gz", ct)
+    first, _ = failure(run)
+    assert "a.nii.gz can't be told apart by its voxels, which b, it share" in first
+    run(pred="pred/b.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": (20, 16, 5)},
+        {"spacing": (1.5, 1.25, 2.6)},
+        {"origin": (-12.5, -40.0, 104.0)},
+        {"direction": (0.96, -0.28, 0, 0.28, 0.96, 0, 0, 0, 1)},
+    ],
+)
+def test_another_grid_is_refused_in_a_line_that_names_both(run: Run, tmp_path: Path, change) -> None:
+    write_ct(tmp_path / "dicom", ct_image())
+    other = CTFiles(ct_image(**change), "", "", "")
+    write_prediction(tmp_path / "pred" / "head.nii.gz", other, labels()[: other.image.GetSize()[2]])
+    (line,) = failure(run)
+    assert f"{tmp_path / 'pred' / 'head.nii.gz'} has size (20, 16, " in line
+    assert (
+        "but the series of IM_0003.dcm has size (20, 16, 6), spacing (1.5, 1.25, 2.5), origin (-12.5, -40, 103.5)"
+        in line
+    )
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_failed_case_does_not_stop_the_others(run: Run, tmp_path: Path) -> None:
+    cts = [write_ct(tmp_path / "dicom" / f"{z}", ct_image(origin=(0, 0, z))) for z in range(4)]
+    for z, name in enumerate(("broken", "empty", "good", "unknown")):
+        write_prediction(tmp_path / "pred" / f"{name}.nii.gz", cts[z], labels() * 0 + 5 if name == "unknown" else None)
+    write_prediction(tmp_path / "pred" / "empty.nii.gz", cts[1], labels() * 0)
+    broken = tmp_path / "pred" / "broken.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:30])
+    lines = failure(run)
+    assert len(lines) == 3
+    assert "broken.nii.gz can't be read: mend or replace it" in lines[0]
+    assert "empty.nii.gz is empty: there is nothing to export" in lines[1]
+    assert "unknown.nii.gz holds the label values 5, which dataset.json doesn't have" in lines[2]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good_rtstruct.dcm"]
+
+
+def test_an_interrupted_export_leaves_no_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+
+    def full_disk(self: Dataset, path: Path, **options: bool) -> None:
+        path.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Dataset, "save_as", full_disk)
+    assert "No space left on device" in failure(run)[0]
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (lambda root: (root / "pred" / "dataset.json").unlink(), "name dataset.json with --dataset_json"),
+        (lambda root: (root / "pred" / "head.nii.gz").unlink(), "holds no label maps (*.nii.gz)"),
+        (lambda root: next((root / "dicom").glob("*17.dcm")).unlink(), "a slice is missing between IM_0010.dcm and IM"),
+    ],
+)
+def test_what_is_missing_is_named(run: Run, tmp_path: Path, damage: Callable[[Path], None], text: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    damage(tmp_path)
+    (line,) = failure(run)
+    assert text in line
+
+
+def test_missing_libraries_are_named(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nnunetv2_focusnet.dicom.find_spec", lambda library: None if library == "highdicom" else True)
+    (line,) = failure(run)
+    assert line.endswith('DICOM needs highdicom: run pip install "nnunetv2-focusnet[dicom]"')

@@ -1,0 +1,38 @@
+"""Codes and colours of organs."""
+
+import pytest
+
+from nnunetv2_focusnet.datasets.layouts import LAYOUTS
+from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "side"),
+    [
+        ("Lens-Lt", "78076003", "Left"),
+        ("lens_right", "78076003", "Right"),
+        ("Optic Nerve R", "18234004", "Right"),
+        ("OpticNrv_L", "18234004", "Left"),
+        ("Glnd_Submand_L", "54019009", "Left"),
+        ("BrainStem", "119238007", None),
+        ("Cochlea_R", "80169004", "Right"),
+        ("Something else", "91723000", None),
+        ("Eye_AL", "91723000", None),  # a part of the eye isn't the eye
+    ],
+)
+def test_codes_of_snomed_ct(name: str, code: str, side: str | None) -> None:
+    concept = organ_code(name)
+    assert (concept.CodeValue, concept.CodingSchemeDesignator) == (code, "SCT")
+    modifiers = concept.get("SegmentedPropertyTypeModifierCodeSequence") or []
+    assert [item.CodeMeaning for item in modifiers] == ([side] if side else [])
+
+
+@pytest.mark.parametrize("layout", ["pddca", "tcia-deepmind", "structseg"])
+def test_organs_of_public_data_sets_have_codes(layout: str) -> None:
+    assert [name for name in LAYOUTS[layout].organs if organ_code(name).CodeValue == "91723000"] == []
+
+
+def test_colours_are_distinct() -> None:
+    colours = [organ_colour(label) for label in range(1, 49)]
+    assert len(set(colours)) == 48
+    assert organ_colour(1) == (255, 0, 0)

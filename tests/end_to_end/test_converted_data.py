@@ -1,0 +1,126 @@
+"""Each layout from its source folder to a trained epoch, in one process: starting one takes longer than the work."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import source_folders as sources
+
+from nnunetv2_focusnet.cli.convert import Options, convert
+from nnunetv2_focusnet.datasets.layouts import LAYOUTS
+from nnunetv2_focusnet.datasets.layouts.base import Layout
+from nnunetv2_focusnet.datasets.layouts.hanseg import HanSeg
+from nnunetv2_focusnet.datasets.layouts.segrap import SegRap
+
+SHAPE = (8, 24, 32)
+NUM_ORGANS = 3  # the first of each layout: the networks of dozens of small organs take minutes
+CONFIGURATION = "3d_fullres"
+
+# Threads for nnU-Net's processes: none of these has to be started, nor to import PyTorch.
+PLAN_AND_TRAIN = f"""
+import json, multiprocessing, sys
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from types import SimpleNamespace
+import torch
+
+multiprocessing.get_context = lambda method=None: SimpleNamespace(Pool=ThreadPool)
+torch.set_num_threads(1)
+from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments, preprocess
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+from nnunetv2.run.run_training import run_training
+from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
+
+datasets = [int(dataset) for dataset in sys.argv[1:]]
+for dataset in datasets:
+    verify_dataset_integrity(str(Path(nnUNet_raw, convert_id_to_dataset_name(dataset))), num_processes=1)
+    extractor = DatasetFingerprintExtractor(dataset, num_processes=1)
+    extractor.num_foreground_voxels_for_intensitystats = 10_000  # a hundred million take longer than the rest
+    extractor.run(overwrite_existing=True)
+plan_experiments(datasets)
+for dataset in datasets:
+    file = Path(nnUNet_preprocessed, convert_id_to_dataset_name(dataset), "nnUNetPlans.json")
+    plans = json.loads(file.read_text())
+    arguments = plans["configurations"]["{CONFIGURATION}"]["architecture"]["arch_kwargs"]
+    arguments["features_per_stage"] = [4] * arguments["n_stages"]
+    file.write_text(json.dumps(plans))
+preprocess(datasets, configurations=["{CONFIGURATION}"], num_processes=[1])
+for dataset in datasets:
+    run_training(str(dataset), "{CONFIGURATION}", 0, "OneEpochTrainer", device=torch.device("cpu"))
+"""
+TRAINER = """
+import torch
+from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+
+
+class OneEpochTrainer(FocusNetTrainer):
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, 1, 1
+
+    def on_train_start(self):
+        super().on_train_start()
+        self.logger.plot_progress_png = lambda output_folder: None  # takes longer than all the rest
+"""
+
+
+def write_source(layout: Layout, root: Path) -> None:
+    """Five cases to train on; the mandible is missing in one of PDDCA, as in the real ones."""
+    boxes = sources.apart(layout.organs[:NUM_ORGANS], SHAPE)
+    for number in range(5):
+        match layout.name:
+            case "pddca":
+                name = ("0522c0001", "0522c0002", "0522c0329", "0522c0788", "0522c0806")[number]
+                some = {organ: b for organ, b in boxes.items() if (name, organ) != ("0522c0329", "Mandible")}
+                sources.pddca_case(root, name, some, SHAPE)
+            case "tcia-deepmind":
+                sources.tcia_case(root, "validation", "oncologist", f"TCGA-{number}", boxes, SHAPE)
+            case "hanseg":
+                sources.hanseg_case(root, f"case_0{number}", boxes, SHAPE)
+            case "structseg":
+                sources.structseg_case(root, number, list(boxes.values()), SHAPE)
+            case "segrap":
+                sources.segrap_case(root, f"segrap_000{number}", boxes, SHAPE)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Results folder of each layout's data set."""
+    root = tmp_path_factory.mktemp("real data")
+    layouts = [LAYOUTS["pddca"](), LAYOUTS["tcia-deepmind"](), HanSeg(t1=True), LAYOUTS["structseg"](), SegRap(True)]
+    folders = {name: root / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "trainers")}
+    for folder in folders.values():
+        folder.mkdir()
+    names = {}
+    for number, layout in enumerate(layouts, start=911):
+        write_source(layout, root / layout.name)
+        names[layout.name] = f"Dataset{number}_{layout.title}"
+        # Linked images are NRRD where the source is: both endings that the converter chooses among are trained from.
+        options = Options(layout.organs[:NUM_ORGANS], symlink=layout.name in ("tcia-deepmind", "structseg"))
+        convert(layout, root / layout.name, folders["nnUNet_raw"] / names[layout.name], options)
+    (folders["trainers"] / "one_epoch_trainer.py").write_text(TRAINER)
+    environment = {name: str(folder) for name, folder in folders.items() if name != "trainers"}
+    environment |= {"nnUNet_extTrainer": str(folders["trainers"]), "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
+    environment |= {"nnUNet_compile": "f", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+    command = [sys.executable, "-c", PLAN_AND_TRAIN, *(name[7:10] for name in names.values())]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return {layout: folders["nnUNet_results"] / name for layout, name in names.items()}
+
+
+@pytest.mark.parametrize("layout", ["pddca", "tcia-deepmind", "hanseg", "structseg", "segrap"])
+def test_a_layout_is_trained_and_validated(trained: dict[str, Path], layout: str) -> None:
+    fold = trained[layout] / f"OneEpochTrainer__nnUNetPlans__{CONFIGURATION}" / "fold_0"
+    assert (fold / "checkpoint_final.pth").is_file()
+    assert json.loads((fold / "validation" / "summary.json").read_text())["metric_per_case"]
+
+
+def test_official_folds_are_trained(trained: dict[str, Path]) -> None:
+    fold = trained["pddca"] / f"OneEpochTrainer__nnUNetPlans__{CONFIGURATION}" / "fold_0"
+    validated = {file.name for file in (fold / "validation").glob("*.nii.gz")}
+    assert validated == {"0522c0788.nii.gz", "0522c0806.nii.gz"}
