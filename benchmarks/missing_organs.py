@@ -36,13 +36,12 @@ FIELDS = ("organ", "removed_from", "arm", "cases", "mean_dsc", "missed")
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The caller's variables, with an arm's own folders, our trainers and one thread."""
+    """The caller's variables, with an arm's own folders and our trainers, which keep to one thread."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
     return kept | {name: str(folder / name) for name in FOLDERS} | {
         "nnUNet_extTrainer": str(BENCHMARKS / "trainers"),
         "nnUNet_def_n_proc": "1",
         "nnUNet_compile": "f",
-        "OMP_NUM_THREADS": "1",
     }  # fmt: skip
 
 

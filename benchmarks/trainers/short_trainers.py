@@ -25,7 +25,7 @@ class FocusNetTrainerShort(FocusNetTrainer):
 
 
 class SNetTrainerShort(SNetTrainer):
-    """1500 steps of S-Net from seeded weights; with nnUNet_n_proc_DA=0 on seeded patches, too."""
+    """1500 steps of S-Net on one thread, from seeded weights; with nnUNet_n_proc_DA=0 on seeded patches, too."""
 
     default_num_epochs = 10
     num_steps_per_epoch = 150
@@ -42,6 +42,8 @@ class SNetTrainerShort(SNetTrainer):
         self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = self.num_steps_per_epoch, 10
         torch.manual_seed(0)
         np.random.seed(0)
+        # nnUNetv2_train has just taken all cores, whatever OMP_NUM_THREADS says; runs side by side wait for each other.
+        torch.set_num_threads(1)
 
 
 class SNetTrainerSmoke(SNetTrainerShort):
