@@ -1,21 +1,23 @@
 """The losses a trainer minimises: modules over the functions of ``losses`` that keep their terms for the log."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from nnunetv2_focusnet import losses
 from nnunetv2_focusnet.architectures import roi
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
+from nnunetv2_focusnet.organs import SMALLEST_SIGMA_VOXELS
 from nnunetv2_focusnet.targets import draw_heat_maps, find_centres
 
 
-class SegmentationLoss(nn.Module):
-    """Focal + Dice loss, eq. 3.
+class CompoundLoss(nn.Module):
+    """What the losses share: targets, what is annotated, and terms to log.
 
     Args:
-        weights: focal weight of each class, background first.
         ignore_label: voxels of this label don't count.
 
     Attributes:
@@ -25,26 +27,54 @@ class SegmentationLoss(nn.Module):
         terms: of the last batch, detached.
     """
 
-    weights: Tensor
-    term_names: tuple[str, ...] = ("focal", "dice")
+    term_names: tuple[str, ...]
 
-    def __init__(self, weights: Sequence[float], ignore_label: int | None = None) -> None:
+    def __init__(self, ignore_label: int | None) -> None:
         super().__init__()
-        self.register_buffer("weights", torch.tensor(weights))
         self.ignore_label = ignore_label
         self.annotated: Tensor | None = None
         self.terms: dict[str, Tensor] = {}
 
-    def split_target(self, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Labels (B, Z, Y, X) with 0 where ignored, and which voxels count, from a target (B, 1, Z, Y, X)."""
-        labels = target[:, 0].long()
+    def split_target(self, target: Any) -> tuple[Tensor, Tensor]:
+        """Labels (B, Z, Y, X) with 0 where ignored, and which voxels count, from the finest target (B, 1, Z, Y, X)."""
+        labels = finest(target)[:, 0].long()
         valid = torch.ones_like(labels, dtype=torch.bool)
         if self.ignore_label is not None:
             valid = labels != self.ignore_label
         return labels * valid, valid
 
-    def segmentation_terms(self, logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """Focal and Dice loss of logits (B, C, Z, Y, X), of whatever resolution."""
+    def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
+        """Terms of the main network's logits."""
+        raise NotImplementedError
+
+    def forward(self, output: Any, target: Any) -> Tensor:
+        """Sum of the terms for logits (B, C, Z, Y, X) and a target (B, 1, Z, Y, X); ``terms`` has them one by one."""
+        return self.add_up(self.segmentation_terms(output, target))
+
+    def add_up(self, terms: dict[str, Tensor]) -> Tensor:
+        """Remember the terms, detached, and return their sum."""
+        self.terms = {name: term.detach() for name, term in terms.items()}
+        return torch.stack(list(terms.values())).sum()
+
+
+class SegmentationLoss(CompoundLoss):
+    """Focal + Dice loss, eq. 3.
+
+    Args:
+        weights: focal weight of each class, background first.
+        ignore_label: voxels of this label don't count.
+    """
+
+    weights: Tensor
+    term_names = ("focal", "dice")
+
+    def __init__(self, weights: Sequence[float], ignore_label: int | None = None) -> None:
+        super().__init__(ignore_label)
+        self.register_buffer("weights", torch.tensor(weights))
+
+    def segmentation_terms(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Focal and Dice loss of logits (B, C, Z, Y, X)."""
+        labels, valid = self.split_target(target)
         log_p = logits.float().log_softmax(1)
         if self.annotated is not None:
             log_p = losses.merge_unannotated(log_p, self.annotated)
@@ -53,60 +83,78 @@ class SegmentationLoss(nn.Module):
             "dice": losses.dice_loss(log_p.exp(), labels, valid),
         }
 
-    def forward(self, output: Tensor, target: Tensor) -> Tensor:
-        """Sum of the terms for logits (B, C, Z, Y, X) and a target (B, 1, Z, Y, X); ``terms`` has them one by one."""
-        return self.add_up(self.segmentation_terms(output, *self.split_target(target)))
 
-    def add_up(self, terms: dict[str, Tensor]) -> Tensor:
-        """Remember the terms, detached, and return their sum."""
-        self.terms = {name: term.detach() for name, term in terms.items()}
-        return torch.stack(list(terms.values())).sum()
-
-
-class FocusNetLoss(SegmentationLoss):
-    """The losses of all parts that are being trained; on fused logits, as in validation, focal + Dice.
+class HostLoss(CompoundLoss):
+    """nnU-Net's own loss, deep supervision included; organs that aren't annotated count to the background in it, too.
 
     Args:
-        weights: focal weight of each class, background first.
+        loss: takes what the network returns and what nnU-Net's data loaders give as target.
+        ignore_label: of the labels.
+    """
+
+    term_names = ("segmentation",)
+
+    def __init__(self, loss: nn.Module, ignore_label: int | None = None) -> None:
+        super().__init__(ignore_label)
+        self.loss = loss
+
+    def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
+        """nnU-Net's loss of logits (B, C, Z, Y, X), under deep supervision of a list of them."""
+        if self.annotated is not None:
+            # Its softmax leaves log-probabilities what they are.
+            logits = [losses.merge_unannotated(z.float().log_softmax(1), self.annotated) for z in as_list(logits)]
+            logits = logits if isinstance(target, list) else logits[0]
+        return {"segmentation": self.loss(logits, target)}
+
+
+class FocusNetLoss(CompoundLoss):
+    """The losses of all parts that are being trained; on fused logits, as in validation, the main network's.
+
+    Args:
+        main: loss of the main network.
         organs: class channel of each small organ.
         roi_sizes: ROI of each small organ, (z, y, x) in voxels.
         sigmas: width of each heat map, (z, y, x) in voxels.
         organ_voxels: mean volume of each small organ in voxels.
-        ignore_label: voxels of this label don't count.
     """
 
     sigmas: Tensor
     organ_voxels: Tensor
-    term_names = ("focal", "dice", "heat_map", "position", "roi_focal", "roi_dice")
 
     def __init__(
         self,
-        weights: Sequence[float],
+        main: CompoundLoss,
         organs: Sequence[int],
         roi_sizes: Sequence[Sequence[int]],
         sigmas: Sequence[Sequence[float]],
         organ_voxels: Sequence[float],
-        ignore_label: int | None = None,
     ) -> None:
-        super().__init__(weights, ignore_label)
+        super().__init__(main.ignore_label)
+        self.main = main
+        self.term_names = (*main.term_names, "heat_map", "position", "roi_focal", "roi_dice")
         self.organs = tuple(organs)
         self.roi_sizes = [list(size) for size in roi_sizes]
         self.register_buffer("sigmas", torch.tensor(sigmas))
         self.register_buffer("organ_voxels", torch.tensor(organ_voxels))
 
-    def forward(self, output: Tensor | FocusNetOutput, target: Tensor) -> Tensor:
+    def forward(self, output: Any, target: Any) -> Tensor:
         """Sum of the terms that reach a trainable parameter; ``terms`` has them one by one."""
-        if isinstance(output, Tensor):
+        if not isinstance(output, FocusNetOutput):
             return super().forward(output, target)
         labels, valid = self.split_target(target)
         terms: dict[str, Tensor] = {}
-        if output.main_logits.requires_grad:
-            terms |= self.segmentation_terms(output.main_logits, labels, valid)
+        if finest(output.main_logits).requires_grad:
+            terms |= self.segmentation_terms(output.main_logits, target)
         if output.heat_logits is not None and output.heat_logits.requires_grad:
             terms |= self.heat_map_terms(output.heat_logits, labels, valid)
         if output.roi_logits is not None and output.roi_corners is not None:
             terms |= self.roi_terms(output.roi_logits, output.roi_corners, labels, valid)
         return self.add_up(terms)
+
+    def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
+        """Terms of the main network's logits."""
+        self.main.annotated = self.annotated
+        return self.main.segmentation_terms(logits, target)
 
     @property
     def annotated_organs(self) -> Tensor | None:
@@ -114,11 +162,15 @@ class FocusNetLoss(SegmentationLoss):
         return None if self.annotated is None else self.annotated[:, list(self.organs)]
 
     def heat_map_terms(self, heat_logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """Losses of heat-map logits (B, K, Z, Y, X)."""
+        """Losses of heat-map logits (B, K, Z/s, Y/s, X/s) with a stride s, against labels (B, Z, Y, X)."""
         centres, visible = find_centres(labels, self.organs)
-        heat_maps = draw_heat_maps(centres, self.sigmas, labels.shape[1:])
+        size = list(heat_logits.shape[2:])
+        stride = torch.tensor([n // m for n, m in zip(labels.shape[1:], size, strict=True)], device=labels.device)
+        sigmas = torch.maximum(self.sigmas / stride, self.sigmas.clamp(max=SMALLEST_SIGMA_VOXELS))
+        heat_maps = draw_heat_maps((centres + 0.5) / stride - 0.5, sigmas, size)
+        seen = functional.adaptive_max_pool3d(valid.float(), size) > 0
         squared_error, position = losses.heat_map_losses(
-            heat_logits, heat_maps, visible, valid, self.sigmas, self.annotated_organs
+            heat_logits, heat_maps, visible, seen, sigmas, self.annotated_organs
         )
         return {"heat_map": squared_error, "position": position}
 
@@ -141,3 +193,13 @@ class FocusNetLoss(SegmentationLoss):
             self.annotated_organs,
         )
         return {"roi_focal": focal, "roi_dice": dice}
+
+
+def as_list(parts: Any) -> list[Any]:
+    """Logits or targets of all resolutions, the finest first; without deep supervision there is just one."""
+    return list(parts) if isinstance(parts, list | tuple) else [parts]
+
+
+def finest(parts: Any) -> Any:
+    """The logits or target that have the patch's resolution."""
+    return as_list(parts)[0]

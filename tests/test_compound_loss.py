@@ -1,11 +1,14 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 
 from nnunetv2_focusnet import losses
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.snet import SNet
-from nnunetv2_focusnet.compound_loss import FocusNetLoss, SegmentationLoss
+from nnunetv2_focusnet.compound_loss import FocusNetLoss, HostLoss, SegmentationLoss
 from nnunetv2_focusnet.targets import draw_heat_maps
 
 SIZE = (4, 6, 8)
@@ -16,7 +19,7 @@ IGNORE = 4
 
 
 def focusnet_loss(ignore_label: int | None = None) -> FocusNetLoss:
-    return FocusNetLoss(WEIGHTS, ORGANS, ROI_SIZES, SIGMAS, ORGAN_VOXELS, ignore_label)
+    return FocusNetLoss(SegmentationLoss(WEIGHTS, ignore_label), ORGANS, ROI_SIZES, SIGMAS, ORGAN_VOXELS)
 
 
 def random_target(seed: int = 0) -> torch.Tensor:
@@ -92,7 +95,7 @@ def test_terms_are_those_of_the_parts_being_trained(main, heat, sos, names):
 def test_terms_with_the_network_itself(parts, names):
     torch.manual_seed(0)
     main = SNet(1, 4, (4, 4), dilations=[(1, 1, 1)], n_blocks=1)
-    network = FocusNet(main, 4, ORGANS, ROI_SIZES)
+    network = FocusNet(main, ORGANS, ROI_SIZES)
     network.train_parts(parts)
     loss = focusnet_loss()
     loss(network(torch.randn(2, 1, *SIZE)), random_target()).backward()
@@ -115,6 +118,25 @@ def test_heat_map_terms_by_hand():
     visible = torch.tensor([[True, False], [False, False]])
     valid = torch.ones(2, *SIZE, dtype=torch.bool)
     error, position = losses.heat_map_losses(output.heat_logits, heat_map, visible, valid, sigmas)
+    torch.testing.assert_close(loss.terms["heat_map"], error.detach())
+    torch.testing.assert_close(loss.terms["position"], position.detach())
+
+
+def test_heat_maps_of_half_resolution_have_their_targets_there():
+    # 2 x 2 x 2 voxels that are one voxel at half resolution, the one at (1, 2, 1)
+    target = torch.zeros(2, 1, *SIZE)
+    target[:, :, 2:4, 4:6, 2:4] = 3
+    coarse = (2, 3, 4)
+    centres = torch.tensor([[[1.0, 2, 1], [0, 0, 0]]] * 2)
+    sigmas = torch.tensor([[0.5, 1, 1], [1, 1, 1]])  # halved, but none below one voxel that wasn't before
+    heat_maps = draw_heat_maps(centres, sigmas, coarse)
+    assert heat_maps[0, 0].argmax() == (1 * 3 + 2) * 4 + 1
+    logits = torch.randn(2, 2, *coarse, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    loss = focusnet_loss()
+    loss(FocusNetOutput(torch.zeros(2, 4, *SIZE), logits), target)
+    visible = torch.tensor([[True, False]] * 2)
+    valid = torch.ones(2, *coarse, dtype=torch.bool)
+    error, position = losses.heat_map_losses(logits, heat_maps, visible, valid, sigmas)
     torch.testing.assert_close(loss.terms["heat_map"], error.detach())
     torch.testing.assert_close(loss.terms["position"], position.detach())
 
@@ -145,8 +167,8 @@ def test_roi_terms_read_the_labels_at_the_rois():
 def test_rois_larger_than_the_patch_are_clipped_as_in_the_network():
     torch.manual_seed(0)
     roi_sizes = ((20, 4, 4), (4, 2, 60))
-    network = FocusNet(SNet(1, 4, (4, 4), dilations=[(1, 1, 1)], n_blocks=1), 4, ORGANS, roi_sizes)
-    loss = FocusNetLoss(WEIGHTS, ORGANS, roi_sizes, SIGMAS, ORGAN_VOXELS)
+    network = FocusNet(SNet(1, 4, (4, 4), dilations=[(1, 1, 1)], n_blocks=1), ORGANS, roi_sizes)
+    loss = FocusNetLoss(SegmentationLoss(WEIGHTS), ORGANS, roi_sizes, SIGMAS, ORGAN_VOXELS)
     output = network(torch.randn(2, 1, *SIZE))
     assert output.roi_logits.shape == (2, 4 * 4 * 4 + 4 * 2 * 8)
     assert loss(output, random_target()).isfinite()
@@ -206,7 +228,52 @@ def test_extreme_logits_give_a_finite_loss_and_finite_gradients(size, dtype):
 
 
 def test_moves_with_its_weights():
-    assert {name for name, _ in focusnet_loss().named_buffers()} == {"weights", "sigmas", "organ_voxels"}
+    assert {name for name, _ in focusnet_loss().named_buffers()} == {"main.weights", "sigmas", "organ_voxels"}
+
+
+# ---- nnU-Net's own loss ----
+
+
+def host_loss(deep_supervision: bool = False) -> torch.nn.Module:
+    loss = DC_and_CE_loss(
+        {"batch_dice": True, "do_bg": False, "smooth": 1e-5, "ddp": False}, {}, dice_class=MemoryEfficientSoftDiceLoss
+    )
+    return DeepSupervisionWrapper(loss, [0.75, 0.25]) if deep_supervision else loss
+
+
+def test_host_loss_is_the_hosts():
+    logits, target = torch.randn(2, 4, *SIZE), random_target()
+    loss = HostLoss(host_loss())
+    torch.testing.assert_close(loss(logits, target), host_loss()(logits, target))
+    assert list(loss.terms) == ["segmentation"]
+
+
+def test_deep_supervision_reaches_the_hosts_loss_and_small_organs_read_the_finest_target():
+    output = random_output()
+    deep = output._replace(main_logits=[output.main_logits, torch.randn(2, 4, 2, 3, 4)])
+    targets = [random_target(), random_target()[:, :, ::2, ::2, ::2]]
+    loss = FocusNetLoss(HostLoss(host_loss(True)), ORGANS, ROI_SIZES, SIGMAS, ORGAN_VOXELS)
+    loss(deep, targets)
+    expected = focusnet_loss()
+    expected(output, targets[0])
+    torch.testing.assert_close(loss.terms["segmentation"], host_loss(True)(deep.main_logits, targets).detach())
+    for name in ("heat_map", "position", "roi_focal", "roi_dice"):
+        torch.testing.assert_close(loss.terms[name], expected.terms[name])
+
+
+@pytest.mark.parametrize("deep_supervision", [False, True])
+def test_host_loss_does_not_tell_background_from_an_organ_that_is_not_annotated(deep_supervision):
+    logits = torch.randn(2, 4, *SIZE, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    target = random_target() * (random_target() != 2)  # nobody has drawn organ 2
+    loss = HostLoss(host_loss(deep_supervision))
+    loss.annotated = torch.tensor([[True, True, False, True]] * 2)
+    parts = ([logits, logits[..., ::2, ::2, ::2]], [target, target[..., ::2, ::2, ::2]])
+    loss(*(parts if deep_supervision else (logits, target))).backward()
+    p = logits.detach().softmax(1)
+    grad = logits.grad
+    assert grad[:, 2].abs().max() > 0
+    # Both get the share that their probabilities have in the sum that is trained.
+    torch.testing.assert_close(grad[:, 0] * p[:, 2], grad[:, 2] * p[:, 0], rtol=1e-3, atol=1e-7)
 
 
 # ---- organs that aren't annotated ----
@@ -252,8 +319,8 @@ def test_every_term_is_that_of_the_samples_and_organs_that_count():
     for sample, organ in ((0, 1), (1, 0)):
         part = slice(sample, sample + 1)
         alone = FocusNetLoss(
-            WEIGHTS, ORGANS[organ : organ + 1], ROI_SIZES[organ : organ + 1], SIGMAS[organ : organ + 1],
-            ORGAN_VOXELS[organ : organ + 1],
+            SegmentationLoss(WEIGHTS), ORGANS[organ : organ + 1], ROI_SIZES[organ : organ + 1],
+            SIGMAS[organ : organ + 1], ORGAN_VOXELS[organ : organ + 1],
         )  # fmt: skip
         heat_logits = output.heat_logits[part, organ : organ + 1]
         roi_logits = output.roi_logits.split([32, 48], 1)[organ][part]
@@ -279,14 +346,14 @@ def test_segmentation_terms_of_another_resolution_know_what_is_annotated():
     loss = SegmentationLoss(WEIGHTS)
     loss.annotated = ANNOTATED
     logits = torch.randn(2, 4, 2, 3, 4)
-    labels, valid = loss.split_target(annotated_target()[..., ::2, ::2, ::2])
-    terms = loss.segmentation_terms(logits, labels, valid)
+    target = annotated_target()[..., ::2, ::2, ::2]
+    terms = loss.segmentation_terms(logits, target)
     merged = logits.clone()
     merged[0, 0] = logits[0, [0, 3]].logsumexp(0)
     merged[0, 3] = -1e4
     merged[1, 0] = logits[1, [0, 1]].logsumexp(0)
     merged[1, 1] = -1e4
-    expected = SegmentationLoss(WEIGHTS).segmentation_terms(merged, labels, valid)
+    expected = SegmentationLoss(WEIGHTS).segmentation_terms(merged, target)
     for name, term in expected.items():
         torch.testing.assert_close(terms[name], term, msg=name)
 

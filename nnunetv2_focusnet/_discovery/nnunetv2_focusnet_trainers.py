@@ -11,11 +11,13 @@ from nnunetv2_focusnet.trainers.focusnet_trainer import (
     FocusNetTrainer_100epochs,
     FocusNetTrainer_250epochs,
 )
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 
 __all__ = [
     "FocusNetDemoTrainer",
     "FocusNetTrainer",
+    "FocusNetTrainerPlansNetwork",
     "FocusNetTrainer_5epochs",
     "FocusNetTrainer_100epochs",
     "FocusNetTrainer_250epochs",

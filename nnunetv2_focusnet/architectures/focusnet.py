@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures import fusion, roi
 from nnunetv2_focusnet.architectures.blocks import Triple, conv_feature_map_size
-from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
 from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import SOSNet
 
@@ -25,10 +25,10 @@ DETECTION_THRESHOLD = 0.2
 class FocusNetOutput(NamedTuple):
     """What FocusNet returns in training; parts that the stage doesn't need are None."""
 
-    main_logits: Tensor
-    """(B, C, Z, Y, X), S-Net's own answer for every class."""
+    main_logits: Tensor | list[Tensor]
+    """(B, C, Z, Y, X), the main network's own answer for every class; with deep supervision coarser ones, too."""
     heat_logits: Tensor | None = None
-    """(B, K, Z, Y, X), before the sigmoid."""
+    """(B, K, Z/s, Y/s, X/s), before the sigmoid; s is the stride of the features that SOL-Net reads."""
     roi_logits: Tensor | None = None
     """(B, N), the ROIs of all K organs one behind the other, N the sum of their voxels."""
     roi_corners: Tensor | None = None
@@ -36,35 +36,44 @@ class FocusNetOutput(NamedTuple):
 
 
 class FocusNet(nn.Module):
-    """S-Net, SOL-Net and one SOS-Net per small organ, fused to one label map.
+    """A main network, SOL-Net and one SOS-Net per small organ, fused to one label map.
 
     Args:
-        main: network with ``features`` and ``classify`` as in :class:`SNet`.
-        features: channels of the first encoder and last decoder features, and of the SOS-Nets.
+        main: segments all organs.
         small_organs: class channel of each of the K small organs.
         roi_sizes: ROI of each small organ, (z, y, x) in voxels.
         kernel_size: odd size per axis (z, y, x) in voxels.
+        sos_features: channels of the SOS-Nets; None: as many as the main network has at full resolution.
+        sol_level: layer of the decoder that SOL-Net reads, 0 being the last, at full resolution.
+        refine: SOS-Nets add to the main network's own answer instead of replacing it.
     """
 
     sos_trained: Tensor
 
     def __init__(
         self,
-        main: SNet,
-        features: int,
+        main: MainNetwork,
         small_organs: Sequence[int],
         roi_sizes: Sequence[Triple],
         kernel_size: Triple = (3, 3, 3),
+        *,
+        sos_features: int | None = None,
+        sol_level: int = 0,
+        refine: bool = False,
     ) -> None:
         super().__init__()
         self.main = main
         self.small_organs = tuple(small_organs)
         self.roi_sizes = tuple(tuple(size) for size in roi_sizes)
-        self.sol = SOLNet(features, len(small_organs), kernel_size)
+        self.sol_level = sol_level
+        self.refine = refine
+        features = main.features_per_stage[0]
+        self.sol = SOLNet(main.features_per_stage[sol_level], len(small_organs), kernel_size)
         self.sos = nn.ModuleList(
-            SOSNet(2 * features + main.input_channels + 1, features, kernel_size) for _ in small_organs
+            SOSNet(2 * features + main.input_channels + 1, sos_features or features, kernel_size, refines=refine)
+            for _ in small_organs
         )
-        # Saved with the weights: until the SOS-Nets were trained, a checkpoint predicts with S-Net alone.
+        # Saved with the weights: until the SOS-Nets were trained, a checkpoint predicts with the main network alone.
         self.register_buffer("sos_trained", torch.zeros((), dtype=torch.bool))
         self.train_parts(PARTS)
 
@@ -78,43 +87,81 @@ class FocusNet(nn.Module):
         for name in PARTS:
             self.get_submodule(name).requires_grad_(name in parts)
 
-    def forward(self, x: Tensor) -> Tensor | FocusNetOutput:
-        """Map an image (B, input_channels, Z, Y, X) to fused logits (B, C, Z, Y, X), in training to their parts."""
-        features = self.main.features(x)
-        main_logits = self.main.classify(features.decoder)
-        if self.training and self._last_part == 0:
-            return FocusNetOutput(main_logits)
-        heat_logits = self.sol(features.decoder)
-        if self.training and self._last_part == 1:
-            return FocusNetOutput(main_logits, heat_logits)
+    @property
+    def decoder(self) -> nn.Module:
+        """The main network's decoder, where nnU-Net switches deep supervision on and off."""
+        return self.main.decoder
 
+    def forward(self, x: Tensor) -> Tensor | list[Tensor] | FocusNetOutput:
+        """Map an image (B, input_channels, Z, Y, X) to fused logits (B, C, Z, Y, X), in training to their parts.
+
+        With deep supervision the fused logits are the first of a list, in front of the main network's coarser ones.
+        """
+        features = self.main.features(x)
+        answer = self.main.classify(features.decoder)
+        if self.training and self._last_part == 0:
+            return FocusNetOutput(answer)
+        heat_logits = self.sol(features.decoder[self.sol_level])
+        if self.training and self._last_part == 1:
+            return FocusNetOutput(answer, heat_logits)
+
+        main_logits, *coarser = answer if isinstance(answer, list) else [answer]
         volume_size = list(x.shape[2:])
         roi_sizes = roi.clip_sizes(self.roi_sizes, volume_size)
-        offsets = roi.organ_offsets(roi_sizes, volume_size, x.device)
-        heat_maps = heat_logits.sigmoid()
-        peaks, centres = roi.find_peaks(heat_logits.detach())  # logits have no plateau where probabilities round to 1
+        peaks, centres = self._find_peaks(heat_logits.detach(), volume_size)
         corners = roi.place_rois(centres, roi_sizes, volume_size)
         indices = roi.roi_indices(corners, roi_sizes, volume_size)
-        pooled = [
-            roi.gather_voxels(features.decoder, indices),
-            roi.gather_voxels(features.encoder, indices),
-            roi.gather_voxels(x, indices).to(heat_maps.dtype),
-            roi.gather_own_channel(heat_maps, indices, offsets),
-        ]
-        rois = roi.split_rois(torch.cat(pooled, 1), roi_sizes)
+        offsets = roi.organ_offsets(roi_sizes, volume_size, x.device)
+        rois = self._pool(x, features, heat_logits, corners, indices, roi_sizes)
         roi_logits = torch.cat([net(part).flatten(1) for net, part in zip(self.sos, rois, strict=True)], 1)
+        if self.refine:
+            roi_logits = roi_logits + fusion.log_odds(main_logits, self.small_organs, indices, offsets)
         if self.training:
-            return FocusNetOutput(main_logits, heat_logits, roi_logits, corners)
+            return FocusNetOutput(answer, heat_logits, roi_logits, corners)
 
         detected = (peaks.sigmoid() > DETECTION_THRESHOLD) & self.sos_trained
         organ_logits = fusion.paste_rois(roi_logits, indices, offsets, [len(rois), *volume_size])
-        return fusion.fuse(main_logits, organ_logits, self.small_organs, detected)
+        fused = fusion.fuse(main_logits, organ_logits, self.small_organs, detected)
+        return [fused, *coarser] if isinstance(answer, list) else fused
+
+    def _find_peaks(self, heat_logits: Tensor, volume_size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Peaks (B, K), as logits, which have no plateau where probabilities round to 1, and their voxels (B, K, 3)."""
+        peaks, positions = roi.find_peaks(heat_logits)
+        stride = torch.tensor(_stride(volume_size, heat_logits), device=heat_logits.device)
+        return peaks, positions * stride + stride // 2
+
+    def _pool(
+        self,
+        x: Tensor,
+        features: MainFeatures,
+        heat_logits: Tensor,
+        corners: Tensor,
+        indices: Tensor,
+        roi_sizes: Sequence[Triple],
+    ) -> list[Tensor]:
+        """What the SOS-Nets read, one tensor (B, channels, z, y, x) per organ."""
+        heat_size = list(heat_logits.shape[2:])
+        heat_indices = roi.roi_indices(corners, roi_sizes, heat_size, _stride(x.shape[2:], heat_logits))
+        pooled = [
+            roi.gather_voxels(features.decoder[0], indices),
+            roi.gather_voxels(features.encoder, indices),
+            roi.gather_voxels(x, indices).to(heat_logits.dtype),
+            roi.gather_own_channel(
+                heat_logits.sigmoid(), heat_indices, roi.organ_offsets(roi_sizes, heat_size, x.device)
+            ),
+        ]
+        return roi.split_rois(torch.cat(pooled, 1), roi_sizes)
 
     def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Peak probability (B, K) and its voxel (B, K, 3) as (z, y, x) of each small organ's heat map."""
-        peaks, positions = roi.find_peaks(self.sol(self.main.features(x).decoder))
+        heat_logits = self.sol(self.main.features(x).decoder[self.sol_level])
+        peaks, positions = self._find_peaks(heat_logits, x.shape[2:])
         return peaks.sigmoid(), positions
 
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:
         """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""
         return conv_feature_map_size(self, self.main.input_channels, input_size)
+
+
+def _stride(volume_size: Sequence[int], heat_maps: Tensor) -> list[int]:
+    return [v // h for v, h in zip(volume_size, heat_maps.shape[2:], strict=True)]

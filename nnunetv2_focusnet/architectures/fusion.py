@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nnunetv2_focusnet.architectures.roi import gather_own_channel, gather_voxels
+
 # Outside its ROI an organ has this logit: probability 5e-5, and far from the limits of half precision.
 LOGIT_OUTSIDE_ROI = -10.0
 
@@ -36,6 +38,26 @@ def paste_rois(roi_logits: Tensor, indices: Tensor, offsets: Tensor, volume_size
     return outside.scatter(1, indices + offsets, roi_logits).unflatten(1, list(volume_size))
 
 
+def log_odds(main_logits: Tensor, small: Sequence[int], indices: Tensor, offsets: Tensor) -> Tensor:
+    """The main network's own log-odds of each small organ against all large classes, in the organ's ROI.
+
+    As an organ's logits in :func:`fuse` they give back what the main network says of organ and large classes.
+
+    Args:
+        main_logits: (B, C, Z, Y, X).
+        small: the K channels of ``main_logits`` that the small organs have.
+        indices: (B, N) flat voxel indices of the ROIs of all organs.
+        offsets: (N,) start of each voxel's organ in a flattened (K, Z, Y, X) volume.
+
+    Returns:
+        (B, N), in float32 at least.
+    """
+    z = main_logits.to(torch.promote_types(main_logits.dtype, torch.float32))
+    own = gather_own_channel(z[:, list(small)], indices, offsets)
+    others = gather_voxels(z[:, _large(z, small)], indices).logsumexp(1, keepdim=True)
+    return (own - others)[:, 0]
+
+
 def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detected: Tensor) -> Tensor:
     """Fused logits (B, C, Z, Y, X) in the type of ``main_logits``; finite for finite inputs.
 
@@ -45,7 +67,7 @@ def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detect
         small: the K channels of ``main_logits`` that the small organs have.
         detected: (B, K) bool; where false the organ keeps the main network's own logits.
     """
-    large = [c for c in range(main_logits.shape[1]) if c not in set(small)]
+    large = _large(main_logits, small)
     wide = torch.promote_types(main_logits.dtype, torch.float32)
     z = main_logits.to(wide)
     small_logits = z[:, large].logsumexp(1, keepdim=True) + organ_logits.to(wide)
@@ -54,3 +76,7 @@ def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detect
     small_logits = torch.where(detected[:, :, None, None, None], small_logits, z[:, list(small)])
     channels = torch.tensor(small, device=main_logits.device)
     return main_logits.index_copy(1, channels, small_logits.to(main_logits.dtype))
+
+
+def _large(main_logits: Tensor, small: Sequence[int]) -> list[int]:
+    return [c for c in range(main_logits.shape[1]) if c not in set(small)]

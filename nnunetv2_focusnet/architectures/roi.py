@@ -48,26 +48,26 @@ def place_rois(centres: Tensor, roi_sizes: Sequence[Triple], volume_size: Triple
     return torch.minimum((centres - sizes // 2).clamp(min=0), highest)
 
 
-def roi_indices(corners: Tensor, roi_sizes: Sequence[Triple], volume_size: Triple) -> Tensor:
+def roi_indices(
+    corners: Tensor, roi_sizes: Sequence[Triple], volume_size: Triple, stride: Triple = (1, 1, 1)
+) -> Tensor:
     """Flat voxel indices (B, N) of the ROIs of all organs.
 
     Args:
         corners: (B, K, 3) integers (z, y, x).
         roi_sizes: K sizes (z, y, x) in voxels.
-        volume_size: (Z, Y, X).
+        volume_size: (Z, Y, X) of the volume that is indexed.
+        stride: of that volume's voxels (z, y, x), in those of corners and sizes.
     """
     _, size_y, size_x = volume_size
-    device = corners.device
-    strides = torch.tensor([size_y * size_x, size_x, 1], device=device)
-    starts = (corners * strides).sum(-1)
     per_organ = []
-    for k, (z, y, x) in enumerate(roi_sizes):
-        offsets = (
-            torch.arange(z, device=device)[:, None, None] * (size_y * size_x)
-            + torch.arange(y, device=device)[:, None] * size_x
-            + torch.arange(x, device=device)
+    for k, roi_size in enumerate(roi_sizes):
+        z, y, x = (
+            (corners[:, k, axis, None] + torch.arange(size, device=corners.device)) // stride[axis]
+            for axis, size in enumerate(roi_size)
         )
-        per_organ.append(starts[:, k, None] + offsets.flatten())
+        index = (z[:, :, None, None] * size_y + y[:, None, :, None]) * size_x + x[:, None, None, :]
+        per_organ.append(index.flatten(1))
     return torch.cat(per_organ, 1)
 
 

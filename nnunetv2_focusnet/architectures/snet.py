@@ -1,22 +1,13 @@
 """S-Net, FocusNet's main network: one downsampling, SE-residual blocks, DenseASPP (paper sec. 2, figure 2)."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, conv_feature_map_size, initialize, zyx
 from nnunetv2_focusnet.architectures.dense_aspp import DenseASPP
-
-
-class MainFeatures(NamedTuple):
-    """What the small-organ networks read from the main network, both in shape (B, features, Z, Y, X)."""
-
-    encoder: Tensor
-    """First layer of the encoder: high resolution."""
-    decoder: Tensor
-    """Last layer of the decoder: multi-scale."""
+from nnunetv2_focusnet.architectures.main_network import MainFeatures
 
 
 class SNetDecoder(nn.Module):
@@ -70,6 +61,7 @@ class SNet(nn.Module):
         super().__init__()
         full, half = features_per_stage
         self.input_channels = input_channels
+        self.features_per_stage: Sequence[int] = (full, half)
         self.encoder = SEResBlock(input_channels, full, kernel_sizes[0])
         self.bottom = nn.Sequential(
             SEResBlock(full, half, kernel_sizes[1], stride),
@@ -82,11 +74,11 @@ class SNet(nn.Module):
     def features(self, x: Tensor) -> MainFeatures:
         """First encoder and last decoder features for an image in shape (B, input_channels, Z, Y, X)."""
         first = self.encoder(x)
-        return MainFeatures(first, self.decoder(first, self.bottom(first)))
+        return MainFeatures(first, [self.decoder(first, self.bottom(first))])
 
-    def classify(self, decoder_features: Tensor) -> Tensor:
-        """Logits (B, num_classes, Z, Y, X) from the last decoder features."""
-        return self.decoder.seg_layers[0](decoder_features)
+    def classify(self, decoder_features: Sequence[Tensor]) -> Tensor:
+        """Logits (B, num_classes, Z, Y, X) from the decoder's features."""
+        return self.decoder.seg_layers[0](decoder_features[0])
 
     def forward(self, x: Tensor) -> Tensor:
         """Map an image (B, input_channels, Z, Y, X) to logits (B, num_classes, Z, Y, X)."""

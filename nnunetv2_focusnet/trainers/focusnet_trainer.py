@@ -13,7 +13,7 @@ from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD, PARTS, FocusNet
-from nnunetv2_focusnet.compound_loss import FocusNetLoss, SegmentationLoss
+from nnunetv2_focusnet.compound_loss import CompoundLoss, FocusNetLoss, finest
 from nnunetv2_focusnet.organs import roi_warnings
 from nnunetv2_focusnet.targets import find_centres
 from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet, lay_out_for_device
@@ -56,17 +56,18 @@ class FocusNetTrainer(SNetTrainer):
         """FocusNet in the plan's sizes; nnU-Net calls this in training and inference."""
         return lay_out_for_device(build_focusnet(configuration_manager, num_input_channels, num_output_channels))
 
-    def _build_loss(self) -> SegmentationLoss:
+    def _build_loss(self) -> CompoundLoss:
+        return self.add_small_organs(super()._build_loss()) if self.small_organs else super()._build_loss()
+
+    def add_small_organs(self, main: CompoundLoss) -> FocusNetLoss:
+        """The main network's loss with those of SOL-Net and SOS-Nets."""
         small = self.small_organs
-        if not small:
-            return super()._build_loss()
         return FocusNetLoss(
-            self.configuration_manager.configuration["focusnet"]["focal_weights"],
+            main,
             organs=[organ["label"] for organ in small],
             roi_sizes=[organ["roi_size"] for organ in small],
             sigmas=[organ["sigma"] for organ in small],
             organ_voxels=[organ["volume_voxels"] for organ in small],
-            ignore_label=self.label_manager.ignore_label,
         ).to(self.device)
 
     # ---- stages ----
@@ -96,7 +97,10 @@ class FocusNetTrainer(SNetTrainer):
         self.network.train()
         size = self.configuration_manager.patch_size
         data = torch.zeros((self.batch_size, self.num_input_channels, *size), device=self.device)
-        target = torch.zeros((self.batch_size, 1, *size), device=self.device)
+        scales = self._get_deep_supervision_scales() or [[1, 1, 1]]
+        sizes = [[round(n * factor) for n, factor in zip(size, scale, strict=True)] for scale in scales]
+        targets = [torch.zeros((self.batch_size, 1, *scaled), device=self.device) for scaled in sizes]
+        target = targets if self.enable_deep_supervision else targets[0]
         try:
             with self._autocast():
                 loss = self.loss(self.network(data), target)
@@ -153,7 +157,7 @@ class FocusNetTrainer(SNetTrainer):
         # nnU-Net's validation step keeps the heat maps to itself, so this is a second pass through S-Net and SOL-Net.
         with self._autocast():
             peaks, positions = self.bare_network.locate(batch["data"].to(self.device, non_blocking=True))
-        labels = batch["target"][:, 0].to(self.device, non_blocking=True)
+        labels = finest(batch["target"])[:, 0].to(self.device, non_blocking=True)
         centres, visible = find_centres(labels, self.bare_network.small_organs)
         spacing = torch.tensor(self.configuration_manager.spacing, device=self.device, dtype=centres.dtype)
         distance = ((positions - centres) * spacing).norm(dim=2)

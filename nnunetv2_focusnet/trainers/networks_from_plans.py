@@ -3,11 +3,13 @@
 from typing import Any
 
 import torch
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_focusnet.architectures.dense_aspp import dilations_in_mm
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
 
 
@@ -43,10 +45,45 @@ def build_focusnet(configuration: ConfigurationManager, input_channels: int, num
     arch = _unet_kwargs(configuration)
     return FocusNet(
         main,
-        features=arch["features_per_stage"][0],
         small_organs=[organ["label"] for organ in small],
         roi_sizes=[organ["roi_size"] for organ in small],
         kernel_size=arch["kernel_sizes"][0],
+    )
+
+
+def build_focusnet_on_plans_network(
+    configuration: ConfigurationManager, input_channels: int, num_classes: int, deep_supervision: bool
+) -> nn.Module:
+    """The plans' own network with FocusNet's parts for the small organs; without any small organ that network alone.
+
+    Raises:
+        ValueError: the plans' network is no U-Net with encoder and decoder.
+    """
+    unet = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        input_channels,
+        num_classes,
+        deep_supervision=deep_supervision,
+    )
+    small = configuration.configuration["focusnet"]["small_organs"]
+    if not small:
+        return unet
+    arch = _unet_kwargs(configuration)
+    if not hasattr(unet, "encoder") or not hasattr(unet, "decoder"):
+        raise ValueError(
+            f"The plans' network {configuration.network_arch_class_name} has no encoder and decoder to read features"
+            " from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
+        )
+    return FocusNet(
+        PlansUNet(unet, input_channels),
+        small_organs=[organ["label"] for organ in small],
+        roi_sizes=[organ["roi_size"] for organ in small],
+        kernel_size=arch["kernel_sizes"][0],
+        sos_features=max(arch["features_per_stage"][0] // 2, 1),
+        sol_level=1,
+        refine=True,
     )
 
 

@@ -15,7 +15,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import distributed as dist
 from torch import nn
 
-from nnunetv2_focusnet.compound_loss import SegmentationLoss
+from nnunetv2_focusnet.compound_loss import CompoundLoss, SegmentationLoss, finest
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform, find_left_right, load_properties
 from nnunetv2_focusnet.organs import add_organs_to_plans, check_dataset_json, organ_table, unannotated_labels
 from nnunetv2_focusnet.targets import find_annotated
@@ -125,7 +125,7 @@ class SNetTrainer(nnUNetTrainer):
         """S-Net in the plan's sizes; nnU-Net calls this in training and inference."""
         return lay_out_for_device(build_snet(configuration_manager, num_input_channels, num_output_channels))
 
-    def _build_loss(self) -> SegmentationLoss:
+    def _build_loss(self) -> CompoundLoss:
         weights = self.configuration_manager.configuration["focusnet"]["focal_weights"]
         return SegmentationLoss(weights, self.label_manager.ignore_label).to(self.device)
 
@@ -222,16 +222,16 @@ class SNetTrainer(nnUNetTrainer):
         unannotated = [self.unannotated.get(case, frozenset()) for case in batch["keys"]]
         if not any(unannotated):
             return None
-        labels = _finest(batch["target"])[:, 0]
+        labels = finest(batch["target"])[:, 0]
         classes = self.label_manager.num_segmentation_heads
         return find_annotated(labels, unannotated, classes, flipped_pairs).to(self.device)
 
     def _unannotated_voxels(self, output: Any, target: Any) -> np.ndarray:
         """Voxels predicted as each organ in samples that don't have it annotated: nnU-Net takes them for errors."""
-        logits, annotated = _finest(output), self.loss.annotated
+        logits, annotated = finest(output), self.loss.annotated
         if annotated is None:
             return np.zeros(logits.shape[1] - 1)
-        _, valid = self.loss.split_target(_finest(target))
+        _, valid = self.loss.split_target(target)
         predicted = torch.where(valid, logits.argmax(1), 0).flatten(1)
         voxels = torch.stack([sample.bincount(minlength=logits.shape[1]) for sample in predicted])
         return (voxels * ~annotated).sum(0)[1:].cpu().numpy()
@@ -274,8 +274,3 @@ class SNetTrainer(nnUNetTrainer):
         super().save_checkpoint(partial)
         if self.local_rank == 0 and not self.disable_checkpointing:  # else nnU-Net writes nothing
             os.replace(partial, filename)
-
-
-def _finest(parts: Any) -> Any:
-    """What has the patch's resolution, also under deep supervision."""
-    return parts[0] if isinstance(parts, list | tuple) else parts

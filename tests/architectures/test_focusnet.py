@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
+from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
 
 SIZE = (4, 6, 8)
@@ -27,7 +29,26 @@ PART_SETS = [("main",), ("sol",), ("sos",), PARTS]
 def tiny_focusnet(roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES, **kwargs) -> FocusNet:
     torch.manual_seed(0)
     main = SNet(1, CLASSES, (4, 4), dilations=[(1, 1, 1)], n_blocks=1, **kwargs)
-    return FocusNet(main, 4, SMALL, roi_sizes)
+    return FocusNet(main, SMALL, roi_sizes)
+
+
+def tiny_on_unet(roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES, deep_supervision: bool = False) -> FocusNet:
+    """On a U-Net of three stages: SOL-Net at half resolution, SOS-Nets that refine."""
+    torch.manual_seed(0)
+    strides, kernels = [[1, 1, 1], [2, 2, 2], [1, 1, 2]], [[3, 3, 3]] * 3
+    unet = PlainConvUNet(
+        *(1, 3, (4, 6, 6), nn.Conv3d, kernels, strides, 1, CLASSES, 1, True, nn.InstanceNorm3d, {"affine": True}),
+        nonlin=nn.LeakyReLU,
+        deep_supervision=deep_supervision,
+    )
+    network = FocusNet(PlansUNet(unet, 1), SMALL, roi_sizes, sos_features=2, sol_level=1, refine=True)
+    with torch.no_grad():
+        for sos in network.sos:  # as if trained: new ones add nothing
+            sos.head.weight.normal_()
+    return network
+
+
+NETWORKS = pytest.mark.parametrize("make_network", [tiny_focusnet, tiny_on_unet])
 
 
 def image(batch: int = 2, size: tuple[int, int, int] = SIZE) -> torch.Tensor:
@@ -134,20 +155,24 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
     """Probabilities by slices, loops and the closed form, and which organs (B, K) are detected."""
     features = network.main.features(x)
     main = network.main.classify(features.decoder).double()
-    heat_maps = network.sol(features.decoder).sigmoid()
+    coarse = network.sol(features.decoder[network.sol_level]).sigmoid()
+    stride = [n // m for n, m in zip(x.shape[2:], coarse.shape[2:], strict=True)]
+    heat_maps = coarse.repeat_interleave(stride[0], 2).repeat_interleave(stride[1], 3).repeat_interleave(stride[2], 4)
+    large = main[:, LARGE].exp().sum(1)
     odds = torch.full((len(x), len(SMALL), *x.shape[2:]), -10.0, dtype=torch.float64).exp()
     for b in range(len(x)):
         for k, size in enumerate(network.roi_sizes):
             heat_map = heat_maps[b, k].numpy()
-            peak = np.unravel_index(heat_map.argmax(), heat_map.shape)
+            coarse_peak = np.unravel_index(coarse[b, k].numpy().argmax(), coarse.shape[2:])
+            peak = [p * s + s // 2 for p, s in zip(coarse_peak, stride, strict=True)]
             sizes = [min(s, n) for s, n in zip(size, heat_map.shape, strict=True)]
             corner = [int(min(max(p - s // 2, 0), n - s)) for p, s, n in zip(peak, sizes, heat_map.shape, strict=True)]
             box = tuple(slice(c, c + s) for c, s in zip(corner, sizes, strict=True))
-            whole = [features.decoder[b], features.encoder[b], x[b], heat_maps[b, k : k + 1]]
+            whole = [features.decoder[0][b], features.encoder[b], x[b], heat_maps[b, k : k + 1]]
             pooled = torch.cat([volume[(slice(None), *box)] for volume in whole])
-            odds[b, k][box] = network.sos[k](pooled[None])[0, 0].double().exp()
+            own = main[b, SMALL[k]].exp() / large[b] if network.refine else torch.ones(x.shape[2:])
+            odds[b, k][box] = network.sos[k](pooled[None])[0, 0].double().exp() * own[box]
     detected = heat_maps.amax((2, 3, 4)) > 0.2
-    large = main[:, LARGE].exp().sum(1)
     for b, k in (~detected).nonzero().tolist():
         odds[b, k] = main[b, SMALL[k]].exp() / large[b]
     rest = 1 / (1 + odds.sum(1, keepdim=True))
@@ -161,14 +186,15 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
     ("size", "roi_sizes"),
     [
         (SIZE, ROI_SIZES),
-        ((8, 10, 6), ROI_SIZES),  # not the size of a training patch
+        ((8, 10, 12), ROI_SIZES),  # not the size of a training patch
         (SIZE, ((20, 4, 4), (4, 30, 60))),  # ROIs larger than the image
-        ((2, 4, 2), ROI_SIZES),  # smaller than both ROIs
+        ((2, 4, 4), ROI_SIZES),  # smaller than both ROIs
     ],
 )
+@NETWORKS
 @torch.no_grad()
-def test_fused_probabilities_by_hand(size, roi_sizes):
-    network = tiny_focusnet(roi_sizes).eval()
+def test_fused_probabilities_by_hand(make_network, size, roi_sizes):
+    network = make_network(roi_sizes).eval()
     force_heat(network, 0.5, spread=2.0)
     x = image(3, size)
     expected, detected = fused_by_hand(network, x)
@@ -232,6 +258,35 @@ def test_weights_carry_whether_the_sos_nets_are_trained(parts):
 
 
 @torch.no_grad()
+def test_new_sos_nets_that_refine_leave_the_main_networks_answer_alone():
+    network = tiny_on_unet(roi_sizes=((20, 20, 20), (20, 20, 20))).eval()  # ROIs hold the whole image
+    force_heat(network, 4.0)
+    for sos in network.sos:
+        assert sos.head.bias.item() == 0
+        sos.head.weight.zero_()
+    fused = network(image())
+    assert not torch.equal(fused, network.main.classify(network.main.features(image()).decoder))
+    # Odds of each small organ against the large ones are the main network's own; those between large ones, too.
+    main = network.main.classify(network.main.features(image()).decoder)
+    torch.testing.assert_close(fused, main, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_deep_supervision_puts_fused_logits_before_the_coarser_ones():
+    network = tiny_on_unet(deep_supervision=True).eval()
+    force_heat(network, 4.0)
+    fused, coarse = network(image())
+    network.decoder.deep_supervision = False
+    assert torch.equal(fused, network(image()))
+    assert coarse.shape == (2, CLASSES, 2, 3, 4)
+    network.decoder.deep_supervision = True
+    output = network.train()(image())
+    assert [tuple(z.shape) for z in output.main_logits] == [(2, CLASSES, *SIZE), (2, CLASSES, 2, 3, 4)]
+    assert output.heat_logits.shape == (2, 2, 2, 3, 4)
+    assert output.roi_logits.shape == (2, ROI_VOXELS)
+
+
+@torch.no_grad()
 def test_locate_gives_the_peaks_of_the_heat_maps():
     network = tiny_focusnet()
     force_heat(network, 0.0, spread=5.0)
@@ -248,7 +303,7 @@ def test_locate_gives_the_peaks_of_the_heat_maps():
 def test_peak_of_a_saturated_heat_map_is_where_its_logit_is_highest():
     network = tiny_focusnet().eval()
     force_heat(network, 40.0, spread=1.0)  # in float32 the sigmoid is 1 everywhere, in half precision from 9 on
-    heat_logits = network.sol(network.main.features(image()).decoder)
+    heat_logits = network.sol(network.main.features(image()).decoder[0])
     assert (heat_logits.sigmoid() == 1).all()
     _, positions = network.locate(image())
     expected = [[np.unravel_index(m.argmax(), SIZE) for m in sample] for sample in heat_logits.numpy()]
@@ -332,8 +387,9 @@ def fresh_compiler():
 
 @pytest.mark.usefixtures("fresh_compiler")
 @pytest.mark.parametrize("parts", PART_SETS)
-def test_compiles_for_training_without_graph_break(parts):
-    network = tiny_focusnet()
+@NETWORKS
+def test_compiles_for_training_without_graph_break(make_network, parts):
+    network = make_network()
     network.train_parts(parts)
     twin = deepcopy(network)
     eager = network(image())
@@ -352,9 +408,10 @@ def test_compiles_for_training_without_graph_break(parts):
 
 
 @pytest.mark.usefixtures("fresh_compiler")
+@NETWORKS
 @torch.no_grad()
-def test_compiles_for_inference_without_graph_break():
-    network = tiny_focusnet().eval()
+def test_compiles_for_inference_without_graph_break(make_network):
+    network = make_network().eval()
     force_heat(network, 0.5, spread=2.0)
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(compiled(image()), network(image()))

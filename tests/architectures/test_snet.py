@@ -34,7 +34,7 @@ def test_shapes_of_features_and_logits(stride):
     x = torch.randn(2, 1, 4, 6, 8)
     features = network.features(x)
     assert features.encoder.shape == (2, 4, 4, 6, 8)
-    assert features.decoder.shape == (2, 4, 4, 6, 8)
+    assert features.decoder[0].shape == (2, 4, 4, 6, 8)
     assert bottom == [(2, 6, 4 // stride[0], 3, 4)]
     assert network.classify(features.decoder).shape == (2, 3, 4, 6, 8)
     assert torch.equal(network(x), network.classify(features.decoder))

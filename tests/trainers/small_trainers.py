@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 
 PATCH = (16, 32, 32)
@@ -45,11 +46,18 @@ class FewBatches:
         for label in range(1, 10):
             target[:, :, 4:8, 3 * label : 3 * label + 3, 10:14] = label
         data = target + torch.randn(target.shape, generator=generator)
-        return {"data": data, "target": target, "keys": list(self.keys)}
+        scales = self._get_deep_supervision_scales()  # type: ignore[attr-defined]
+        steps = [[round(1 / factor) for factor in scale] for scale in scales or ()]
+        targets = [target[..., ::z, ::y, ::x] for z, y, x in steps]
+        return {"data": data, "target": targets or target, "keys": list(self.keys)}
 
 
 class SmallFocusNetTrainer(FewBatches, FocusNetTrainer):
     default_num_epochs = 8
+
+
+class SmallPlansNetworkTrainer(FewBatches, FocusNetTrainerPlansNetwork):
+    default_num_epochs = 3
 
 
 class SmallSNetTrainer(FewBatches, SNetTrainer):

@@ -1,0 +1,33 @@
+"""What FocusNet asks of its main network, which segments all organs."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class MainFeatures(NamedTuple):
+    """What the small-organ networks read from the main network."""
+
+    encoder: Tensor
+    """(B, features, Z, Y, X), first layer of the encoder: high resolution."""
+    decoder: Sequence[Tensor]
+    """Layers of the decoder: multi-scale. The last, in shape (B, features, Z, Y, X), comes first, then coarser ones."""
+
+
+class MainNetwork(Protocol):
+    """A network like :class:`nnunetv2_focusnet.architectures.snet.SNet`."""
+
+    input_channels: int
+    features_per_stage: Sequence[int]
+    """Channels of each layer in ``MainFeatures.decoder``; the encoder's layer has as many as the first."""
+
+    @property
+    def decoder(self) -> Any:
+        """Its ``deep_supervision`` tells whether there are coarser logits, too."""
+
+    def features(self, x: Tensor) -> MainFeatures:
+        """Features for an image in shape (B, input_channels, Z, Y, X)."""
+
+    def classify(self, decoder_features: Sequence[Tensor]) -> Tensor | list[Tensor]:
+        """Logits (B, num_classes, Z, Y, X); with deep supervision a list of them, then of coarser ones."""

@@ -1,0 +1,60 @@
+"""FocusNet's parts for the small organs on the network that the plans name, instead of on S-Net."""
+
+from typing import Any
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import nn
+
+from nnunetv2_focusnet.architectures.focusnet import PARTS
+from nnunetv2_focusnet.compound_loss import CompoundLoss, HostLoss
+from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet_on_plans_network, lay_out_for_device
+from nnunetv2_focusnet.trainers.schedule import Stage
+
+
+class FocusNetTrainerPlansNetwork(FocusNetTrainer):
+    """Trains the plans' network with nnU-Net's own loss and deep supervision, and FocusNet's parts along with it.
+
+    SOL-Net reads the decoder's second finest layer, and SOS-Nets of half the width refine what the main network says of
+    their organs: a step costs about half as much again as a stock one. All parts train together from the start.
+    """
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.enable_deep_supervision = True
+        self.initial_lr = 1e-3
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """The plans' network with FocusNet's parts; nnU-Net calls this in training and inference."""
+        return lay_out_for_device(
+            build_focusnet_on_plans_network(
+                configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+            )
+        )
+
+    # nnU-Net's own again, which S-Net's trainer has no use for: the plans' networks have deep supervision.
+    set_deep_supervision_enabled = nnUNetTrainer.set_deep_supervision_enabled
+
+    def _build_loss(self) -> CompoundLoss:
+        main = HostLoss(nnUNetTrainer._build_loss(self), self.label_manager.ignore_label)
+        return self.add_small_organs(main) if self.small_organs else main
+
+    def build_schedule(self) -> list[Stage]:
+        """One stage: the main network's loss alone teaches it what it learns in stock nnU-Net."""
+        return [Stage("joint", PARTS, self.initial_lr, 0, self.num_epochs)]

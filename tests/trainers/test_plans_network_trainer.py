@@ -1,0 +1,98 @@
+"""FocusNet's parts on the network that the plans name, run as nnU-Net runs them."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from small_trainers import SmallPlansNetworkTrainer
+from test_focusnet_trainer import InterruptedRunError, log_of, run
+
+RESIDUAL = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
+
+
+@pytest.fixture
+def finished(make_trainer: Any) -> Any:
+    return run(make_trainer(SmallPlansNetworkTrainer))
+
+
+def use_residual_encoder(plans_file: Path) -> None:
+    plans = json.loads(plans_file.read_text())
+    architecture = plans["configurations"]["3d_fullres"]["architecture"]
+    architecture["network_class_name"] = RESIDUAL
+    kwargs = architecture["arch_kwargs"]
+    kwargs["n_blocks_per_stage"] = [1] * kwargs["n_stages"]
+    del kwargs["n_conv_per_stage"]
+    plans_file.write_text(json.dumps(plans))
+
+
+def test_trains_all_parts_from_the_start_and_learns(finished: Any) -> None:
+    log = log_of(finished)
+    assert log["stage"] == ["joint"] * 3
+    assert log["train_losses"][2] < log["train_losses"][1] < log["train_losses"][0]
+    for term in ("segmentation", "heat_map", "position", "roi_focal"):
+        assert log[f"loss/{term}"][-1] < log[f"loss/{term}"][0], term
+    assert all(math.isfinite(error) for errors in log["localisation_error_mm"] for error in errors)
+
+
+def test_main_network_is_the_plans_own_and_learns_from_the_hosts_loss(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.initialize()
+    stock = make_trainer(nnUNetTrainer)
+    stock.initialize()
+    ours = trainer.network.main.unet
+    assert type(ours) is type(stock.network)
+    ours.load_state_dict(stock.network.state_dict())
+    batch = trainer.batch()
+    expected = stock.loss(stock.network(batch["data"]), batch["target"])
+    trainer.loss(trainer.network(batch["data"]), batch["target"])
+    torch.testing.assert_close(trainer.loss.terms["segmentation"], expected.detach())
+
+
+def test_residual_encoders_train(make_trainer: Any, project: Path) -> None:
+    use_residual_encoder(project / "nnUNetPlans.json")
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.num_epochs = 1
+    assert type(run(trainer).network.main.unet).__name__ == "ResidualEncoderUNet"
+
+
+def test_resumed_run_repeats_what_the_uninterrupted_one_did(make_trainer: Any, finished: Any) -> None:
+    with pytest.raises(InterruptedRunError):
+        run(make_trainer(SmallPlansNetworkTrainer), interrupt_at=2)
+    resumed = make_trainer(SmallPlansNetworkTrainer)
+    resumed.load_checkpoint(str(Path(resumed.output_folder) / "checkpoint_latest.pth"))
+    run(resumed)
+    assert log_of(resumed)["train_losses"] == pytest.approx(log_of(finished)["train_losses"], rel=1e-4)
+
+
+def test_predictor_takes_the_trained_model(finished: Any) -> None:
+    # One tile; without the Gaussian, whose half precision is coarse at the corners.
+    predictor = nnUNetPredictor(use_gaussian=False, use_mirroring=False, device=torch.device("cpu"), allow_tqdm=False)
+    finished.set_deep_supervision_enabled(False)
+    predictor.manual_initialization(
+        finished.network,
+        finished.plans_manager,
+        finished.configuration_manager,
+        [finished.network.state_dict()],
+        finished.dataset_json,
+        "FocusNetTrainerPlansNetwork",
+        None,
+    )
+    image = finished.batch()["data"][0]
+    logits = predictor.predict_logits_from_preprocessed_data(image)
+    with torch.no_grad():
+        expected = finished.network.eval()(image[None])[0]
+    torch.testing.assert_close(logits.softmax(0).float(), expected.softmax(0), rtol=0, atol=2e-3)  # half precision
+
+
+def test_without_small_organs_it_is_the_plans_network_alone(make_trainer: Any, project: Path) -> None:
+    file = project / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"focusnet": {"small_organs": []}}))
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.num_epochs = 1
+    assert type(run(trainer).network).__name__ == "PlainConvUNet"
+    assert log_of(trainer)["loss/segmentation"][0] > -math.inf
