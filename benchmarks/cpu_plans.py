@@ -1,12 +1,13 @@
-"""Plans for 2 CPU cores from those that nnU-Net made: a patch of 32 x 64 x 64 voxels, batch 2, five narrow stages.
+"""Plans for 2 CPU cores from those that nnU-Net made: a small patch and few, narrow stages.
 
-    python benchmarks/cpu_plans.py DATASET_ID [-p nnUNetPlans]
+    python benchmarks/cpu_plans.py DATASET_ID [-p nnUNetPlans] [--patch 32 64 64] [--batch 2] [--features 8 16 32 64 80]
 
 Writes CpuPlans.json beside the plans; preprocess with ``nnUNetv2_preprocess -d ID -plans_name CpuPlans -c 3d_fullres``.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +18,58 @@ NAME, CONFIGURATION = "CpuPlans", "3d_fullres"
 PATCH_ZYX, BATCH_SIZE = [32, 64, 64], 2
 FEATURES = [8, 16, 32, 64, 80]
 SMALLEST_FEATURE_MAP = 4  # as nnU-Net's planner has it
+PER_STAGE = ("kernel_sizes", "n_conv_per_stage", "n_blocks_per_stage", "n_conv_per_stage_decoder")
 
 
-def fit_strides(strides: list[list[int]]) -> list[list[int]]:
-    """The first stages' strides, 1 wherever the patch has become too small to be halved."""
-    size, fitted = list(PATCH_ZYX), []
-    for stride in strides[: len(FEATURES)]:
-        fitted.append([s if n // s >= SMALLEST_FEATURE_MAP else 1 for n, s in zip(size, stride, strict=True)])
+def fit_strides(strides: Sequence[Sequence[int]], patch: Sequence[int], stages: int) -> list[list[int]]:
+    """The first stages' strides, 2 in stages that the plan doesn't have; 1 wherever the patch can't be halved."""
+    size, fitted = list(patch), []
+    for stride in [*strides, *[[2, 2, 2]] * stages][:stages]:
+        fitted.append(
+            [s if n % s == 0 and n // s >= SMALLEST_FEATURE_MAP else 1 for n, s in zip(size, stride, strict=True)]
+        )
         size = [n // s for n, s in zip(size, fitted[-1], strict=True)]
     return fitted
 
 
-def for_cpu(plans: dict[str, Any]) -> dict[str, Any]:
+def narrow(plans: dict[str, Any], patch: Sequence[int], batch: int, features: Sequence[int]) -> dict[str, Any]:
+    """Plans with this patch (z, y, x) and batch, and one stage per width."""
     configuration = plans["configurations"][CONFIGURATION]
     architecture = configuration["architecture"]["arch_kwargs"]
-    stages = len(FEATURES)
-    architecture |= {
-        "n_stages": stages,
-        "features_per_stage": FEATURES,
-        "strides": fit_strides(architecture["strides"]),
-        "kernel_sizes": architecture["kernel_sizes"][:stages],
-        "n_conv_per_stage": architecture["n_conv_per_stage"][:stages],
-        "n_conv_per_stage_decoder": architecture["n_conv_per_stage_decoder"][: stages - 1],
+    stages = len(features)
+    per_stage = {name: architecture[name] for name in PER_STAGE if name in architecture}
+    fitted = {
+        name: [*values, *[values[-1]] * stages][: stages - name.endswith("decoder")]
+        for name, values in per_stage.items()
     }
-    configuration |= {
-        "patch_size": PATCH_ZYX,
-        "batch_size": BATCH_SIZE,
-        "data_identifier": f"{NAME}_{CONFIGURATION}",
-    }
+    strides = fit_strides(architecture["strides"], patch, stages)
+    architecture |= fitted | {"n_stages": stages, "features_per_stage": list(features), "strides": strides}
+    configuration |= {"patch_size": list(patch), "batch_size": batch, "data_identifier": f"{NAME}_{CONFIGURATION}"}
     return plans | {"plans_name": NAME, "configurations": {CONFIGURATION: configuration}}
+
+
+def write_narrow_plans(
+    folder: Path, patch: Sequence[int], batch: int, features: Sequence[int], plans_name: str = "nnUNetPlans"
+) -> None:
+    """Write CpuPlans.json into a preprocessed dataset's folder that holds ``plans_name``."""
+    plans = json.loads((folder / f"{plans_name}.json").read_text())
+    (folder / f"{NAME}.json").write_text(json.dumps(narrow(plans, patch, batch, features), indent=4))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--patch", type=int, nargs=3, default=PATCH_ZYX, metavar=("Z", "Y", "X"), help="in voxels")
+    parser.add_argument("--batch", type=int, default=BATCH_SIZE, help="patches per step")
+    parser.add_argument("--features", type=int, nargs="+", default=FEATURES, help="widths of the stages")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset")
     parser.add_argument("-p", default="nnUNetPlans")
+    add_arguments(parser)
     arguments = parser.parse_args()
     folder = Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(arguments.dataset)
-    plans = json.loads((folder / f"{arguments.p}.json").read_text())
-    (folder / f"{NAME}.json").write_text(json.dumps(for_cpu(plans), indent=4))
+    write_narrow_plans(folder, arguments.patch, arguments.batch, arguments.features, arguments.p)
 
 
 if __name__ == "__main__":

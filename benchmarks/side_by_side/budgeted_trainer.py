@@ -1,0 +1,132 @@
+"""Any nnU-Net trainer, with a number of epochs that fits into a time, and a record of what each epoch took."""
+
+import os
+import resource
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from typing import Any, ClassVar
+
+import torch
+from batchgenerators.utilities.file_and_folder_operations import load_json
+from cpu_plans import CONFIGURATION, NAME
+from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+
+from side_by_side.budget import Pace
+from side_by_side.state import State
+
+VALIDATION_ITERATIONS = 15
+
+
+class Budgeted:
+    """Mixin in front of a trainer.
+
+    What it records goes into nnU-Net's log, and so into the checkpoint: a run that is killed and resumed has spent the
+    time of the epochs that its checkpoint holds.
+    """
+
+    recorded: ClassVar[tuple[str, ...]] = (
+        "budget_stage",
+        "budget_iterations",
+        "budget_seconds",  # with all that belongs to an epoch
+        "budget_train_seconds",
+        "budget_step_seconds",  # median
+        "budget_cpu_seconds",  # of this process, without data loaders
+        "budget_peak_mib",
+    )
+    pace: Pace | None = None
+    launcher: int | None = None
+    _mark: float | None = None
+
+    def initialize(self) -> None:
+        super().initialize()
+        self.log_lists.update({key: [] for key in self.recorded})
+
+    @property
+    def log_lists(self) -> dict[str, list[Any]]:
+        """One value per epoch and key."""
+        return self.logger.local_logger.my_fantastic_logging
+
+    def stage_names(self) -> list[str]:
+        """The stage of each epoch; trainers without stages have one."""
+        if not hasattr(self, "build_schedule"):
+            return ["all"] * self.num_epochs
+        return [stage.name for stage in self.build_schedule() for _ in range(stage.start, stage.end)]
+
+    def on_epoch_start(self) -> None:
+        now = time.perf_counter()
+        if self._mark is None:
+            self._mark, self._cpu_mark = now, time.process_time()
+        if self.pace is not None:
+            log = self.log_lists
+            self.num_iterations_per_epoch = self.pace.next_iterations(
+                self.stage_names(), log["budget_iterations"], log["budget_seconds"], now - self._mark
+            )
+        super().on_epoch_start()
+
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self._step_ends = [time.perf_counter()]
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        if self.launcher not in (None, os.getppid()):
+            sys.exit("The benchmark that started this training is gone")
+        result = super().train_step(batch)
+        self._step_ends.append(time.perf_counter())
+        return result
+
+    def on_epoch_end(self) -> None:
+        # Before the checkpoint is written, as it shall hold this epoch's record; what follows counts to the next epoch.
+        now, cpu = time.perf_counter(), time.process_time()
+        ends = self._step_ends
+        values = (
+            self.stage_names()[self.current_epoch],
+            len(ends) - 1,
+            now - self._mark,
+            ends[-1] - ends[0],
+            median(b - a for a, b in pairwise(ends)),
+            cpu - self._cpu_mark,
+            peak_mib(self.device),
+        )
+        for key, value in zip(self.recorded, values, strict=True):
+            self.logger.log(key, value, self.current_epoch)
+        self._mark, self._cpu_mark = now, cpu
+        super().on_epoch_end()
+
+    def save_checkpoint(self, filename: str) -> None:
+        partial = f"{filename}.partial"
+        super().save_checkpoint(partial)
+        os.replace(partial, filename)  # killed while writing, the checkpoint before stays
+
+
+def make_trainer(state: State, name: str) -> Any:
+    """A trainer by its name, wherever nnU-Net finds it, which takes part in the benchmark; not initialised."""
+    trainer_class = recursive_find_trainer_class_by_name(name)
+    plans = load_json(str(state.preprocessed / f"{NAME}.json")) | {"continue_training": False}
+    dataset = load_json(str(state.preprocessed / "dataset.json"))
+    # The name stays, as nnU-Net names the model's folder by it and looks for it when it predicts.
+    budgeted_class = type(name, (Budgeted, trainer_class), {"__module__": trainer_class.__module__})
+    trainer = budgeted_class(plans, CONFIGURATION, 0, dataset, torch.device(state.settings.device))
+    trainer.num_val_iterations_per_epoch = VALIDATION_ITERATIONS
+    trainer.save_every = 1
+    trainer.launcher = os.getppid()
+    return trainer
+
+
+def load_latest_checkpoint(trainer: Any) -> None:
+    """Go on where an earlier run was stopped; nothing happens where there is none."""
+    for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
+        file = Path(trainer.output_folder) / name
+        if file.is_file():
+            trainer.load_checkpoint(str(file))
+            return
+
+
+def peak_mib(device: torch.device) -> float:
+    """Largest memory so far: of the GPU where there is one, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**20
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

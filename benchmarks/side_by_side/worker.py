@@ -1,0 +1,104 @@
+"""What small_organs.py has done in processes of their own: ``python -m side_by_side.worker TASK FOLDER TRAINER``."""
+
+import json
+import math
+import os
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+
+from side_by_side.budget import Pace, Speed
+from side_by_side.budgeted_trainer import load_latest_checkpoint, make_trainer
+from side_by_side.state import State, write_json
+
+TIMED_EPOCHS, TIMED_ITERATIONS = 3, 12
+MANY_EPOCHS = 1000
+
+
+def measure(state: State, name: str) -> None:
+    """Train a few steps in each stage and note what they take."""
+    trainer = make_trainer(state, name)
+    trainer.initialize()
+    trainer.num_epochs = fewest_epochs_with_all_stages(trainer)
+    trainer.num_iterations_per_epoch = TIMED_ITERATIONS
+    trainer.run_training()
+    log = trainer.log_lists
+    steps: dict[str, list[float]] = {}
+    for stage, seconds in zip(log["budget_stage"], log["budget_step_seconds"], strict=True):
+        steps.setdefault(stage, []).append(seconds)
+    overheads = [a - b for a, b in zip(log["budget_seconds"], log["budget_train_seconds"], strict=True)]
+    content = {
+        "step_seconds": {stage: median(seconds) for stage, seconds in steps.items()},
+        "overhead_seconds": median(overheads[1:]),  # the first has no checkpoint before it
+    }
+    write_json(state.speed(name), content)
+
+
+def fewest_epochs_with_all_stages(trainer: Any) -> int:
+    """The shortest schedule that has every stage of a long one."""
+
+    def stages(num_epochs: int) -> set[str]:
+        trainer.num_epochs = num_epochs
+        return set(trainer.stage_names())
+
+    wanted = stages(MANY_EPOCHS)
+    return next(n for n in range(TIMED_EPOCHS, MANY_EPOCHS + 1) if stages(n) == wanted)
+
+
+def train(state: State, name: str) -> None:
+    """Train to the end of the schedule, or go on with it, and write what was recorded."""
+    schedule = json.loads(state.schedule.read_text())
+    trainer = make_trainer(state, name)
+    trainer.num_epochs, trainer.num_iterations_per_epoch = schedule["epochs"], schedule["iterations"]
+    if not state.settings.same_iterations:
+        speed = Speed(**json.loads(state.speed(name).read_text()))
+        trainer.pace = Pace(speed, state.settings.minutes * 60)
+    trainer.initialize()
+    load_latest_checkpoint(trainer)
+    trainer.run_training()
+    log = trainer.log_lists
+    content = {key.removeprefix("budget_"): log[key] for key in trainer.recorded}
+    content["dice"] = [[float(value) for value in of_epoch] for of_epoch in log["dice_per_class_or_region"]]
+    content["parameters"] = sum(p.numel() for p in trainer.network.parameters())
+    write_json(state.training(name), content)
+
+
+class TimedPredictor(nnUNetPredictor):
+    """nnU-Net's predictor, which notes how long the network takes."""
+
+    network_seconds = math.nan
+
+    def predict_logits_from_preprocessed_data(self, data: torch.Tensor) -> torch.Tensor:
+        start = time.perf_counter()
+        logits = super().predict_logits_from_preprocessed_data(data)
+        self.network_seconds = time.perf_counter() - start
+        return logits
+
+
+def predict(state: State, name: str) -> None:
+    """Predict the unseen cases from their raw images, one after another; those with a time are done."""
+    predictor = TimedPredictor(device=torch.device(state.settings.device), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(state.model(name)), (0,))
+    images = get_filenames_of_train_images_and_targets(str(state.raw))
+    file = state.prediction_seconds(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    seconds = json.loads(file.read_text()) if file.is_file() else {}
+    launcher = os.getppid()
+    for case in state.unseen_cases:
+        if case in seconds or os.getppid() != launcher:
+            continue
+        start = time.perf_counter()
+        predictor.predict_from_files_sequential([images[case]["images"]], [str(file.parent / case)])
+        seconds[case] = {"total": time.perf_counter() - start, "network": predictor.network_seconds}
+        write_json(file, seconds)
+
+
+if __name__ == "__main__":
+    task, folder, trainer_name = sys.argv[1:]
+    {"measure": measure, "train": train, "predict": predict}[task](State.load(Path(folder)), trainer_name)
