@@ -218,11 +218,12 @@ def test_voxels_of_an_organ_that_is_not_annotated(two_cases: Path) -> None:
     assert_one_line(error, f"{two_cases / 'gt_segmentations' / 'a.nii.gz'} holds Lens,", "for a:")
 
 
-@pytest.mark.parametrize("names", [["Brain"], ["Brain", "Lens"]])
-def test_annotations_of_a_case_without_a_label_file(two_cases: Path, names: list[str]) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
-        measure_organs(two_cases, plans(), annotated(d=names, b=["Brain"]), 1)
-    assert_one_line(error, "dataset.json", "names d,", str(two_cases / "gt_segmentations"))
+def test_annotations_of_test_cases_change_nothing_in_training(two_cases: Path) -> None:
+    training = annotated(b=["Brain"])
+    with_test_cases = annotated(b=["Brain"], test1=["Brain"], test2=[])
+    measured = measure_organs(two_cases, plans(), with_test_cases, 1)
+    assert measured == measure_organs(two_cases, plans(), training, 1)
+    assert [organ.num_cases for organ in measured] == [2, 1]
 
 
 # ---- faulty labels ----

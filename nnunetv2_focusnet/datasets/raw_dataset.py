@@ -117,7 +117,7 @@ def write_description(
     annotated = {
         case.case: list(case.voxels)
         for case in converted
-        if case.split == "train" and len(case.voxels) < len(dataset.organs)
+        if len(case.voxels) < len(dataset.organs) and dataset.label_file(case.split, case.case).is_file()
     }
     # generate_dataset_json of nnU-Net 2.8 stores the release as citation, hence not by it.
     description: dict[str, Any] = {

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,6 +132,19 @@ def test_organs_are_restricted_and_ordered(run: Run) -> None:
 
 def test_a_data_set_with_all_organs_everywhere_says_nothing_about_annotation(run: Run) -> None:
     assert "focusnet" not in read(run("--organs", "BrainStem", "Chiasm") / "dataset.json")
+
+
+def test_a_test_case_is_listed_if_it_has_a_label_map_and_lacks_organs(run: Run, source: Path) -> None:
+    (source / "PDDCA" / "0522c0555" / "structures" / "Chiasm.nrrd").unlink()
+    unlabelled = sources.pddca_case(source / "PDDCA", "0522c0598", BOXES)
+    shutil.rmtree(unlabelled / "structures")
+    folder = run()
+    assert sorted(file.name for file in (folder / "imagesTs").iterdir()) == [
+        "0522c0555_0000.nii.gz",
+        "0522c0598_0000.nii.gz",
+    ]
+    annotated = read(folder / "dataset.json")["focusnet"]["annotated"]
+    assert annotated == {"0522c0329": ["BrainStem", "Chiasm"], "0522c0555": ["BrainStem", "Mandible"]}
 
 
 def test_faulty_cases_are_left_out_and_named_and_the_others_are_done(run: Run, source: Path, tmp_path: Path) -> None:
