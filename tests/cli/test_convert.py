@@ -201,6 +201,23 @@ def test_overlaps_empty_and_covered_structures_are_reported(run: Run, source: Pa
     assert "| 0522c0001 | Mandible is empty: the organ counts as annotated and absent |" in report
 
 
+def test_an_organ_without_a_voxel_to_train_on_is_a_fault(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is there in the test case alone; in training it is empty or not annotated."""
+    for case in CASES[:3]:
+        if case != "0522c0329":
+            save(source / "PDDCA" / case / "structures" / "Mandible.nrrd", mask(None))
+    message = failure(run)
+    folder = source.parent / "nnUNet_raw" / "Dataset042_PDDCA"
+    assert message.startswith("nnUNetv2_focusnet_convert: nothing can be trained on Mandible, ")
+    assert f"delete {folder} and convert again" in message
+    assert "\n" not in message
+    assert "3 training and 1 test cases, 3 organs" in capsys.readouterr().out
+    shutil.rmtree(folder)
+    run("--organs", "BrainStem", "Chiasm")
+
+
 def test_structures_of_unknown_name_are_ignored_and_named(
     run: Run, source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
