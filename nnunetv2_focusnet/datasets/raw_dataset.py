@@ -103,9 +103,12 @@ def convert_case(dataset: RawDataset, selected: SelectedCase) -> ConvertedCase:
             _write_image(channel, dataset.image_file(case.split, case.identifier, number), dataset.symlink)
         if masks:
             _write(_labels_on(reference, labels), dataset.label_file(case.split, case.identifier))
-    except (ValueError, OSError, RuntimeError) as error:  # the last is SimpleITK's, of several lines
+    except (ValueError, OSError, RuntimeError) as error:
         _remove(dataset, selected)
-        return ConvertedCase(case.identifier, case.split, error=str(error).strip().splitlines()[-1])
+        line = str(error).strip().splitlines()[-1]
+        if isinstance(error, RuntimeError):  # SimpleITK's: several lines, and none of them names the file
+            line = f"{case.identifier}: {line}"
+        return ConvertedCase(case.identifier, case.split, error=line)
     return _describe(dataset, selected, masks, labels, overlaps)
 
 

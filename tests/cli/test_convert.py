@@ -169,6 +169,19 @@ def test_faulty_cases_are_left_out_and_named_and_the_others_are_done(run: Run, s
     assert left_out.keys() == {"0522c0001", "0522c0329"}
 
 
+def test_an_error_of_simpleitk_is_put_down_to_its_case(run: Run, source: Path) -> None:
+    """A segment in the fifth of two layers."""
+    for case in ("case_01", "case_02"):
+        folder = sources.hanseg_case(source, case, {"Lips": BOXES["Chiasm"]})
+    layers = sitk.GetImageFromArray(np.zeros((*sources.SHAPE, 2), np.uint8), isVector=True)
+    for key, text in {"Segment0_Name": "Lips", "Segment0_LabelValue": "1", "Segment0_Layer": "4"}.items():
+        layers.SetMetaData(key, text)
+    sitk.WriteImage(layers, str(folder / "case_02_OAR_Lips.seg.nrrd"))
+    message = failure(run, layout="hanseg")
+    assert message.startswith("nnUNetv2_focusnet_convert: left out: case_02: ")
+    assert "\n" not in message
+
+
 def test_masks_on_another_grid_are_resampled_if_allowed(run: Run, source: Path) -> None:
     file = source / "PDDCA" / "0522c0001" / "structures" / "Chiasm.nrrd"
     save(file, mask(BOXES["Chiasm"]), origin=(ORIGIN[0] + 0.4, 5.0, -40.0))
