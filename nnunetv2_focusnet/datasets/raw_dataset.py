@@ -93,7 +93,7 @@ def convert_case(dataset: RawDataset, selected: SelectedCase) -> ConvertedCase:
     """Write images and label map of one case; what is wrong with its files becomes its error."""
     case = selected.case
     try:
-        channels = _read_channels(dataset, selected)
+        channels = case.channels()
         reference = channels[0].image
         organs = {name: organ for organ, name in selected.structures.items()}
         structures = case.structures(list(organs))
@@ -148,15 +148,6 @@ def write_description(
 def write_json(file: Path, content: Any) -> None:
     """Write a file that people read, too."""
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_channels(dataset: RawDataset, selected: SelectedCase) -> list[Channel]:
-    channels = selected.case.channels()
-    if len(channels) != dataset.num_channels:
-        raise ValueError(
-            f"{selected.case.identifier} has {len(channels)} images, but {dataset.num_channels} are needed"
-        )
-    return channels
 
 
 def _describe(
