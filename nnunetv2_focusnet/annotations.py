@@ -48,26 +48,21 @@ def check_unannotated(
     files: Mapping[Path, Collection[int]],
     file_ending: str,
 ) -> None:
-    """Compare what isn't annotated with the label files.
+    """Compare what isn't annotated with the label files of the training cases.
 
     Args:
-        unannotated: labels of the organs that aren't annotated, by case.
+        unannotated: labels of the organs that aren't annotated, by case; test cases may be among them.
         organs: name to label.
         files: the labels that each label file holds.
         file_ending: of the label files.
 
     Raises:
-        ValueError: a case has no label file, or its file holds an organ that isn't annotated there.
+        ValueError: a file holds an organ that isn't annotated there.
     """
-    by_case = {path.name.removesuffix(file_ending): path for path in files}
-    if unknown := sorted(unannotated.keys() - by_case.keys()):
-        raise ValueError(
-            f'dataset.json: "{ANNOTATED}" of "focusnet" names {", ".join(unknown)}, but there is no such case in'
-            f" {next(iter(files)).parent}: correct or remove the name."
-        )
-    for case, missing in unannotated.items():
-        path = by_case[case]
-        if held := [name for name, label in organs.items() if label in missing and label in files[path]]:
+    for path, labels in files.items():
+        case = path.name.removesuffix(file_ending)
+        missing = unannotated.get(case, ())
+        if held := [name for name, label in organs.items() if label in missing and label in labels]:
             raise ValueError(
                 f'{path} holds {", ".join(held)}, but "{ANNOTATED}" of "focusnet" in dataset.json leaves them out for'
                 f" {case}: add them there, or remove them from the file in labelsTr of nnUNet_raw, then plan and"

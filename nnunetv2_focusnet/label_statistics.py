@@ -27,11 +27,12 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from scipy.ndimage import find_objects
 from tqdm import tqdm
 
+from nnunetv2_focusnet.grids import Grid
+
 CACHE_NAME = "focusnet_organs.json"
 CACHE_VERSION = 1
 LARGEST_LABEL = 2**16 - 1  # nnU-Net writes label maps of 16 bits at most
 REMEDY = "mend or replace the case's file in labelsTr of nnUNet_raw, then run nnUNetv2_preprocess again"
-GEOMETRY_TOLERANCE = 1e-3  # relative, and absolute for numbers near 0: NIfTI stores directions in single precision
 
 
 @dataclass(frozen=True)
@@ -168,27 +169,26 @@ def _as_integers(labels: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _check_geometry(path: Path, label: dict[str, Any], image: dict[str, Any]) -> None:
-    of_label, of_image = _geometry(label), _geometry(image)
-    for name in of_image.keys() & of_label.keys():
-        ours, theirs = np.asarray(of_label[name]), np.asarray(of_image[name])
-        if ours.shape != theirs.shape or not np.allclose(
-            ours, theirs, rtol=GEOMETRY_TOLERANCE, atol=GEOMETRY_TOLERANCE
-        ):
-            raise ValueError(
-                f"{path} has {name} {ours.tolist()}, but its image has {theirs.tolist()}, and they must lie on the "
-                f"same grid: {REMEDY}."
-            )
+    if list(label["shape"]) != list(image["shape"]):
+        difference = f"shape {list(label['shape'])}, but its image has {list(image['shape'])}"
+    else:
+        kept = next((name for name in ("sitk_stuff", "nibabel_stuff") if name in label and name in image), None)
+        if kept is None:  # formats without orientation keep no spacing in the file either
+            return
+        ours, theirs = (_grid(each["shape"], each[kept]) for each in (label, image))
+        name = ours.difference_from(theirs)
+        if name is None:
+            return
+        difference = f"{name} {getattr(ours, name)}, but its image has {getattr(theirs, name)}"
+    raise ValueError(f"{path} has {difference}, and they must lie on the same grid: {REMEDY}.")
 
 
-def _geometry(properties: dict[str, Any]) -> dict[str, Any]:
-    """What must agree between image and label file. Formats without orientation keep no spacing in the file either."""
-    geometry = {"shape": properties["shape"]}
-    if "sitk_stuff" in properties:
-        return geometry | properties["sitk_stuff"]  # spacing, origin, direction
-    if "nibabel_stuff" in properties:
-        affines = properties["nibabel_stuff"]
-        return geometry | {"affine": affines.get("reoriented_affine", affines["original_affine"])}
-    return geometry
+def _grid(shape: Sequence[int], kept: dict[str, Any]) -> Grid:
+    """The grid of a file from what nnU-Net's readers keep of its header."""
+    if "spacing" in kept:
+        size = (*shape[::-1], 1)[: len(kept["spacing"])]  # the files themselves may have 2 axes, or a fourth
+        return Grid(size, kept["spacing"], kept["origin"], kept["direction"])
+    return Grid.of_affine(tuple(shape[::-1]), kept.get("reoriented_affine", kept["original_affine"]))
 
 
 def _label_file(

@@ -94,8 +94,8 @@ def measure_organs(
 
     Raises:
         ValueError: the labels are regions, a label never occurs, a file holds a label that dataset.json doesn't have or
-            calls not annotated there, dataset.json names a case that has no file, or a file has a fault of its own
-            (unreadable, not integer, not on the grid of its image).
+            calls not annotated there, or a file has a fault of its own (unreadable, not integer, not on the grid of
+            its image).
     """
     labels = _organ_labels(dataset_json)
     unannotated = unannotated_labels(dataset_json)
@@ -110,13 +110,14 @@ def measure_organs(
     )
     _check_label_values(files, set(dataset_json["labels"].values()))
     check_unannotated(unannotated, labels, files, dataset_json["file_ending"])
+    cases = [path.name.removesuffix(dataset_json["file_ending"]) for path in files]
     folder = preprocessed_folder / "gt_segmentations"
     return [
         _average(
             name,
             label,
             [f[label] for f in files.values() if label in f],
-            num_cases=len(files) - sum(label in missing for missing in unannotated.values()),
+            num_cases=sum(label not in unannotated.get(case, ()) for case in cases),
             transpose_forward=manager.transpose_forward,
             folder=folder,
         )

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -217,11 +218,12 @@ def test_voxels_of_an_organ_that_is_not_annotated(two_cases: Path) -> None:
     assert_one_line(error, f"{two_cases / 'gt_segmentations' / 'a.nii.gz'} holds Lens,", "for a:")
 
 
-@pytest.mark.parametrize("names", [["Brain"], ["Brain", "Lens"]])
-def test_annotations_of_a_case_without_a_label_file(two_cases: Path, names: list[str]) -> None:
-    with pytest.raises(ValueError) as error:  # noqa: PT011
-        measure_organs(two_cases, plans(), annotated(d=names, b=["Brain"]), 1)
-    assert_one_line(error, "dataset.json", "names d,", str(two_cases / "gt_segmentations"))
+def test_annotations_of_test_cases_change_nothing_in_training(two_cases: Path) -> None:
+    training = annotated(b=["Brain"])
+    with_test_cases = annotated(b=["Brain"], test1=["Brain"], test2=[])
+    measured = measure_organs(two_cases, plans(), with_test_cases, 1)
+    assert measured == measure_organs(two_cases, plans(), training, 1)
+    assert [organ.num_cases for organ in measured] == [2, 1]
 
 
 # ---- faulty labels ----
@@ -282,7 +284,7 @@ def test_regions(two_cases: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("spacing", (0.5, 1.0, 2.01)), ("origin", (12.0, -250.0, 0.0)), ("direction", (-1, 0, 0, 0, -1, 0, 0, 0, 1))],
+    [("spacing", (0.5, 1.0, 2.02)), ("origin", (12.0, -250.0, 0.0)), ("direction", (-1, 0, 0, 0, -1, 0, 0, 0, 1))],
 )
 def test_label_file_that_is_not_on_its_images_grid(two_cases: Path, name: str, value: tuple[float, ...]) -> None:
     path = write_label(two_cases, "b", {1: (1, 1, 1)}, **{name: value})
@@ -290,6 +292,27 @@ def test_label_file_that_is_not_on_its_images_grid(two_cases: Path, name: str, v
     with pytest.raises(ValueError) as error:  # noqa: PT011
         measure(two_cases)
     assert_one_line(error, f"{path} has {name}")
+
+
+def test_label_file_a_thin_slice_off_in_a_scanners_far_coordinates(two_cases: Path) -> None:
+    thin = (0.5, 1.0, 1.0)
+    write_label(two_cases, "b", {1: (1, 1, 1)}, spacing=thin, origin=(10.0, -250.0, -1201.0))
+    far = {"spacing": thin, "origin": (10.0, -250.0, -1200.0), "direction": (1, 0, 0, 0, 1, 0, 0, 0, 1)}
+    write_properties(two_cases, "b", sitk_stuff=far)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        measure(two_cases)
+    assert_one_line(error, "b.nii.gz has origin", "-1201.0", "-1200.0")
+
+
+@pytest.mark.parametrize(("shift_mm", "same"), [(0.0, True), (1.0, False)])
+def test_grids_of_nibabels_readers(two_cases: Path, shift_mm: float, same: bool) -> None:
+    """NIfTI's axes point right, anterior, superior: x and y have the other sign than in SimpleITK."""
+    write_label(two_cases, "b", {1: (1, 1, 1)}, origin=(10.0, -250.0, -1200.0))
+    affine = np.diag([-0.5, -1.0, 2.0, 1.0])
+    affine[:3, 3] = -10.0, 250.0, -1200.0 + shift_mm
+    write_properties(two_cases, "b", sitk_stuff={}, nibabel_stuff={"original_affine": affine})
+    with nullcontext() if same else pytest.raises(ValueError, match=r"b\.nii\.gz has origin .*-1200.*-1199"):
+        assert measure_organs(two_cases, plans() | {"image_reader_writer": "NibabelIO"}, DATASET, 1)
 
 
 def test_label_file_of_another_shape_than_its_image(two_cases: Path) -> None:

@@ -141,8 +141,6 @@ def _print_summary(conversion: Conversion, folds: list, folder: Path) -> None:
             f"{len(missing)} of {len(training)} training cases lack organs; dataset.json lists what they have. "
             "This package's trainers heed that, stock trainers learn what is missing as background"
         )
-    if never := conversion.never_there():
-        print(f"{', '.join(never)} has no voxel in any training case: convert again without it, see --organs")
     if folds:
         counts = " + ".join(f"{len(fold['train'])}/{len(fold['val'])}" for fold in folds)
         print(
@@ -200,8 +198,14 @@ def main() -> None:
     except (ValueError, OSError) as error:
         sys.exit(f"nnUNetv2_focusnet_convert: {error}")
     _print_summary(conversion, folds, folder)
-    if conversion.left_out:
-        sys.exit("\n".join(f"nnUNetv2_focusnet_convert: left out: {why}" for why in conversion.left_out.values()))
+    faults = [f"left out: {why}" for why in conversion.left_out.values()]
+    if never := conversion.never_there():
+        faults.append(
+            f"nothing can be trained on {', '.join(never)}, without a voxel in any training case: delete {folder} and "
+            "convert again with the other organs, see --organs"
+        )
+    if faults:
+        sys.exit("\n".join(f"nnUNetv2_focusnet_convert: {fault}" for fault in faults))
 
 
 if __name__ == "__main__":

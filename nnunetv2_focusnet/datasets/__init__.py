@@ -1,1 +1,1 @@
-"""Simulated datasets in the raw format of nnU-Net."""
+"""Data sets in the raw format of nnU-Net: public ones, a clinic's own, and simulated heads."""

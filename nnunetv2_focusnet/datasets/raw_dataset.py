@@ -93,7 +93,7 @@ def convert_case(dataset: RawDataset, selected: SelectedCase) -> ConvertedCase:
     """Write images and label map of one case; what is wrong with its files becomes its error."""
     case = selected.case
     try:
-        channels = _read_channels(dataset, selected)
+        channels = case.channels()
         reference = channels[0].image
         organs = {name: organ for organ, name in selected.structures.items()}
         structures = case.structures(list(organs))
@@ -103,9 +103,12 @@ def convert_case(dataset: RawDataset, selected: SelectedCase) -> ConvertedCase:
             _write_image(channel, dataset.image_file(case.split, case.identifier, number), dataset.symlink)
         if masks:
             _write(_labels_on(reference, labels), dataset.label_file(case.split, case.identifier))
-    except (ValueError, OSError, RuntimeError) as error:  # the last is SimpleITK's, of several lines
+    except (ValueError, OSError, RuntimeError) as error:
         _remove(dataset, selected)
-        return ConvertedCase(case.identifier, case.split, error=str(error).strip().splitlines()[-1])
+        line = str(error).strip().splitlines()[-1]
+        if isinstance(error, RuntimeError):  # SimpleITK's: several lines, and none of them names the file
+            line = f"{case.identifier}: {line}"
+        return ConvertedCase(case.identifier, case.split, error=line)
     return _describe(dataset, selected, masks, labels, overlaps)
 
 
@@ -117,7 +120,7 @@ def write_description(
     annotated = {
         case.case: list(case.voxels)
         for case in converted
-        if case.split == "train" and len(case.voxels) < len(dataset.organs)
+        if len(case.voxels) < len(dataset.organs) and dataset.label_file(case.split, case.case).is_file()
     }
     # generate_dataset_json of nnU-Net 2.8 stores the release as citation, hence not by it.
     description: dict[str, Any] = {
@@ -145,15 +148,6 @@ def write_description(
 def write_json(file: Path, content: Any) -> None:
     """Write a file that people read, too."""
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _read_channels(dataset: RawDataset, selected: SelectedCase) -> list[Channel]:
-    channels = selected.case.channels()
-    if len(channels) != dataset.num_channels:
-        raise ValueError(
-            f"{selected.case.identifier} has {len(channels)} images, but {dataset.num_channels} are needed"
-        )
-    return channels
 
 
 def _describe(

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,6 +134,19 @@ def test_a_data_set_with_all_organs_everywhere_says_nothing_about_annotation(run
     assert "focusnet" not in read(run("--organs", "BrainStem", "Chiasm") / "dataset.json")
 
 
+def test_a_test_case_is_listed_if_it_has_a_label_map_and_lacks_organs(run: Run, source: Path) -> None:
+    (source / "PDDCA" / "0522c0555" / "structures" / "Chiasm.nrrd").unlink()
+    unlabelled = sources.pddca_case(source / "PDDCA", "0522c0598", BOXES)
+    shutil.rmtree(unlabelled / "structures")
+    folder = run()
+    assert sorted(file.name for file in (folder / "imagesTs").iterdir()) == [
+        "0522c0555_0000.nii.gz",
+        "0522c0598_0000.nii.gz",
+    ]
+    annotated = read(folder / "dataset.json")["focusnet"]["annotated"]
+    assert annotated == {"0522c0329": ["BrainStem", "Chiasm"], "0522c0555": ["BrainStem", "Mandible"]}
+
+
 def test_faulty_cases_are_left_out_and_named_and_the_others_are_done(run: Run, source: Path, tmp_path: Path) -> None:
     cases = source / "PDDCA"
     truncated = cases / "0522c0001" / "structures" / "Chiasm.nrrd"
@@ -153,6 +167,19 @@ def test_faulty_cases_are_left_out_and_named_and_the_others_are_done(run: Run, s
     left_out = read(folder / "conversion_report.json")["left_out"]
     assert left_out["0522c0001"].startswith("PDDCA/0522c0001/structures/Chiasm.nrrd can't be read")
     assert left_out.keys() == {"0522c0001", "0522c0329"}
+
+
+def test_an_error_of_simpleitk_is_put_down_to_its_case(run: Run, source: Path) -> None:
+    """A segment in the fifth of two layers."""
+    for case in ("case_01", "case_02"):
+        folder = sources.hanseg_case(source, case, {"Lips": BOXES["Chiasm"]})
+    layers = sitk.GetImageFromArray(np.zeros((*sources.SHAPE, 2), np.uint8), isVector=True)
+    for key, text in {"Segment0_Name": "Lips", "Segment0_LabelValue": "1", "Segment0_Layer": "4"}.items():
+        layers.SetMetaData(key, text)
+    sitk.WriteImage(layers, str(folder / "case_02_OAR_Lips.seg.nrrd"))
+    message = failure(run, layout="hanseg")
+    assert message.startswith("nnUNetv2_focusnet_convert: left out: case_02: ")
+    assert "\n" not in message
 
 
 def test_masks_on_another_grid_are_resampled_if_allowed(run: Run, source: Path) -> None:
@@ -185,6 +212,23 @@ def test_overlaps_empty_and_covered_structures_are_reported(run: Run, source: Pa
     report = (folder / "conversion_report.md").read_text()
     assert "| BrainStem | Chiasm | 2 | 12 | 100.0 % |" in report
     assert "| 0522c0001 | Mandible is empty: the organ counts as annotated and absent |" in report
+
+
+def test_an_organ_without_a_voxel_to_train_on_is_a_fault(
+    run: Run, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is there in the test case alone; in training it is empty or not annotated."""
+    for case in CASES[:3]:
+        if case != "0522c0329":
+            save(source / "PDDCA" / case / "structures" / "Mandible.nrrd", mask(None))
+    message = failure(run)
+    folder = source.parent / "nnUNet_raw" / "Dataset042_PDDCA"
+    assert message.startswith("nnUNetv2_focusnet_convert: nothing can be trained on Mandible, ")
+    assert f"delete {folder} and convert again" in message
+    assert "\n" not in message
+    assert "3 training and 1 test cases, 3 organs" in capsys.readouterr().out
+    shutil.rmtree(folder)
+    run("--organs", "BrainStem", "Chiasm")
 
 
 def test_structures_of_unknown_name_are_ignored_and_named(

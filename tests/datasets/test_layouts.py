@@ -150,6 +150,54 @@ def test_a_segment_is_found_among_those_of_several_layers(tmp_path: Path) -> Non
         array_of(case, "Parotid_L")
 
 
+@pytest.mark.parametrize(
+    ("file_name", "segment", "taken"),
+    [
+        ("Parotid_L", "Segment_1", True),
+        ("Parotid_L", "left parotid", True),
+        ("Parotid_L", "Parotid_R", False),
+        ("Parotid_L", "right gland", False),
+        ("Parotid_L", "Glnd_Submand_L", False),
+        ("Eye_AL", "Eye_AR", False),
+        ("SpinalCord", "OpticChiasm", False),
+    ],
+)
+def test_a_single_segment_may_have_any_name_but_another_organs(
+    tmp_path: Path, file_name: str, segment: str, taken: bool
+) -> None:
+    file = sources.hanseg_case(tmp_path, "case_01", {file_name: None}) / f"case_01_OAR_{file_name}.seg.nrrd"
+    save(file, mask(box(1, 1, 1)), metadata={"Segment0_Name": segment, "Segment0_LabelValue": "1"})
+    (case,) = HanSeg().find_cases(tmp_path)
+    if taken:
+        np.testing.assert_array_equal(array_of(case, file_name), mask(box(1, 1, 1)))
+    else:
+        with pytest.raises(ValueError, match=f"has the segments {segment}, but one must be {file_name}: rename"):
+            array_of(case, file_name)
+
+
+def test_two_segments_of_one_name_are_refused(tmp_path: Path) -> None:
+    file = sources.hanseg_case(tmp_path, "case_01", {"Lips": None}) / "case_01_OAR_Lips.seg.nrrd"
+    twice = {f"Segment{n}_{key}": text for n in "01" for key, text in (("Name", "Lips"), ("LabelValue", n))}
+    save(file, mask(box(1, 1, 1)), metadata=twice)
+    (case,) = HanSeg().find_cases(tmp_path)
+    with pytest.raises(ValueError, match="has the segments Lips, Lips, but one must be Lips"):
+        array_of(case, "Lips")
+
+
+@pytest.mark.parametrize("missing", ["Segment0_LabelValue", "Segment0_Layer"])
+def test_a_segment_without_its_place_is_named(tmp_path: Path, missing: str) -> None:
+    file = sources.hanseg_case(tmp_path, "case_01", {"Lips": None}) / "case_01_OAR_Lips.seg.nrrd"
+    image = sitk.GetImageFromArray(np.zeros((*SHAPE, 2), np.uint8), isVector=True)
+    for key, text in {"Segment0_Name": "Lips", "Segment0_LabelValue": "1", "Segment0_Layer": "0"}.items():
+        if key != missing:
+            image.SetMetaData(key, text)
+    sitk.WriteImage(image, str(file))
+    (case,) = HanSeg().find_cases(tmp_path)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        array_of(case, "Lips")
+    assert str(error.value) == f"{file} has no number {missing} in its header: save it again with 3D Slicer"
+
+
 def test_structseg_label_map_is_taken_apart(tmp_path: Path) -> None:
     boxes = list(sources.apart(list(VALUES)).values())
     sources.structseg_case(tmp_path, 10, boxes)

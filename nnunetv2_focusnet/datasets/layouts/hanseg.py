@@ -85,19 +85,34 @@ class _SegNrrdCase(FilesCase):
         """The segment of that name in a file of 3D Slicer, which keeps overlapping segments in several layers."""
         image = read_any_image(file)
         segments = {
-            image.GetMetaData(key): key.removesuffix("Name")
+            key.removesuffix("Name"): image.GetMetaData(key)
             for key in image.GetMetaDataKeys()
             if re.fullmatch(r"Segment\d+_Name", key)
         }
-        wanted = [each for each in segments if words_and_side(each) == words_and_side(name)]
-        if len(segments) == 1:
+        wanted = [prefix for prefix, each in segments.items() if words_and_side(each) == words_and_side(name)]
+        if len(segments) == 1 and not any(_is_another_organ(each, name) for each in segments.values()):
             wanted = list(segments)  # a segment's own name is often left as it was made: Segment_1
         if segments and len(wanted) != 1:
-            raise ValueError(f"{file} has the segments {', '.join(segments)}, but one must be {name}: rename it")
+            there = ", ".join(segments.values())
+            raise ValueError(f"{file} has the segments {there}, but one must be {name}: rename segment or file")
         if not segments:
             return image
-        prefix = segments[wanted[0]]
-        value = int(image.GetMetaData(f"{prefix}LabelValue"))
+        value = _number(image, f"{wanted[0]}LabelValue", file)
         if image.GetNumberOfComponentsPerPixel() > 1:
-            image = sitk.VectorIndexSelectionCast(image, int(image.GetMetaData(f"{prefix}Layer")))
+            image = sitk.VectorIndexSelectionCast(image, _number(image, f"{wanted[0]}Layer", file))
         return image == value
+
+
+def _is_another_organ(segment: str, name: str) -> bool:
+    """Whether a segment's name is another organ's or has the other side."""
+    (words, side), (expected, expected_side) = words_and_side(segment), words_and_side(name)
+    other_side = {side, expected_side} == {"l", "r"}
+    known = (words, side) in map(words_and_side, HanSeg.organs)
+    return other_side or (known and (words, side) != (expected, expected_side))
+
+
+def _number(image: sitk.Image, key: str, file: Path) -> int:
+    text = image.GetMetaData(key).strip() if image.HasMetaDataKey(key) else ""
+    if not text.isdecimal():
+        raise ValueError(f"{file} has no number {key} in its header: save it again with 3D Slicer")
+    return int(text)

@@ -1,0 +1,89 @@
+"""Grids as scanners have them: a table far below the isocentre, thin slices, headers in single precision."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+
+from nnunetv2_focusnet.evaluation.cases import check_geometry
+from nnunetv2_focusnet.grids import grid_difference
+
+SIZE = (50, 40, 30)
+SPACING = (0.9765625, 0.9765625, 1.0)
+ORIGIN = (-250.0, -412.5, -1200.0)
+STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def image(
+    spacing: Sequence[float] = SPACING,
+    origin: Sequence[float] = ORIGIN,
+    direction: Sequence[float] = STRAIGHT,
+    size: Sequence[int] = SIZE,
+) -> sitk.Image:
+    made = sitk.Image(size, sitk.sitkUInt8)
+    made.SetSpacing(spacing)
+    made.SetOrigin(origin)
+    made.SetDirection(direction)
+    return made
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("voxels", [1.0, 0.1, -0.1])
+def test_a_shift_is_another_grid_however_far_the_origin_is(axis: int, voxels: float) -> None:
+    shifted = list(ORIGIN)
+    shifted[axis] += voxels * SPACING[axis]
+    difference = grid_difference(image(origin=shifted), image())
+    assert difference is not None
+    assert difference[0] == "origin"
+
+
+def test_what_a_small_change_adds_up_to_at_the_far_corner_counts() -> None:
+    """30 slices: 0.001 mm each are 0.03 of a slice, 0.002 mm are 0.06."""
+    assert grid_difference(image(spacing=(*SPACING[:2], 1.001)), image()) is None
+    assert grid_difference(image(spacing=(*SPACING[:2], 1.002)), image()) == (
+        "spacing",
+        "(0.976562, 0.976562, 1.002)",
+        "(0.976562, 0.976562, 1)",
+    )
+
+
+def test_a_single_slice_has_a_thickness() -> None:
+    one = (*SIZE[:2], 1)
+    difference = grid_difference(image(spacing=(*SPACING[:2], 3.0), size=one), image(size=one))
+    assert difference is not None
+    assert difference[0] == "spacing"
+
+
+def test_the_property_that_moves_voxels_most_is_named() -> None:
+    """Turned by half a turn, first and last voxel change places: the origin differs, too, as it has to."""
+    turned = image(
+        direction=(-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0),
+        origin=(ORIGIN[0] + 49 * SPACING[0], ORIGIN[1] + 39 * SPACING[1], ORIGIN[2]),
+        spacing=(0.97656, 0.97656, 1.0),
+    )
+    difference = grid_difference(turned, image())
+    assert difference is not None
+    assert difference[0] == "direction"
+    assert grid_difference(image(size=(50, 40, 31)), image()) == ("size", "(50, 40, 31)", "(50, 40, 30)")
+
+
+@pytest.mark.parametrize("degrees", [0.0, 1e-3, 3.0, 47.0])
+def test_nifti_keeps_a_grid_in_single_precision(tmp_path: Path, degrees: float) -> None:
+    direction = Rotation.from_rotvec(np.radians(degrees) * np.array([1.0, 2.0, 2.0]) / 3).as_matrix().ravel().tolist()
+    exact = image(spacing=(0.9, 1.1, 1 / 3), origin=(-250.1234567, -412.7654321, -1200.0123457), direction=direction)
+    sitk.WriteImage(exact, str(tmp_path / "image.nii.gz"))
+    rounded = sitk.ReadImage(str(tmp_path / "image.nii.gz"))
+    assert rounded.GetOrigin() != exact.GetOrigin()
+    assert grid_difference(rounded, exact) is None
+    check_geometry(Path("reference"), exact, Path("prediction"), rounded)
+
+
+def test_a_prediction_a_slice_off_is_not_compared() -> None:
+    prediction = image(origin=(*ORIGIN[:2], -1199.0))
+    with pytest.raises(
+        ValueError, match=r"^prediction has origin \(-250, -412.5, -1199\), but reference has .*-1200\)"
+    ):
+        check_geometry(Path("reference"), image(), Path("prediction"), prediction)
