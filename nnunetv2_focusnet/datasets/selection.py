@@ -121,7 +121,7 @@ def _select_structures(
             ignored.append(name)
         elif organ in structures:
             raise ValueError(f"{case.identifier} has {structures[organ]} and {name}, both {organ}: keep one")
-        else:
+        elif organ in organs:
             structures[organ] = name
     structures = {organ: structures[organ] for organ in organs if organ in structures}
     if case.split == "train" and not structures:

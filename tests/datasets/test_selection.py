@@ -104,6 +104,14 @@ def test_faulty_cases_are_left_out_with_a_reason_and_the_others_stay() -> None:
     }
 
 
+def test_structures_for_one_organ_leave_no_case_out_if_it_is_not_wanted() -> None:
+    case = train("a", "PTV_54", "PTV54", "Lens_L")
+    selection = select(Anything(), [case], ["Lens_L"])
+    assert selection.cases[0].structures == {"Lens_L": "Lens_L"}
+    with pytest.raises(ValueError, match="a has PTV_54 and PTV54, both PTV54: keep one"):
+        select(Anything(), [case], ["PTV54"])
+
+
 def test_a_layout_without_organs_has_those_of_the_cases_in_their_commonest_spelling() -> None:
     cases = [train("a", "Parotid_L", "brain"), train("b", "Parotid_L"), train("c", "left parotid", "Myelon")]
     selection = select(Anything(), cases, [])
