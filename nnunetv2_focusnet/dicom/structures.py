@@ -26,11 +26,13 @@ class Roi:
         name: as in the structure set.
         contours: closed contours, continuous indices (points, 3) with (x, y, z) on the grid of the series.
         beyond: number of contours above the first or below the last slice, which are not among them.
+        problem: why the contours can't be filled; empty if they can.
     """
 
     name: str
     contours: tuple[np.ndarray, ...]
     beyond: int
+    problem: str = ""
 
 
 def match_structure_sets(tree: Tree) -> tuple[dict[str, list[StructureSet]], list[str]]:
@@ -72,7 +74,7 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
     Points, open contours and those in another frame of reference are left out.
 
     Raises:
-        ValueError: the file is broken, or contours don't lie on slices of the series.
+        ValueError: the file is broken.
     """
     with without_warnings():
         try:
@@ -118,7 +120,7 @@ def _closed_contours(item: Dataset) -> list[np.ndarray]:
 
 
 def _on_grid(name: str, contours_mm: Sequence[np.ndarray], structure_set: StructureSet, grid: Grid) -> Roi:
-    inside, beyond = [], 0
+    inside, beyond, problem = [], 0, ""
     for contour in map(grid.indices, contours_mm):
         heights = contour[:, 2]
         index = round(float(heights.mean()))
@@ -126,12 +128,12 @@ def _on_grid(name: str, contours_mm: Sequence[np.ndarray], structure_set: Struct
             beyond += 1
             continue
         if np.abs(heights - index).max() > OFF_SLICE:
-            raise ValueError(
+            problem = (
                 f"{structure_set.name}: contours of {name} don't lie on slices of its CT series: "
                 "add the series that they were drawn on"
             )
         inside.append(contour)
-    return Roi(name, tuple(inside), beyond)
+    return Roi(name, tuple(inside), beyond, problem)
 
 
 def _names(series: Sequence[Series]) -> str:

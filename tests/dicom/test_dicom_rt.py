@@ -164,6 +164,17 @@ def test_contours_that_were_not_drawn_on_the_slices(tmp_path: Path, contour) -> 
     assert problem(one_case(tmp_path)).startswith("RS.dcm: contours of Lens_L don't lie on slices of its CT series")
 
 
+def test_a_structure_off_the_slices_that_is_not_asked_for(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    couch = ("Couch", [(CLOSED, square(ct, 2, (0, 0), (5, 5))), (CLOSED, square(ct, 2.4, (0, 0), (5, 5)))])
+    write_structure_set(tmp_path / "RS.dcm", ct, [couch, ("Lens_L", [box(ct)])])
+    case = one_case(tmp_path)
+    assert list(case.structure_names()) == ["Couch", "Lens_L"]
+    (lens,) = case.structures(["Lens_L"])
+    assert sitk.GetArrayFromImage(lens.mask).sum() == 4 * 5
+    assert problem(case).startswith("RS.dcm: contours of Couch don't lie on slices of its CT series")
+
+
 def test_a_contour_between_the_voxels(tmp_path: Path) -> None:
     ct = write_ct(tmp_path, ct_image())
     write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [(CLOSED, square(ct, 2, (3.2, 3.2), (3.8, 3.8)))])])

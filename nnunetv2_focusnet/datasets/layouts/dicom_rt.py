@@ -48,6 +48,8 @@ class DicomCase(SourceCase):
             if count > 1:
                 raise ValueError(f"{self.structure_set.name} has {count} structures named {name}: rename all but one")
         for roi in wanted:
+            if roi.problem:
+                raise ValueError(roi.problem)
             mask = rasterise(roi, grid)
             if not mask.any():
                 raise ValueError(f"{self.structure_set.name}: the contours of {roi.name} hold no voxel of the CT")
