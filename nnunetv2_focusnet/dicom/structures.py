@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -98,12 +98,22 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
 def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
     """The mask (Z, Y, X) of voxels whose centre lies inside; contours inside others are holes."""
     mask = np.zeros(grid.shape, np.uint8)
+    for index, filled in _filled_slices(roi, grid):
+        mask[index] = filled
+    return mask
+
+
+def holds_voxel(roi: Roi, grid: Grid) -> bool:
+    """Whether the mask of a structure has any voxel, told without making all of it."""
+    return any(filled.any() for _, filled in _filled_slices(roi, grid))
+
+
+def _filled_slices(roi: Roi, grid: Grid) -> Iterator[tuple[int, np.ndarray]]:
     by_slice = defaultdict(list)
     for contour in roi.contours:
         by_slice[round(float(contour[:, 2].mean()))].append(contour[:, :2])
     for index, contours in by_slice.items():
-        mask[index] = fill(contours, grid.shape[1:])
-    return mask
+        yield index, fill(contours, grid.shape[1:])
 
 
 def _in_frame(roi: Dataset, series: Series) -> bool:

@@ -175,10 +175,14 @@ def test_a_structure_off_the_slices_that_is_not_asked_for(tmp_path: Path) -> Non
     assert problem(case).startswith("RS.dcm: contours of Couch don't lie on slices of its CT series")
 
 
-def test_a_contour_between_the_voxels(tmp_path: Path) -> None:
+def test_contours_between_the_voxels_leave_the_other_structures(tmp_path: Path) -> None:
     ct = write_ct(tmp_path, ct_image())
-    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [(CLOSED, square(ct, 2, (3.2, 3.2), (3.8, 3.8)))])])
-    assert problem(one_case(tmp_path)) == "RS.dcm: the contours of Lens_L hold no voxel of the CT"
+    tiny = ("Lens_L", [(CLOSED, square(ct, 2, (3.2, 3.2), (3.8, 3.8)))])
+    write_structure_set(tmp_path / "RS.dcm", ct, [tiny, ("Lens_R", [box(ct)])])
+    case = one_case(tmp_path)
+    assert list(case.structure_names()) == ["Lens_R"]
+    assert [item.name for item in case.structures(["Lens_L", "Lens_R"])] == ["Lens_R"]
+    assert list(case.notes()) == ["Lens_L has contours around no voxel's centre and counts as not annotated"]
 
 
 def test_a_broken_structure_set(tmp_path: Path) -> None:

@@ -28,8 +28,8 @@ class DicomCase(SourceCase):
     structure_set: StructureSet
 
     def structure_names(self) -> Sequence[str]:
-        """Structures with at least one closed contour."""
-        return list(dict.fromkeys(roi.name for roi in self._rois() if roi.contours))
+        """Structures whose closed contours hold at least one voxel's centre."""
+        return list(dict.fromkeys(roi.name for roi, annotated in self._rois() if annotated))
 
     def channels(self) -> list[Channel]:
         """The CT in Hounsfield units."""
@@ -43,33 +43,35 @@ class DicomCase(SourceCase):
         from nnunetv2_focusnet.dicom.structures import rasterise
 
         grid = grid_of(self.series)
-        wanted = [roi for roi in self._rois() if roi.contours and roi.name in names]
+        wanted = [roi for roi, annotated in self._rois() if annotated and roi.name in names]
         for name, count in Counter(roi.name for roi in wanted).items():
             if count > 1:
                 raise ValueError(f"{self.structure_set.name} has {count} structures named {name}: rename all but one")
         for roi in wanted:
             if roi.problem:
                 raise ValueError(roi.problem)
-            mask = rasterise(roi, grid)
-            if not mask.any():
-                raise ValueError(f"{self.structure_set.name}: the contours of {roi.name} hold no voxel of the CT")
-            yield Structure(roi.name, grid.put(sitk.GetImageFromArray(mask)), self.structure_set.name)
+            mask = sitk.GetImageFromArray(rasterise(roi, grid))
+            yield Structure(roi.name, grid.put(mask), self.structure_set.name)
 
     def notes(self) -> Sequence[str]:
-        """Structures without contours, and contours beyond the ends of the series."""
+        """Structures without contours or voxels, and contours beyond the ends of the series."""
         notes = []
-        for roi in self._rois():
+        for roi, annotated in self._rois():
+            if roi.contours and not annotated:  # what is there mustn't be trained as absent
+                notes.append(f"{roi.name} has contours around no voxel's centre and counts as not annotated")
             if roi.beyond:
                 notes.append(f"{roi.name}: contours beyond the ends of the CT were left out ({roi.beyond})")
             elif not roi.contours:
                 notes.append(f"{roi.name} has no closed contour on the CT and counts as not annotated")
         return notes
 
-    def _rois(self) -> list[Roi]:
+    def _rois(self) -> list[tuple[Roi, bool]]:
+        """All structures, and whether each is annotated."""
         from nnunetv2_focusnet.dicom.grid import grid_of
-        from nnunetv2_focusnet.dicom.structures import read_rois
+        from nnunetv2_focusnet.dicom.structures import holds_voxel, read_rois
 
-        return read_rois(self.structure_set, self.series, grid_of(self.series))
+        grid = grid_of(self.series)
+        return [(roi, holds_voxel(roi, grid)) for roi in read_rois(self.structure_set, self.series, grid)]
 
 
 @dataclass(frozen=True)
