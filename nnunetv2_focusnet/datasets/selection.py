@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
 from nnunetv2_focusnet.organ_names import words_and_side
 
 Key = tuple[str, str]
+NO_ORGANS = {("", ""), ("background", ""), ("ignore", "")}  # nothing to tell it by, and names that nnU-Net reserves
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Selection:
         organs: in the order of their labels, from 1.
         cases: without those that have none of the organs to train on.
         left_out: case to the reason why it can't be converted.
-        notes: a line on each organ that was asked for or is the layout's, but isn't annotated in any training case.
+        notes: a line on each organ that was asked for or is the layout's, but isn't annotated in any training case, and
+            on each name that can't be an organ's.
     """
 
     organs: tuple[str, ...]
@@ -85,6 +88,8 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
         raise ValueError(f"no training case has any of the organs {', '.join(organs)}{reasons}")
     missing = [organ for organ in organs if organ not in trained]
     notes = [f"{organ} isn't annotated in any training case and got no label" for organ in missing]
+    no_organs = sorted({name for each in selected for name in each.ignored if _key(name) in NO_ORGANS})
+    notes += [f"a structure named {name!r} can't be an organ and was ignored" for name in no_organs]
     organs = tuple(organ for organ in organs if organ in trained)
     return Selection(organs, [_restricted(each, organs) for each in selected], left_out, notes)
 
@@ -96,7 +101,8 @@ def _known_organs(layout: Layout, names: dict[str, Sequence[str]]) -> dict[Key, 
     spellings = Counter(name for case in names.values() for name in case)
     by_key: dict[Key, str] = {}
     for name, _ in sorted(spellings.items(), key=lambda item: (-item[1], item[0])):
-        by_key.setdefault(_key(name), name)
+        if _key(name) not in NO_ORGANS:
+            by_key.setdefault(_key(name), name)
     return dict(sorted(by_key.items(), key=lambda item: item[1].lower()))
 
 
@@ -136,5 +142,6 @@ def _restricted(selected: SelectedCase, organs: Sequence[str]) -> SelectedCase:
 
 
 def _key(name: str) -> Key:
+    """Words without what separates them, save two numbers: Ring 1.5 isn't Ring 15."""
     words, side = words_and_side(name)
-    return "".join(words), side
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words)), side
