@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
+from nnunetv2_focusnet.datasets.layouts.base import Layout, NoCaseError, SourceCase
 from nnunetv2_focusnet.organ_names import words_and_side
 
 Key = tuple[str, str]
@@ -38,7 +38,7 @@ class Selection:
         cases: without those that have none of the organs to train on.
         left_out: case to the reason why it can't be converted.
         notes: a line on each organ that was asked for or is the layout's, but isn't annotated in any training case, and
-            on each name that can't be an organ's.
+            on each name that can't be an organ's; before them, one on whatever was found that is no case.
     """
 
     organs: tuple[str, ...]
@@ -64,10 +64,13 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
         if number > 1
     }
     names: dict[str, Sequence[str]] = {}
+    notes = []
     for case in cases:
         if case.identifier not in left_out:
             try:
                 names[case.identifier] = case.structure_names()
+            except NoCaseError as error:
+                notes.append(str(error))
             except ValueError as error:
                 left_out[case.identifier] = str(error)
 
@@ -75,7 +78,7 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
     organs = _wanted_organs(wanted, known) if wanted else tuple(dict.fromkeys(known.values()))
     selected = []
     for case in cases:
-        if case.identifier in left_out:
+        if case.identifier not in names:
             continue
         try:
             selected.append(_select_structures(case, names[case.identifier], known, organs))
@@ -87,7 +90,7 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
         reasons = f" ({next(iter(left_out.values()))})" if left_out else ""
         raise ValueError(f"no training case has any of the organs {', '.join(organs)}{reasons}")
     missing = [organ for organ in organs if organ not in trained]
-    notes = [f"{organ} isn't annotated in any training case and got no label" for organ in missing]
+    notes += [f"{organ} isn't annotated in any training case and got no label" for organ in missing]
     no_organs = sorted({name for each in selected for name in each.ignored if _key(name) in NO_ORGANS})
     notes += [f"a structure named {name!r} can't be an organ and was ignored" for name in no_organs]
     organs = tuple(organ for organ in organs if organ in trained)

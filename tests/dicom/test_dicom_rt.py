@@ -10,6 +10,7 @@ from dicom_files import CTFiles, ct_image, points, square, write_ct, write_struc
 
 from nnunetv2_focusnet.datasets.layouts.base import SourceCase
 from nnunetv2_focusnet.datasets.layouts.dicom_rt import DicomRT
+from nnunetv2_focusnet.datasets.selection import select
 
 CLOSED = "CLOSED_PLANAR"
 
@@ -94,7 +95,6 @@ def test_what_counts_as_annotated(tmp_path: Path) -> None:
 def test_series_and_structure_sets_of_one_tree_find_each_other(tmp_path: Path) -> None:
     uids = {"b": "1.2.3.20", "a": "1.2.3.10", "c": "1.2.3.30"}
     cts = {name: write_ct(tmp_path / name, ct_image(), uid=uid) for name, uid in uids.items()}
-    write_ct(tmp_path / "scout", ct_image(size=(20, 16, 2)))
     for number, (name, ct) in enumerate(cts.items()):
         by_frame_only = {"series": []} if name == "c" else {}
         write_structure_set(tmp_path / "sets" / f"RS{number}.dcm", ct, [(f"Organ_{name}", [box(ct)])], **by_frame_only)
@@ -105,6 +105,18 @@ def test_series_and_structure_sets_of_one_tree_find_each_other(tmp_path: Path) -
         ("CT_003", ["Organ_c"]),
     ]
     assert DicomRT().json_files(cases[1:]) == {"dicom_series.json": {"CT_002": "1.2.3.20", "CT_003": "1.2.3.30"}}
+
+
+def test_a_series_without_structure_set_is_noted_by_its_uid(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "CT", ct_image())
+    write_ct(tmp_path / "Zebrafink", ct_image(size=(20, 16, 2)), uid="1.2.3.4")
+    assert DicomRT().find_cases(tmp_path) == []
+    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])])
+    cases = DicomRT().find_cases(tmp_path)
+    selection = select(DicomRT(), pickle.loads(pickle.dumps(cases)), [])
+    assert [each.case.identifier for each in selection.cases] == ["CT_001"]
+    assert selection.left_out == {}
+    assert selection.notes == ["the CT series 1.2.3.4 has no structure set and was passed over"]
 
 
 def test_one_bad_series_leaves_the_others_alone(tmp_path: Path) -> None:
@@ -130,7 +142,7 @@ def test_structure_sets_without_their_series(tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "CT", ct_image())
     write_structure_set(tmp_path / "lost.dcm", ct, [], series=["1.2.3"], frame="1.2.4")
     write_structure_set(tmp_path / "moved.dcm", ct, [], frame="1.2.4")
-    lost, moved = DicomRT().find_cases(tmp_path)
+    lost, moved, _ = DicomRT().find_cases(tmp_path)
     assert problem(lost) == "lost.dcm belongs to no CT series of this folder: put its series there"
     assert problem(moved).startswith("moved.dcm names the series of CT/IM_0003.dcm, but was drawn in another frame")
 
@@ -140,7 +152,7 @@ def test_two_series_for_a_structure_set_that_names_none(tmp_path: Path) -> None:
         write_ct(tmp_path / name, ct_image(), frame="1.2.4", uid=uid) for name, uid in (("a", "1.1"), ("b", "1.2"))
     )
     write_structure_set(tmp_path / "RS.dcm", thin, [("Lens_L", [box(thin)])], series=[])
-    (case,) = DicomRT().find_cases(tmp_path)
+    case, *_ = DicomRT().find_cases(tmp_path)
     assert problem(case).startswith("RS.dcm belongs to 2 CT series, the series of a/IM_0003.dcm and the series of b/IM")
     assert thick.frame == thin.frame
 

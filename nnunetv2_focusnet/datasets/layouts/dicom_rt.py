@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, SourceCase, Structure
+from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, NoCaseError, SourceCase, Structure
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 
 if TYPE_CHECKING:
@@ -78,19 +78,19 @@ class DicomCase(SourceCase):
 class UnusableCase(SourceCase):
     """Files that make no case, for a reason that the report is to name."""
 
-    reason: str
+    reason: ValueError
 
     def structure_names(self) -> Sequence[str]:
         """Raise the reason."""
-        raise ValueError(self.reason)
+        raise self.reason
 
     def channels(self) -> list[Channel]:
         """Raise the reason."""
-        raise ValueError(self.reason)
+        raise self.reason
 
     def structures(self, names: Sequence[str]) -> Iterator[Structure]:
         """Raise the reason."""
-        raise ValueError(self.reason)
+        raise self.reason
 
 
 class DicomRT(Layout):
@@ -104,7 +104,7 @@ class DicomRT(Layout):
     reference: ClassVar[str] = ""
 
     def find_cases(self, source: Path) -> list[SourceCase]:
-        """Series that have a structure set, numbered in the order of their UIDs; then what belongs to none.
+        """Series that have a structure set, numbered in the order of their UIDs; then files and series of no use.
 
         Raises:
             ValueError: the DICOM libraries aren't installed, or the folder holds no CT slices.
@@ -115,11 +115,15 @@ class DicomRT(Layout):
 
         tree = read_tree(source)
         matched, problems = match_structure_sets(tree)
-        cases: list[SourceCase] = []
-        for series in tree.series:
-            if series.uid in matched:
-                cases.append(_case(f"CT_{len(cases) + 1:03d}", series, matched[series.uid]))
-        reasons = [*tree.unreadable, *problems]
+        drawn_on = [series for series in tree.series if series.uid in matched]
+        cases = [_case(f"CT_{n:03d}", series, matched[series.uid]) for n, series in enumerate(drawn_on, start=1)]
+        reasons = [ValueError(reason) for reason in (*tree.unreadable, *problems)]
+        if cases or reasons:
+            reasons += [
+                NoCaseError(f"the CT series {series.uid} has no structure set and was passed over")
+                for series in tree.series
+                if series.uid not in matched
+            ]
         return cases + [UnusableCase(f"unused_{n:03d}", "train", reason) for n, reason in enumerate(reasons, start=1)]
 
     def json_files(self, converted: Sequence[SourceCase]) -> dict[str, Any]:
@@ -131,6 +135,5 @@ def _case(identifier: str, series: Series, structure_sets: Sequence[StructureSet
     if len(structure_sets) == 1:
         return DicomCase(identifier, "train", series, structure_sets[0])
     names = " and ".join(structure_set.name for structure_set in structure_sets)
-    return UnusableCase(
-        identifier, "train", f"{series.name} has {len(structure_sets)} structure sets, {names}: keep one in this folder"
-    )
+    reason = f"{series.name} has {len(structure_sets)} structure sets, {names}: keep one in this folder"
+    return UnusableCase(identifier, "train", ValueError(reason))
