@@ -28,8 +28,11 @@ def tokens(name: str) -> tuple[str, ...]:
 def words_and_side(name: str) -> tuple[tuple[str, ...], str]:
     """The words of a name without its side, and the side: "l", "r" or "" (none).
 
-    Left Parotid, parotid_l and Parotid-Lt give ((parotid,), l).
+    Left Parotid, parotid_l and Parotid-Lt give ((parotid,), l). What is on both sides is on none: LN_L_R gives
+    ((ln, l, r), "").
     """
     words = tokens(name)
-    side = next((SIDES[word] for word in words if word in SIDES), "")
-    return tuple(word for word in words if word not in SIDES), side
+    sides = {SIDES[word] for word in words if word in SIDES}
+    if len(sides) != 1:
+        return words, ""
+    return tuple(word for word in words if word not in SIDES), sides.pop()

@@ -88,7 +88,7 @@ def write_ct(folder: Path, image: sitk.Image, *, uid: str = "", frame: str = "",
     return files
 
 
-def square(ct: CTFiles, z: int, low: tuple[float, float], high: tuple[float, float]) -> list[float]:
+def square(ct: CTFiles, z: float, low: tuple[float, float], high: tuple[float, float]) -> list[float]:
     """Contour data of a rectangle in slice z of the image; corners are continuous indices (x, y)."""
     corners = [(low[0], low[1]), (high[0], low[1]), (high[0], high[1]), (low[0], high[1])]
     return points(ct, [(x, y, z) for x, y in corners])

@@ -114,6 +114,8 @@ def _organs(dataset_json: Path) -> tuple[dict[str, int], str]:
     if not dataset_json.is_file():
         raise ValueError(f"{dataset_json} doesn't exist: name dataset.json with --dataset_json")
     content = _json(dataset_json)
+    if lacking := [key for key in ("labels", "file_ending") if key not in content]:
+        raise ValueError(f"{dataset_json} has no {' and no '.join(lacking)}: take the one that nnU-Net trained with")
     labels = {name: value for name, value in content["labels"].items() if name not in ("background", "ignore")}
     if regions := [name for name, value in labels.items() if isinstance(value, list)]:
         raise ValueError(

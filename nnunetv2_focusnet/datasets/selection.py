@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
+from nnunetv2_focusnet.datasets.layouts.base import Layout, NoCaseError, SourceCase
 from nnunetv2_focusnet.organ_names import words_and_side
 
 Key = tuple[str, str]
+NO_ORGANS = {("", ""), ("background", ""), ("ignore", "")}  # nothing to tell it by, and names that nnU-Net reserves
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Selection:
         organs: in the order of their labels, from 1.
         cases: without those that have none of the organs to train on.
         left_out: case to the reason why it can't be converted.
-        notes: a line on each organ that was asked for or is the layout's, but isn't annotated in any training case.
+        notes: a line on each organ that was asked for or is the layout's, but isn't annotated in any training case, and
+            on each name that can't be an organ's; before them, one on whatever was found that is no case.
     """
 
     organs: tuple[str, ...]
@@ -61,10 +64,13 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
         if number > 1
     }
     names: dict[str, Sequence[str]] = {}
+    notes = []
     for case in cases:
         if case.identifier not in left_out:
             try:
                 names[case.identifier] = case.structure_names()
+            except NoCaseError as error:
+                notes.append(str(error))
             except ValueError as error:
                 left_out[case.identifier] = str(error)
 
@@ -72,7 +78,7 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
     organs = _wanted_organs(wanted, known) if wanted else tuple(dict.fromkeys(known.values()))
     selected = []
     for case in cases:
-        if case.identifier in left_out:
+        if case.identifier not in names:
             continue
         try:
             selected.append(_select_structures(case, names[case.identifier], known, organs))
@@ -84,7 +90,9 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
         reasons = f" ({next(iter(left_out.values()))})" if left_out else ""
         raise ValueError(f"no training case has any of the organs {', '.join(organs)}{reasons}")
     missing = [organ for organ in organs if organ not in trained]
-    notes = [f"{organ} isn't annotated in any training case and got no label" for organ in missing]
+    notes += [f"{organ} isn't annotated in any training case and got no label" for organ in missing]
+    no_organs = sorted({name for each in selected for name in each.ignored if _key(name) in NO_ORGANS})
+    notes += [f"a structure named {name!r} can't be an organ and was ignored" for name in no_organs]
     organs = tuple(organ for organ in organs if organ in trained)
     return Selection(organs, [_restricted(each, organs) for each in selected], left_out, notes)
 
@@ -96,7 +104,8 @@ def _known_organs(layout: Layout, names: dict[str, Sequence[str]]) -> dict[Key, 
     spellings = Counter(name for case in names.values() for name in case)
     by_key: dict[Key, str] = {}
     for name, _ in sorted(spellings.items(), key=lambda item: (-item[1], item[0])):
-        by_key.setdefault(_key(name), name)
+        if _key(name) not in NO_ORGANS:
+            by_key.setdefault(_key(name), name)
     return dict(sorted(by_key.items(), key=lambda item: item[1].lower()))
 
 
@@ -121,7 +130,7 @@ def _select_structures(
             ignored.append(name)
         elif organ in structures:
             raise ValueError(f"{case.identifier} has {structures[organ]} and {name}, both {organ}: keep one")
-        else:
+        elif organ in organs:
             structures[organ] = name
     structures = {organ: structures[organ] for organ in organs if organ in structures}
     if case.split == "train" and not structures:
@@ -136,5 +145,6 @@ def _restricted(selected: SelectedCase, organs: Sequence[str]) -> SelectedCase:
 
 
 def _key(name: str) -> Key:
+    """Words without what separates them, save two numbers: Ring 1.5 isn't Ring 15."""
     words, side = words_and_side(name)
-    return "".join(words), side
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words)), side

@@ -51,7 +51,7 @@ def _at_edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def fill(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Voxels whose centre lies inside of an odd number of contours, or on a contour.
+    """Voxels whose centre lies inside of an odd number of contours, or on a contour. Contours alike count as one.
 
     Args:
         contours: arrays (points, 2); they may leave the slice.
@@ -60,8 +60,8 @@ def fill(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     rows, columns = shape
     toggles = np.zeros((rows, columns + 1), np.int64)
     on_contour = np.zeros(shape, bool)
-    for contour in contours:
-        points = np.round(contour, DECIMALS)
+    rounded = [np.round(contour, DECIMALS) for contour in contours]
+    for points in {tuple(map(tuple, points)): points for points in rounded}.values():
         row, x, last = _crossings(points)
         inside = (row >= 0) & (row < rows)
         row, x, last = row[inside], x[inside], last[inside]

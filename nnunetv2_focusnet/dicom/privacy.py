@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -49,16 +50,30 @@ class Redactor:
 
     def __call__(self, path: PurePath) -> str:
         """The path with stars in place of each such word."""
-        return self._pattern.sub(REPLACEMENT, path.as_posix())
+        text = path.as_posix()
+        redacted, found = self._pattern.subn(REPLACEMENT, _composed(text))
+        return redacted if found else text
+
+
+def _composed(text: str) -> str:
+    """One spelling of accents, which some file systems split off their letters."""
+    return unicodedata.normalize("NFC", text)
 
 
 def _pattern(word: str) -> str:
-    """Finds a word however it was split: birth date 19700131 in 1970-01-31, number AB/12 in AB_12."""
-    is_date = re.fullmatch(r"\d{8}", word)
-    parts = [word[:4], word[4:6], word[6:]] if is_date else re.findall(r"[^\W_]+", word)
-    pattern = r"[\W_]*".join(map(re.escape, parts)) or re.escape(word)
+    """Finds a word however it was split: birth date 19700131 in 1970-01-31 and 31.1.1970, number AB/12 in AB_12."""
+    word = _composed(word)
+    pattern = _split(map(re.escape, re.findall(r"[^\W_]+", word))) or re.escape(word)
+    if re.fullmatch(r"\d{8}", word):
+        year, month, day = word[:4], *(re.sub("^0", "0?", part) for part in (word[4:6], word[6:]))
+        dates = map(_split, ((year, month, day), (day, month, year), (month, day, year)))
+        pattern = f"(?:{'|'.join(dates)})"
     if word.isdigit():  # number 12 isn't meant in IM_0123
         return rf"(?<!\d){pattern}(?!\d)"
     if len(word) < 3:  # nor is Mr Li in CLINIC
         return rf"(?<![^\W_]){pattern}(?![^\W_])"
     return pattern
+
+
+def _split(parts: Iterable[str]) -> str:
+    return r"[\W_]*".join(parts)

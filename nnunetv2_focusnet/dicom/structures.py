@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,11 +26,13 @@ class Roi:
         name: as in the structure set.
         contours: closed contours, continuous indices (points, 3) with (x, y, z) on the grid of the series.
         beyond: number of contours above the first or below the last slice, which are not among them.
+        problem: why the contours can't be filled; empty if they can.
     """
 
     name: str
     contours: tuple[np.ndarray, ...]
     beyond: int
+    problem: str = ""
 
 
 def match_structure_sets(tree: Tree) -> tuple[dict[str, list[StructureSet]], list[str]]:
@@ -72,7 +74,7 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
     Points, open contours and those in another frame of reference are left out.
 
     Raises:
-        ValueError: the file is broken, or contours don't lie on slices of the series.
+        ValueError: the file is broken.
     """
     with without_warnings():
         try:
@@ -96,12 +98,22 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
 def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
     """The mask (Z, Y, X) of voxels whose centre lies inside; contours inside others are holes."""
     mask = np.zeros(grid.shape, np.uint8)
+    for index, filled in _filled_slices(roi, grid):
+        mask[index] = filled
+    return mask
+
+
+def holds_voxel(roi: Roi, grid: Grid) -> bool:
+    """Whether the mask of a structure has any voxel, told without making all of it."""
+    return any(filled.any() for _, filled in _filled_slices(roi, grid))
+
+
+def _filled_slices(roi: Roi, grid: Grid) -> Iterator[tuple[int, np.ndarray]]:
     by_slice = defaultdict(list)
     for contour in roi.contours:
         by_slice[round(float(contour[:, 2].mean()))].append(contour[:, :2])
     for index, contours in by_slice.items():
-        mask[index] = fill(contours, grid.shape[1:])
-    return mask
+        yield index, fill(contours, grid.shape[1:])
 
 
 def _in_frame(roi: Dataset, series: Series) -> bool:
@@ -118,7 +130,7 @@ def _closed_contours(item: Dataset) -> list[np.ndarray]:
 
 
 def _on_grid(name: str, contours_mm: Sequence[np.ndarray], structure_set: StructureSet, grid: Grid) -> Roi:
-    inside, beyond = [], 0
+    inside, beyond, problem = [], 0, ""
     for contour in map(grid.indices, contours_mm):
         heights = contour[:, 2]
         index = round(float(heights.mean()))
@@ -126,12 +138,12 @@ def _on_grid(name: str, contours_mm: Sequence[np.ndarray], structure_set: Struct
             beyond += 1
             continue
         if np.abs(heights - index).max() > OFF_SLICE:
-            raise ValueError(
+            problem = (
                 f"{structure_set.name}: contours of {name} don't lie on slices of its CT series: "
                 "add the series that they were drawn on"
             )
         inside.append(contour)
-    return Roi(name, tuple(inside), beyond)
+    return Roi(name, tuple(inside), beyond, problem)
 
 
 def _names(series: Sequence[Series]) -> str:

@@ -104,11 +104,36 @@ def test_faulty_cases_are_left_out_with_a_reason_and_the_others_stay() -> None:
     }
 
 
+def test_structures_for_one_organ_leave_no_case_out_if_it_is_not_wanted() -> None:
+    case = train("a", "PTV_54", "PTV54", "Lens_L")
+    selection = select(Anything(), [case], ["Lens_L"])
+    assert selection.cases[0].structures == {"Lens_L": "Lens_L"}
+    with pytest.raises(ValueError, match="a has PTV_54 and PTV54, both PTV54: keep one"):
+        select(Anything(), [case], ["PTV54"])
+
+
 def test_a_layout_without_organs_has_those_of_the_cases_in_their_commonest_spelling() -> None:
     cases = [train("a", "Parotid_L", "brain"), train("b", "Parotid_L"), train("c", "left parotid", "Myelon")]
     selection = select(Anything(), cases, [])
     assert selection.organs == ("brain", "Myelon", "Parotid_L")
     assert selection.cases[2].structures == {"Myelon": "Myelon", "Parotid_L": "left parotid"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("Ring 1.5", "Ring_15"), ("PTV_5_40", "PTV_54_0"), ("LN", "LN_L", "LN_L_R", "LN_R"), ("Rib_1_L_2", "Rib_12_L")],
+)
+def test_other_numbers_and_sides_are_other_organs(names: tuple[str, ...]) -> None:
+    selection = select(Anything(), [train("a", *names)], [])
+    assert selection.cases[0].structures == {name: name for name in names}
+
+
+def test_names_that_can_be_no_organs_are_ignored_with_a_note() -> None:
+    none = ("background", "IGNORE", "+", "~", "")
+    selection = select(Anything(), [train("a", *none, "Lens_L", "7"), train("b", "Lens_L", "~")], [])
+    assert selection.organs == ("7", "Lens_L")
+    assert [each.ignored for each in selection.cases] == [none, ("~",)]
+    assert selection.notes == [f"a structure named '{name}' can't be an organ and was ignored" for name in sorted(none)]
 
 
 @pytest.mark.parametrize("layout", sorted(name for name, layout in LAYOUTS.items() if layout.organs))

@@ -85,6 +85,19 @@ def test_a_contour_in_another_is_a_hole() -> None:
     assert not filled[2:4, 2:4].any()
 
 
+def test_a_contour_that_is_there_twice_counts_once() -> None:
+    outer = np.array([[-0.5, -0.5], [6.5, -0.5], [6.5, 6.5], [-0.5, 6.5]])
+    inner = outer / 3.5 + 2.1
+    twice = fill([outer, inner, outer + 0.001, inner.copy()], (7, 7))
+    np.testing.assert_array_equal(twice, fill([outer, inner], (7, 7)))
+    assert twice.sum() == 49 - 4
+
+
+def test_overlapping_contours_exclude_what_they_share() -> None:
+    square = np.array([[0.5, 0.5], [4.5, 0.5], [4.5, 4.5], [0.5, 4.5]])
+    assert fill([square, square + 2], (8, 8)).sum() == 2 * (4 * 4 - 2 * 2)
+
+
 def test_what_lies_outside_of_the_slice_is_cut_off() -> None:
     contour = np.array([[-3.0, -4.0], [50.0, -4.0], [50.0, 1.4], [-3.0, 1.4]])
     filled = fill([contour], (4, 6))

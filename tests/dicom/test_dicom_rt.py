@@ -10,6 +10,7 @@ from dicom_files import CTFiles, ct_image, points, square, write_ct, write_struc
 
 from nnunetv2_focusnet.datasets.layouts.base import SourceCase
 from nnunetv2_focusnet.datasets.layouts.dicom_rt import DicomRT
+from nnunetv2_focusnet.datasets.selection import select
 
 CLOSED = "CLOSED_PLANAR"
 
@@ -94,7 +95,6 @@ def test_what_counts_as_annotated(tmp_path: Path) -> None:
 def test_series_and_structure_sets_of_one_tree_find_each_other(tmp_path: Path) -> None:
     uids = {"b": "1.2.3.20", "a": "1.2.3.10", "c": "1.2.3.30"}
     cts = {name: write_ct(tmp_path / name, ct_image(), uid=uid) for name, uid in uids.items()}
-    write_ct(tmp_path / "scout", ct_image(size=(20, 16, 2)))
     for number, (name, ct) in enumerate(cts.items()):
         by_frame_only = {"series": []} if name == "c" else {}
         write_structure_set(tmp_path / "sets" / f"RS{number}.dcm", ct, [(f"Organ_{name}", [box(ct)])], **by_frame_only)
@@ -105,6 +105,18 @@ def test_series_and_structure_sets_of_one_tree_find_each_other(tmp_path: Path) -
         ("CT_003", ["Organ_c"]),
     ]
     assert DicomRT().json_files(cases[1:]) == {"dicom_series.json": {"CT_002": "1.2.3.20", "CT_003": "1.2.3.30"}}
+
+
+def test_a_series_without_structure_set_is_noted_by_its_uid(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "CT", ct_image())
+    write_ct(tmp_path / "Zebrafink", ct_image(size=(20, 16, 2)), uid="1.2.3.4")
+    assert DicomRT().find_cases(tmp_path) == []
+    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])])
+    cases = DicomRT().find_cases(tmp_path)
+    selection = select(DicomRT(), pickle.loads(pickle.dumps(cases)), [])
+    assert [each.case.identifier for each in selection.cases] == ["CT_001"]
+    assert selection.left_out == {}
+    assert selection.notes == ["the CT series 1.2.3.4 has no structure set and was passed over"]
 
 
 def test_one_bad_series_leaves_the_others_alone(tmp_path: Path) -> None:
@@ -130,7 +142,7 @@ def test_structure_sets_without_their_series(tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "CT", ct_image())
     write_structure_set(tmp_path / "lost.dcm", ct, [], series=["1.2.3"], frame="1.2.4")
     write_structure_set(tmp_path / "moved.dcm", ct, [], frame="1.2.4")
-    lost, moved = DicomRT().find_cases(tmp_path)
+    lost, moved, _ = DicomRT().find_cases(tmp_path)
     assert problem(lost) == "lost.dcm belongs to no CT series of this folder: put its series there"
     assert problem(moved).startswith("moved.dcm names the series of CT/IM_0003.dcm, but was drawn in another frame")
 
@@ -140,7 +152,7 @@ def test_two_series_for_a_structure_set_that_names_none(tmp_path: Path) -> None:
         write_ct(tmp_path / name, ct_image(), frame="1.2.4", uid=uid) for name, uid in (("a", "1.1"), ("b", "1.2"))
     )
     write_structure_set(tmp_path / "RS.dcm", thin, [("Lens_L", [box(thin)])], series=[])
-    (case,) = DicomRT().find_cases(tmp_path)
+    case, *_ = DicomRT().find_cases(tmp_path)
     assert problem(case).startswith("RS.dcm belongs to 2 CT series, the series of a/IM_0003.dcm and the series of b/IM")
     assert thick.frame == thin.frame
 
@@ -164,10 +176,25 @@ def test_contours_that_were_not_drawn_on_the_slices(tmp_path: Path, contour) -> 
     assert problem(one_case(tmp_path)).startswith("RS.dcm: contours of Lens_L don't lie on slices of its CT series")
 
 
-def test_a_contour_between_the_voxels(tmp_path: Path) -> None:
+def test_a_structure_off_the_slices_that_is_not_asked_for(tmp_path: Path) -> None:
     ct = write_ct(tmp_path, ct_image())
-    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [(CLOSED, square(ct, 2, (3.2, 3.2), (3.8, 3.8)))])])
-    assert problem(one_case(tmp_path)) == "RS.dcm: the contours of Lens_L hold no voxel of the CT"
+    couch = ("Couch", [(CLOSED, square(ct, 2, (0, 0), (5, 5))), (CLOSED, square(ct, 2.4, (0, 0), (5, 5)))])
+    write_structure_set(tmp_path / "RS.dcm", ct, [couch, ("Lens_L", [box(ct)])])
+    case = one_case(tmp_path)
+    assert list(case.structure_names()) == ["Couch", "Lens_L"]
+    (lens,) = case.structures(["Lens_L"])
+    assert sitk.GetArrayFromImage(lens.mask).sum() == 4 * 5
+    assert problem(case).startswith("RS.dcm: contours of Couch don't lie on slices of its CT series")
+
+
+def test_contours_between_the_voxels_leave_the_other_structures(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    tiny = ("Lens_L", [(CLOSED, square(ct, 2, (3.2, 3.2), (3.8, 3.8)))])
+    write_structure_set(tmp_path / "RS.dcm", ct, [tiny, ("Lens_R", [box(ct)])])
+    case = one_case(tmp_path)
+    assert list(case.structure_names()) == ["Lens_R"]
+    assert [item.name for item in case.structures(["Lens_L", "Lens_R"])] == ["Lens_R"]
+    assert list(case.notes()) == ["Lens_L has contours around no voxel's centre and counts as not annotated"]
 
 
 def test_a_broken_structure_set(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour
         ("BrainStem", "119238007", None),
         ("Cochlea_R", "80169004", "Right"),
         ("Something else", "91723000", None),
+        ("Lens_L_R", "91723000", None),  # both lenses aren't the left one
         ("Eye_AL", "91723000", None),  # a part of the eye isn't the eye
     ],
 )

@@ -141,6 +141,11 @@ def test_nothing_says_who_the_patient_is(
         (["Doe", "Jane"], "DOE_JANE/CT/doe-1.dcm", "***_***/CT/***-1.dcm"),
         (["AB/12-7"], "AB_12_7/IM_1.dcm", "***/IM_1.dcm"),
         ([BIRTH_DATE], "b1953-04-17/19530417.dcm", "b***/***.dcm"),
+        ([BIRTH_DATE], "17.04.1953/b17041953 17.4.1953/04-17-1953/4_17_1953.dcm", "***/b*** ***/***/***.dcm"),
+        ([BIRTH_DATE], "117041953/1704195.dcm", "117041953/1704195.dcm"),
+        (["M\u00fcller"], "MU\u0308LLER/a\u0308.dcm", "***/\u00e4.dcm"),  # macOS splits off the dots
+        (["Mu\u0308ller"], "m\u00fcller.dcm", "***.dcm"),
+        (["M\u00fcller"], "A\u0308rztin.dcm", "A\u0308rztin.dcm"),
         (["12"], "12/IM_0123.dcm", "***/IM_0123.dcm"),
         (["Li"], "LI/clinic.dcm", "***/clinic.dcm"),
         ([], "CT/IM_1.dcm", "CT/IM_1.dcm"),

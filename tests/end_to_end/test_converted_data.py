@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dicom_files
 import pytest
+import SimpleITK as sitk
 import source_folders as sources
 
 from nnunetv2_focusnet.cli.convert import Options, convert
@@ -17,6 +19,7 @@ from nnunetv2_focusnet.datasets.layouts.segrap import SegRap
 
 SHAPE = (8, 24, 32)
 NUM_ORGANS = 3  # the first of each layout: the networks of dozens of small organs take minutes
+CLINIC_ORGANS = ("Lens_L", "Lens_R", "Mandible")  # dicom-rt takes any names
 CONFIGURATION = "3d_fullres"
 
 # Threads for nnU-Net's processes: none of these has to be started, nor to import PyTorch.
@@ -71,7 +74,7 @@ class OneEpochTrainer(FocusNetTrainer):
 
 def write_source(layout: Layout, root: Path) -> None:
     """Five cases to train on; the mandible is missing in one of PDDCA, as in the real ones."""
-    boxes = sources.apart(layout.organs[:NUM_ORGANS], SHAPE)
+    boxes = sources.apart((layout.organs or CLINIC_ORGANS)[:NUM_ORGANS], SHAPE)
     for number in range(5):
         match layout.name:
             case "pddca":
@@ -86,13 +89,27 @@ def write_source(layout: Layout, root: Path) -> None:
                 sources.structseg_case(root, number, list(boxes.values()), SHAPE)
             case "segrap":
                 sources.segrap_case(root, f"segrap_000{number}", boxes, SHAPE)
+            case "dicom-rt":
+                image = sitk.GetImageFromArray(sources.ct(boxes, SHAPE))
+                image.SetSpacing(sources.SPACING)
+                ct = dicom_files.write_ct(root / str(number) / "CT", image)
+                rois = [(organ, contours(ct, where)) for organ, where in boxes.items()]
+                dicom_files.write_structure_set(root / str(number) / "RS.dcm", ct, rois)
+
+
+def contours(ct: dicom_files.CTFiles, where: tuple[slice, slice, slice]) -> list[tuple[str, list[float]]]:
+    """Along the edges of a cuboid's voxels."""
+    z, y, x = where
+    low, high = (x.start - 0.5, y.start - 0.5), (x.stop - 0.5, y.stop - 0.5)
+    return [("CLOSED_PLANAR", dicom_files.square(ct, index, low, high)) for index in range(z.start, z.stop)]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Results folder of each layout's data set."""
     root = tmp_path_factory.mktemp("real data")
-    layouts = [LAYOUTS["pddca"](), LAYOUTS["tcia-deepmind"](), HanSeg(t1=True), LAYOUTS["structseg"](), SegRap(True)]
+    without_options = ("pddca", "tcia-deepmind", "structseg", "dicom-rt")
+    layouts = [*(LAYOUTS[name]() for name in without_options), HanSeg(t1=True), SegRap(True)]
     folders = {name: root / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results", "trainers")}
     for folder in folders.values():
         folder.mkdir()
@@ -113,7 +130,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {layout: folders["nnUNet_results"] / name for layout, name in names.items()}
 
 
-@pytest.mark.parametrize("layout", ["pddca", "tcia-deepmind", "hanseg", "structseg", "segrap"])
+@pytest.mark.parametrize("layout", ["pddca", "tcia-deepmind", "hanseg", "structseg", "segrap", "dicom-rt"])
 def test_a_layout_is_trained_and_validated(trained: dict[str, Path], layout: str) -> None:
     fold = trained[layout] / f"OneEpochTrainer__nnUNetPlans__{CONFIGURATION}" / "fold_0"
     assert (fold / "checkpoint_final.pth").is_file()

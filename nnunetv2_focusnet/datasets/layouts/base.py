@@ -40,6 +40,10 @@ class Structure:
     source: str
 
 
+class NoCaseError(ValueError):
+    """What a layout found makes no case and was hardly meant as one: worth a note, but no fault."""
+
+
 @dataclass(frozen=True)
 class SourceCase(ABC):
     """One case where it lies. It holds paths, not arrays, and goes to another process by pickle.
@@ -58,6 +62,7 @@ class SourceCase(ABC):
         """Names of the structures that are annotated in this case, as the source spells them, without reading masks.
 
         Raises:
+            NoCaseError: it isn't a case.
             ValueError: one line that names the file and what to do about it.
         """
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, SourceCase, Structure
+from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, NoCaseError, SourceCase, Structure
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class DicomCase(SourceCase):
     structure_set: StructureSet
 
     def structure_names(self) -> Sequence[str]:
-        """Structures with at least one closed contour."""
-        return list(dict.fromkeys(roi.name for roi in self._rois() if roi.contours))
+        """Structures whose closed contours hold at least one voxel's centre."""
+        return list(dict.fromkeys(roi.name for roi, annotated in self._rois() if annotated))
 
     def channels(self) -> list[Channel]:
         """The CT in Hounsfield units."""
@@ -43,50 +43,54 @@ class DicomCase(SourceCase):
         from nnunetv2_focusnet.dicom.structures import rasterise
 
         grid = grid_of(self.series)
-        wanted = [roi for roi in self._rois() if roi.contours and roi.name in names]
+        wanted = [roi for roi, annotated in self._rois() if annotated and roi.name in names]
         for name, count in Counter(roi.name for roi in wanted).items():
             if count > 1:
                 raise ValueError(f"{self.structure_set.name} has {count} structures named {name}: rename all but one")
         for roi in wanted:
-            mask = rasterise(roi, grid)
-            if not mask.any():
-                raise ValueError(f"{self.structure_set.name}: the contours of {roi.name} hold no voxel of the CT")
-            yield Structure(roi.name, grid.put(sitk.GetImageFromArray(mask)), self.structure_set.name)
+            if roi.problem:
+                raise ValueError(roi.problem)
+            mask = sitk.GetImageFromArray(rasterise(roi, grid))
+            yield Structure(roi.name, grid.put(mask), self.structure_set.name)
 
     def notes(self) -> Sequence[str]:
-        """Structures without contours, and contours beyond the ends of the series."""
+        """Structures without contours or voxels, and contours beyond the ends of the series."""
         notes = []
-        for roi in self._rois():
+        for roi, annotated in self._rois():
+            if roi.contours and not annotated:  # what is there mustn't be trained as absent
+                notes.append(f"{roi.name} has contours around no voxel's centre and counts as not annotated")
             if roi.beyond:
                 notes.append(f"{roi.name}: contours beyond the ends of the CT were left out ({roi.beyond})")
             elif not roi.contours:
                 notes.append(f"{roi.name} has no closed contour on the CT and counts as not annotated")
         return notes
 
-    def _rois(self) -> list[Roi]:
+    def _rois(self) -> list[tuple[Roi, bool]]:
+        """All structures, and whether each is annotated."""
         from nnunetv2_focusnet.dicom.grid import grid_of
-        from nnunetv2_focusnet.dicom.structures import read_rois
+        from nnunetv2_focusnet.dicom.structures import holds_voxel, read_rois
 
-        return read_rois(self.structure_set, self.series, grid_of(self.series))
+        grid = grid_of(self.series)
+        return [(roi, holds_voxel(roi, grid)) for roi in read_rois(self.structure_set, self.series, grid)]
 
 
 @dataclass(frozen=True)
 class UnusableCase(SourceCase):
     """Files that make no case, for a reason that the report is to name."""
 
-    reason: str
+    reason: ValueError
 
     def structure_names(self) -> Sequence[str]:
         """Raise the reason."""
-        raise ValueError(self.reason)
+        raise self.reason
 
     def channels(self) -> list[Channel]:
         """Raise the reason."""
-        raise ValueError(self.reason)
+        raise self.reason
 
     def structures(self, names: Sequence[str]) -> Iterator[Structure]:
         """Raise the reason."""
-        raise ValueError(self.reason)
+        raise self.reason
 
 
 class DicomRT(Layout):
@@ -100,7 +104,7 @@ class DicomRT(Layout):
     reference: ClassVar[str] = ""
 
     def find_cases(self, source: Path) -> list[SourceCase]:
-        """Series that have a structure set, numbered in the order of their UIDs; then what belongs to none.
+        """Series that have a structure set, numbered in the order of their UIDs; then files and series of no use.
 
         Raises:
             ValueError: the DICOM libraries aren't installed, or the folder holds no CT slices.
@@ -111,11 +115,15 @@ class DicomRT(Layout):
 
         tree = read_tree(source)
         matched, problems = match_structure_sets(tree)
-        cases: list[SourceCase] = []
-        for series in tree.series:
-            if series.uid in matched:
-                cases.append(_case(f"CT_{len(cases) + 1:03d}", series, matched[series.uid]))
-        reasons = [*tree.unreadable, *problems]
+        drawn_on = [series for series in tree.series if series.uid in matched]
+        cases = [_case(f"CT_{n:03d}", series, matched[series.uid]) for n, series in enumerate(drawn_on, start=1)]
+        reasons = [ValueError(reason) for reason in (*tree.unreadable, *problems)]
+        if cases or reasons:
+            reasons += [
+                NoCaseError(f"the CT series {series.uid} has no structure set and was passed over")
+                for series in tree.series
+                if series.uid not in matched
+            ]
         return cases + [UnusableCase(f"unused_{n:03d}", "train", reason) for n, reason in enumerate(reasons, start=1)]
 
     def json_files(self, converted: Sequence[SourceCase]) -> dict[str, Any]:
@@ -127,6 +135,5 @@ def _case(identifier: str, series: Series, structure_sets: Sequence[StructureSet
     if len(structure_sets) == 1:
         return DicomCase(identifier, "train", series, structure_sets[0])
     names = " and ".join(structure_set.name for structure_set in structure_sets)
-    return UnusableCase(
-        identifier, "train", f"{series.name} has {len(structure_sets)} structure sets, {names}: keep one in this folder"
-    )
+    reason = f"{series.name} has {len(structure_sets)} structure sets, {names}: keep one in this folder"
+    return UnusableCase(identifier, "train", ValueError(reason))
