@@ -25,9 +25,9 @@ class FocusNetTrainerShort(FocusNetTrainer):
 
 
 class SNetTrainerShort(SNetTrainer):
-    """900 steps of S-Net on one thread, from seeded weights; with nnUNet_n_proc_DA=0 on seeded patches, too."""
+    """1500 steps of S-Net on one thread, from seeded weights; with nnUNet_n_proc_DA=0 on seeded patches, too."""
 
-    default_num_epochs = 6
+    default_num_epochs = 10
     num_steps_per_epoch = 150
 
     def __init__(
