@@ -165,7 +165,7 @@ class FocusNetLoss(CompoundLoss):
         """Losses of heat-map logits (B, K, Z/s, Y/s, X/s) with a stride s, against labels (B, Z, Y, X)."""
         centres, visible = find_centres(labels, self.organs)
         size = list(heat_logits.shape[2:])
-        stride = torch.tensor([n // m for n, m in zip(labels.shape[1:], size, strict=True)], device=labels.device)
+        stride = torch.tensor(roi.stride_of(size, labels.shape[1:]), device=labels.device)
         sigmas = torch.maximum(self.sigmas / stride, self.sigmas.clamp(max=SMALLEST_SIGMA_VOXELS))
         heat_maps = draw_heat_maps((centres + 0.5) / stride - 0.5, sigmas, size)
         seen = functional.adaptive_max_pool3d(valid.float(), size) > 0

@@ -127,7 +127,7 @@ class FocusNet(nn.Module):
     def _find_peaks(self, heat_logits: Tensor, volume_size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Peaks (B, K), as logits, which have no plateau where probabilities round to 1, and their voxels (B, K, 3)."""
         peaks, positions = roi.find_peaks(heat_logits)
-        stride = torch.tensor(_stride(volume_size, heat_logits), device=heat_logits.device)
+        stride = torch.tensor(roi.stride_of(heat_logits.shape[2:], volume_size), device=heat_logits.device)
         return peaks, positions * stride + stride // 2
 
     def _pool(
@@ -141,7 +141,7 @@ class FocusNet(nn.Module):
     ) -> list[Tensor]:
         """What the SOS-Nets read, one tensor (B, channels, z, y, x) per organ."""
         heat_size = list(heat_logits.shape[2:])
-        heat_indices = roi.roi_indices(corners, roi_sizes, heat_size, _stride(x.shape[2:], heat_logits))
+        heat_indices = roi.roi_indices(corners, roi_sizes, heat_size, roi.stride_of(heat_size, x.shape[2:]))
         pooled = [
             roi.gather_voxels(features.decoder[0], indices),
             roi.gather_voxels(features.encoder, indices),
@@ -161,7 +161,3 @@ class FocusNet(nn.Module):
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:
         """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""
         return conv_feature_map_size(self, self.main.input_channels, input_size)
-
-
-def _stride(volume_size: Sequence[int], heat_maps: Tensor) -> list[int]:
-    return [v // h for v, h in zip(volume_size, heat_maps.shape[2:], strict=True)]

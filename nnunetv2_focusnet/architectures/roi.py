@@ -27,6 +27,11 @@ def find_peaks(heat_maps: Tensor) -> tuple[Tensor, Tensor]:
     return value, torch.stack(position, -1)
 
 
+def stride_of(coarse_size: Triple, volume_size: Triple) -> list[int]:
+    """Voxels (z, y, x) of a volume that one voxel of a coarser map of it covers."""
+    return [v // c for v, c in zip(volume_size, coarse_size, strict=True)]
+
+
 def clip_sizes(roi_sizes: Sequence[Triple], volume_size: Triple) -> list[list[int]]:
     """ROI sizes (z, y, x) that fit into a volume of ``volume_size`` voxels."""
     return [[min(r, v) for r, v in zip(size, volume_size, strict=True)] for size in roi_sizes]

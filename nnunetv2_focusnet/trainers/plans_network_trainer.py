@@ -1,8 +1,5 @@
 """FocusNet's parts for the small organs on the network that the plans name, instead of on S-Net."""
 
-from typing import Any
-
-import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
@@ -21,17 +18,8 @@ class FocusNetTrainerPlansNetwork(FocusNetTrainer):
     their organs: a step costs about half as much again as a stock one. All parts train together from the start.
     """
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.enable_deep_supervision = True
-        self.initial_lr = 1e-3
+    default_initial_lr = 1e-3
+    has_deep_supervision = True
 
     @staticmethod
     def build_network_architecture(

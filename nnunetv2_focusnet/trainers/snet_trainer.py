@@ -36,6 +36,9 @@ class SNetTrainer(nnUNetTrainer):
     """
 
     default_num_epochs: ClassVar[int] = 1000  # as nnU-Net
+    # Three times AdamW's usual rate: a few hundred steps then find organs that take more than twice as many at it.
+    default_initial_lr: ClassVar[float] = 3e-3
+    has_deep_supervision: ClassVar[bool] = False
     schedule: list[Stage]
     plans_manager: PlansManager
     configuration_manager: ConfigurationManager
@@ -58,9 +61,8 @@ class SNetTrainer(nnUNetTrainer):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.unannotated = unannotated_labels(dataset_json)
         self.num_epochs = self.default_num_epochs
-        self.enable_deep_supervision = False
-        # Three times AdamW's usual rate: a few hundred steps then find organs that take more than twice as many at it.
-        self.initial_lr = 3e-3
+        self.enable_deep_supervision = self.has_deep_supervision
+        self.initial_lr = self.default_initial_lr
         self.weight_decay = 1e-2
         # Next to an epoch a checkpoint costs nothing, and a killed run loses one epoch at most.
         self.save_every = 1
