@@ -126,14 +126,20 @@ def measure_organs(
 
 
 def describe_organs(
-    organs: Sequence[Organ], dataset_json: dict[str, Any], *, spacing: Sequence[float], patch_size: Sequence[int]
+    organs: Sequence[Organ],
+    dataset_json: dict[str, Any],
+    *,
+    spacing: Sequence[float],
+    patch_size: Sequence[int],
+    largest_margin_mm: float = math.inf,
 ) -> dict[str, Any]:
     """What the network and the losses need to know about the organs at one spacing; JSON-able.
 
     - Small are the organs named in ``dataset.json["focusnet"]["small_organs"]``, else those whose mean volume is below
       1000 voxels (paper, section 3.1).
     - ``roi_size`` is ``roi_scale`` (3, or ``dataset.json["focusnet"]["roi_scale"]``) times the mean extent along each
-      axis, rounded up to even; at most the patch.
+      axis, but at most ``largest_margin_mm`` more on either side than that extent, rounded up to even; at most the
+      patch.
     - ``sigma`` of the heat map is half the mean diameter, the same in mm along all axes, at least one voxel.
     - ``focal_weights`` are inversely proportional to mean volume (equation 1), the largest organ having 1. Background
       has 0.5: its volume is that of the field of view, so 1/volume would say nothing about it but would all but
@@ -144,6 +150,7 @@ def describe_organs(
         dataset_json: content of dataset.json.
         spacing: (z, y, x) in mm, of the network's axes.
         patch_size: (z, y, x) in voxels, of the network's axes.
+        largest_margin_mm: of an ROI around the mean extent.
 
     Returns:
         ``{"small_organs": [{"name", "label", "roi_size", "wanted_roi_size", "sigma", "diameter_mm", "volume_voxels"},
@@ -159,7 +166,8 @@ def describe_organs(
     for organ in organs:
         if not _is_small(organ, settings, voxel_mm3):
             continue
-        wanted = [_round_up_to_even(settings.roi_scale * e / s) for e, s in zip(organ.extent_mm, spacing, strict=True)]
+        wanted_mm = [min(settings.roi_scale * mm, mm + 2 * largest_margin_mm) for mm in organ.extent_mm]
+        wanted = [_round_up_to_even(mm / s) for mm, s in zip(wanted_mm, spacing, strict=True)]
         sigma_mm = HEAT_MAP_SIGMA_PER_DIAMETER * organ.diameter_mm
         small.append(
             {
@@ -178,7 +186,10 @@ def describe_organs(
 
 
 def add_organs_to_plans(
-    plans: dict[str, Any], dataset_json: dict[str, Any], preprocessed_folder: Path
+    plans: dict[str, Any],
+    dataset_json: dict[str, Any],
+    preprocessed_folder: Path,
+    largest_margin_mm: float = math.inf,
 ) -> dict[str, Any]:
     """A copy of the plans with ``plans["focusnet"]`` and a ``"focusnet"`` entry in every 3D configuration.
 
@@ -186,6 +197,7 @@ def add_organs_to_plans(
         plans: content of any nnU-Net v2 plans file.
         dataset_json: content of dataset.json.
         preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
+        largest_margin_mm: as :func:`describe_organs`.
 
     Raises:
         ValueError: as :func:`measure_organs` and :func:`describe_organs`.
@@ -199,7 +211,11 @@ def add_organs_to_plans(
         resolved = manager.get_configuration(name)
         if len(resolved.patch_size) == 3:
             result["configurations"][name]["focusnet"] = describe_organs(
-                organs, dataset_json, spacing=resolved.spacing, patch_size=resolved.patch_size
+                organs,
+                dataset_json,
+                spacing=resolved.spacing,
+                patch_size=resolved.patch_size,
+                largest_margin_mm=largest_margin_mm,
             )
     return result
 

@@ -383,6 +383,14 @@ def test_roi_scale_is_the_users() -> None:
     assert described({"roi_scale": 5})["small_organs"][0]["roi_size"] == [10, 16, 20]  # 10, 15, 20
 
 
+def test_roi_leaves_the_largest_margin_on_either_side_of_a_long_organ() -> None:
+    organ = Organ("Nerve", 1, 1.0, (4.0, 40.0, 10.0), 1)
+    dataset = {"labels": {"background": 0, "Nerve": 1}}
+    patch = {"spacing": [1.0] * 3, "patch_size": [99] * 3}
+    result = describe_organs([organ], dataset, **patch, largest_margin_mm=12.0)
+    assert result["small_organs"][0]["roi_size"] == [12, 64, 30]  # 3 x 4, 12 + 40 + 12, 3 x 10
+
+
 @pytest.mark.parametrize(("voxels", "spacing"), [(10, 0.98), (20, 0.7), (14, 0.3), (34, 1.1)])
 def test_roi_is_not_larger_for_want_of_precision(voxels: int, spacing: float) -> None:
     assert 3.0 * (voxels * spacing) / spacing > 3 * voxels  # in floating point

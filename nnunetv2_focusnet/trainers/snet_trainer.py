@@ -39,6 +39,7 @@ class SNetTrainer(nnUNetTrainer):
     # Three times AdamW's usual rate: a few hundred steps then find organs that take more than twice as many at it.
     default_initial_lr: ClassVar[float] = 3e-3
     has_deep_supervision: ClassVar[bool] = False
+    largest_roi_margin_mm: ClassVar[float] = math.inf  # as in the paper: an ROI is three times as long as its organ
     schedule: list[Stage]
     plans_manager: PlansManager
     configuration_manager: ConfigurationManager
@@ -87,7 +88,10 @@ class SNetTrainer(nnUNetTrainer):
         if self.is_ddp and self.local_rank != 0:
             dist.barrier()  # rank 0 measures, the others find its cache
         plans = add_organs_to_plans(
-            self.plans_manager.plans, self.dataset_json, Path(self.preprocessed_dataset_folder_base)
+            self.plans_manager.plans,
+            self.dataset_json,
+            Path(self.preprocessed_dataset_folder_base),
+            self.largest_roi_margin_mm,
         )
         if self.is_ddp and self.local_rank == 0:
             dist.barrier()
