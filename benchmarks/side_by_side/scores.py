@@ -128,7 +128,7 @@ class Goal:
 
     Attributes:
         change: measured minus stock for a DSC, else measured divided by stock.
-        verdict: met, missed, or not applicable where there are no organs of the group.
+        verdict: met, missed, or not applicable where there are no organs of the group, or stock found none of them.
     """
 
     figure: str
@@ -150,7 +150,8 @@ def judge(trainer: Figures, stock: Sequence[Figures], dsc_margin: float) -> list
     def factor_goal(figure: str, text: str, name: str, factor: float) -> Goal:
         measured, theirs = getattr(trainer, name), min(finite(stock, name), default=math.nan)
         ratio = measured / theirs if theirs else math.nan
-        return Goal(figure, text, theirs, measured, ratio, _verdict(measured <= factor * theirs))
+        verdict = "not applicable" if math.isnan(theirs) else _verdict(measured <= factor * theirs)
+        return Goal(figure, text, theirs, measured, ratio, verdict)
 
     gain = f"stock + {dsc_margin:.2f} or better"
     reached = "minutes to stock's final online DSC of small organs"
