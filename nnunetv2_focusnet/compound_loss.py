@@ -58,7 +58,7 @@ class CompoundLoss(nn.Module):
 
 
 class SegmentationLoss(CompoundLoss):
-    """Focal + Dice loss, eq. 3.
+    """Focal + Dice loss, eq. 3; under deep supervision the weighted mean over all resolutions.
 
     Args:
         weights: focal weight of each class, background first.
@@ -72,39 +72,23 @@ class SegmentationLoss(CompoundLoss):
         super().__init__(ignore_label)
         self.register_buffer("weights", torch.tensor(weights))
 
-    def segmentation_terms(self, logits: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """Focal and Dice loss of logits (B, C, Z, Y, X)."""
+    def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
+        """Focal and Dice loss of logits (B, C, Z, Y, X), or of a list of them and of targets, the finest first."""
+        by_resolution = [self._of_one_resolution(*pair) for pair in zip(as_list(logits), as_list(target), strict=True)]
+        shares = [0.5**i for i in range(len(by_resolution))]  # nnU-Net, too, halves the weight with each resolution
+        focal, dice = (
+            torch.stack([share * term for share, term in zip(shares, terms, strict=True)]).sum() / sum(shares)
+            for terms in zip(*by_resolution, strict=True)
+        )
+        return {"focal": focal, "dice": dice}
+
+    def _of_one_resolution(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         labels, valid = self.split_target(target)
         log_p = logits.float().log_softmax(1)
         if self.annotated is not None:
             log_p = losses.merge_unannotated(log_p, self.annotated)
-        return {
-            "focal": losses.focal_loss(log_p, labels, valid, self.weights),
-            "dice": losses.dice_loss(log_p.exp(), labels, valid),
-        }
-
-
-class HostLoss(CompoundLoss):
-    """nnU-Net's own loss, deep supervision included; organs that aren't annotated count to the background in it, too.
-
-    Args:
-        loss: takes what the network returns and what nnU-Net's data loaders give as target.
-        ignore_label: of the labels.
-    """
-
-    term_names = ("segmentation",)
-
-    def __init__(self, loss: nn.Module, ignore_label: int | None = None) -> None:
-        super().__init__(ignore_label)
-        self.loss = loss
-
-    def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
-        """nnU-Net's loss of logits (B, C, Z, Y, X), under deep supervision of a list of them."""
-        if self.annotated is not None:
-            # Its softmax leaves log-probabilities what they are.
-            logits = [losses.merge_unannotated(z.float().log_softmax(1), self.annotated) for z in as_list(logits)]
-            logits = logits if isinstance(target, list) else logits[0]
-        return {"segmentation": self.loss(logits, target)}
+        focal = losses.focal_loss(log_p, labels, valid, self.weights)
+        return focal, losses.dice_loss(log_p.exp(), labels, valid)
 
 
 class FocusNetLoss(CompoundLoss):

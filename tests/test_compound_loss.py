@@ -1,14 +1,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
-from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 
 from nnunetv2_focusnet import losses
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.snet import SNet
-from nnunetv2_focusnet.compound_loss import FocusNetLoss, HostLoss, SegmentationLoss
+from nnunetv2_focusnet.compound_loss import FocusNetLoss, SegmentationLoss
 from nnunetv2_focusnet.targets import draw_heat_maps
 
 SIZE = (4, 6, 8)
@@ -231,44 +228,37 @@ def test_moves_with_its_weights():
     assert {name for name, _ in focusnet_loss().named_buffers()} == {"main.weights", "sigmas", "organ_voxels"}
 
 
-# ---- nnU-Net's own loss ----
+# ---- deep supervision ----
 
 
-def host_loss(deep_supervision: bool = False) -> torch.nn.Module:
-    loss = DC_and_CE_loss(
-        {"batch_dice": True, "do_bg": False, "smooth": 1e-5, "ddp": False}, {}, dice_class=MemoryEfficientSoftDiceLoss
-    )
-    return DeepSupervisionWrapper(loss, [0.75, 0.25]) if deep_supervision else loss
+def test_deep_supervision_halves_the_weight_with_each_resolution():
+    logits = [torch.randn(2, 4, *size) for size in (SIZE, (2, 3, 4), (1, 3, 2))]
+    targets = [random_target()[:, :, ::z, ::y, ::x] for z, y, x in ((1, 1, 1), (2, 2, 2), (4, 2, 4))]
+    loss, single = SegmentationLoss(WEIGHTS), SegmentationLoss(WEIGHTS)
+    total = loss(logits, targets)
+    fine, middle, coarse = (single(z, target) for z, target in zip(logits, targets, strict=True))
+    torch.testing.assert_close(total, (4 * fine + 2 * middle + coarse) / 7)
 
 
-def test_host_loss_is_the_hosts():
-    logits, target = torch.randn(2, 4, *SIZE), random_target()
-    loss = HostLoss(host_loss())
-    torch.testing.assert_close(loss(logits, target), host_loss()(logits, target))
-    assert list(loss.terms) == ["segmentation"]
-
-
-def test_deep_supervision_reaches_the_hosts_loss_and_small_organs_read_the_finest_target():
+def test_small_organs_read_the_finest_target_under_deep_supervision():
     output = random_output()
     deep = output._replace(main_logits=[output.main_logits, torch.randn(2, 4, 2, 3, 4)])
     targets = [random_target(), random_target()[:, :, ::2, ::2, ::2]]
-    loss = FocusNetLoss(HostLoss(host_loss(True)), ORGANS, ROI_SIZES, SIGMAS, ORGAN_VOXELS)
+    loss, expected, main = focusnet_loss(), focusnet_loss(), SegmentationLoss(WEIGHTS)
     loss(deep, targets)
-    expected = focusnet_loss()
     expected(output, targets[0])
-    torch.testing.assert_close(loss.terms["segmentation"], host_loss(True)(deep.main_logits, targets).detach())
-    for name in ("heat_map", "position", "roi_focal", "roi_dice"):
-        torch.testing.assert_close(loss.terms[name], expected.terms[name])
+    main([z.detach() for z in deep.main_logits], targets)
+    for name in loss.term_names:
+        terms = main.terms if name in main.terms else expected.terms
+        torch.testing.assert_close(loss.terms[name], terms[name])
 
 
-@pytest.mark.parametrize("deep_supervision", [False, True])
-def test_host_loss_does_not_tell_background_from_an_organ_that_is_not_annotated(deep_supervision):
+def test_deep_supervision_does_not_tell_background_from_an_organ_that_is_not_annotated():
     logits = torch.randn(2, 4, *SIZE, generator=torch.Generator().manual_seed(2)).requires_grad_()
     target = random_target() * (random_target() != 2)  # nobody has drawn organ 2
-    loss = HostLoss(host_loss(deep_supervision))
+    loss = SegmentationLoss(WEIGHTS)
     loss.annotated = torch.tensor([[True, True, False, True]] * 2)
-    parts = ([logits, logits[..., ::2, ::2, ::2]], [target, target[..., ::2, ::2, ::2]])
-    loss(*(parts if deep_supervision else (logits, target))).backward()
+    loss([logits, logits[..., ::2, ::2, ::2]], [target, target[..., ::2, ::2, ::2]]).backward()
     p = logits.detach().softmax(1)
     grad = logits.grad
     assert grad[:, 2].abs().max() > 0

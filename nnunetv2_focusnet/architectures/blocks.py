@@ -102,6 +102,11 @@ class SEResBlock(nn.Module):
         return self.nonlin(self.skip(x) + self.residual(x))
 
 
+def scale_gradient(x: Tensor, factor: float) -> Tensor:
+    """``x`` itself, whose gradient is multiplied by ``factor`` on the way back."""
+    return x if factor == 1 else x.detach() + factor * (x - x.detach())
+
+
 def initialize(module: nn.Module) -> None:
     """He initialisation for leaky ReLU as in the host's networks; to be used with ``network.apply``."""
     if isinstance(module, nn.Conv3d | nn.ConvTranspose3d):

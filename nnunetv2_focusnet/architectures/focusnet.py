@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures import fusion, roi
-from nnunetv2_focusnet.architectures.blocks import Triple, conv_feature_map_size
+from nnunetv2_focusnet.architectures.blocks import Triple, conv_feature_map_size, scale_gradient
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
 from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import SOSNet
@@ -43,12 +43,16 @@ class FocusNet(nn.Module):
         small_organs: class channel of each of the K small organs.
         roi_sizes: ROI of each small organ, (z, y, x) in voxels.
         kernel_size: odd size per axis (z, y, x) in voxels.
-        sos_features: channels of the SOS-Nets; None: as many as the main network has at full resolution.
+        sos_features: channels to which the SOS-Nets squeeze what they read; None: they have as many as the main network
+            at full resolution and squeeze nothing.
         sol_level: layer of the decoder that SOL-Net reads, 0 being the last, at full resolution.
-        refine: SOS-Nets add to the main network's own answer instead of replacing it.
+        read_answer: SOS-Nets also read the main network's own probability of their organ.
+        gradient_to_main: factor on the gradient that SOL-Net and SOS-Nets send into the main network.
     """
 
     sos_trained: Tensor
+    # What ``locate`` gives for the last image in eval(): who validates needn't run main network and SOL-Net twice.
+    located: tuple[Tensor, Tensor] | None = None
 
     def __init__(
         self,
@@ -59,18 +63,21 @@ class FocusNet(nn.Module):
         *,
         sos_features: int | None = None,
         sol_level: int = 0,
-        refine: bool = False,
+        read_answer: bool = False,
+        gradient_to_main: float = 1.0,
     ) -> None:
         super().__init__()
         self.main = main
         self.small_organs = tuple(small_organs)
         self.roi_sizes = tuple(tuple(size) for size in roi_sizes)
         self.sol_level = sol_level
-        self.refine = refine
+        self.read_answer = read_answer
+        self.gradient_to_main = gradient_to_main
         features = main.features_per_stage[0]
         self.sol = SOLNet(main.features_per_stage[sol_level], len(small_organs), kernel_size)
+        sos_channels = 2 * features + main.input_channels + 1 + read_answer
         self.sos = nn.ModuleList(
-            SOSNet(2 * features + main.input_channels + 1, sos_features or features, kernel_size, refines=refine)
+            SOSNet(sos_channels, sos_features or features, kernel_size, squeeze=sos_features is not None)
             for _ in small_organs
         )
         # Saved with the weights: until the SOS-Nets were trained, a checkpoint predicts with the main network alone.
@@ -101,7 +108,7 @@ class FocusNet(nn.Module):
         answer = self.main.classify(features.decoder)
         if self.training and self._last_part == 0:
             return FocusNetOutput(answer)
-        heat_logits = self.sol(features.decoder[self.sol_level])
+        heat_logits = self._heat_logits(features)
         if self.training and self._last_part == 1:
             return FocusNetOutput(answer, heat_logits)
 
@@ -112,17 +119,22 @@ class FocusNet(nn.Module):
         corners = roi.place_rois(centres, roi_sizes, volume_size)
         indices = roi.roi_indices(corners, roi_sizes, volume_size)
         offsets = roi.organ_offsets(roi_sizes, volume_size, x.device)
-        rois = self._pool(x, features, heat_logits, corners, indices, roi_sizes)
+        pooled = self._pool(x, features, heat_logits, corners, indices, roi_sizes)
+        if self.read_answer:
+            pooled.append(fusion.own_probabilities(main_logits.detach(), self.small_organs, indices, offsets))
+        rois = roi.split_rois(torch.cat(pooled, 1), roi_sizes)
         roi_logits = torch.cat([net(part).flatten(1) for net, part in zip(self.sos, rois, strict=True)], 1)
-        if self.refine:
-            roi_logits = roi_logits + fusion.log_odds(main_logits, self.small_organs, indices, offsets)
         if self.training:
             return FocusNetOutput(answer, heat_logits, roi_logits, corners)
 
+        self.located = peaks.sigmoid(), centres
         detected = (peaks.sigmoid() > DETECTION_THRESHOLD) & self.sos_trained
         organ_logits = fusion.paste_rois(roi_logits, indices, offsets, [len(rois), *volume_size])
         fused = fusion.fuse(main_logits, organ_logits, self.small_organs, detected)
         return [fused, *coarser] if isinstance(answer, list) else fused
+
+    def _heat_logits(self, features: MainFeatures) -> Tensor:
+        return self.sol(scale_gradient(features.decoder[self.sol_level], self.gradient_to_main))
 
     def _find_peaks(self, heat_logits: Tensor, volume_size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Peaks (B, K), as logits, which have no plateau where probabilities round to 1, and their voxels (B, K, 3)."""
@@ -139,22 +151,21 @@ class FocusNet(nn.Module):
         indices: Tensor,
         roi_sizes: Sequence[Triple],
     ) -> list[Tensor]:
-        """What the SOS-Nets read, one tensor (B, channels, z, y, x) per organ."""
+        """What the SOS-Nets read, tensors (B, channels, N) with the ROIs of all organs one behind the other."""
         heat_size = list(heat_logits.shape[2:])
         heat_indices = roi.roi_indices(corners, roi_sizes, heat_size, roi.stride_of(heat_size, x.shape[2:]))
-        pooled = [
-            roi.gather_voxels(features.decoder[0], indices),
-            roi.gather_voxels(features.encoder, indices),
+        return [
+            scale_gradient(roi.gather_voxels(features.decoder[0], indices), self.gradient_to_main),
+            scale_gradient(roi.gather_voxels(features.encoder, indices), self.gradient_to_main),
             roi.gather_voxels(x, indices).to(heat_logits.dtype),
             roi.gather_own_channel(
                 heat_logits.sigmoid(), heat_indices, roi.organ_offsets(roi_sizes, heat_size, x.device)
             ),
         ]
-        return roi.split_rois(torch.cat(pooled, 1), roi_sizes)
 
     def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Peak probability (B, K) and its voxel (B, K, 3) as (z, y, x) of each small organ's heat map."""
-        heat_logits = self.sol(self.main.features(x).decoder[self.sol_level])
+        heat_logits = self._heat_logits(self.main.features(x))
         peaks, positions = self._find_peaks(heat_logits, x.shape[2:])
         return peaks.sigmoid(), positions
 

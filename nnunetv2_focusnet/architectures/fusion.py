@@ -38,10 +38,8 @@ def paste_rois(roi_logits: Tensor, indices: Tensor, offsets: Tensor, volume_size
     return outside.scatter(1, indices + offsets, roi_logits).unflatten(1, list(volume_size))
 
 
-def log_odds(main_logits: Tensor, small: Sequence[int], indices: Tensor, offsets: Tensor) -> Tensor:
-    """The main network's own log-odds of each small organ against all large classes, in the organ's ROI.
-
-    As an organ's logits in :func:`fuse` they give back what the main network says of organ and large classes.
+def own_probabilities(main_logits: Tensor, small: Sequence[int], indices: Tensor, offsets: Tensor) -> Tensor:
+    """The main network's own probability of each small organ, in the organ's ROI.
 
     Args:
         main_logits: (B, C, Z, Y, X).
@@ -50,12 +48,12 @@ def log_odds(main_logits: Tensor, small: Sequence[int], indices: Tensor, offsets
         offsets: (N,) start of each voxel's organ in a flattened (K, Z, Y, X) volume.
 
     Returns:
-        (B, N), in float32 at least.
+        (B, 1, N) in the type of ``main_logits``.
     """
     z = main_logits.to(torch.promote_types(main_logits.dtype, torch.float32))
     own = gather_own_channel(z[:, list(small)], indices, offsets)
-    others = gather_voxels(z[:, _large(z, small)], indices).logsumexp(1, keepdim=True)
-    return (own - others)[:, 0]
+    everything = gather_voxels(z, indices).logsumexp(1, keepdim=True)
+    return (own - everything).exp().to(main_logits.dtype)
 
 
 def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detected: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, initialize
+from nnunetv2_focusnet.architectures.blocks import ConvNormNonlin, SEResBlock, Triple, initialize
 
 # An organ fills about a thirtieth of an ROI of three diameters: start near that probability.
 INITIAL_LOGIT = -3.0
@@ -12,25 +12,24 @@ class SOSNet(nn.Module):
     """Two SEResBlocks and a 1x1x1 convolution for one organ; the sigmoid is left to the reader.
 
     Args:
-        in_channels: last decoder features + first encoder features + image channels + 1 for the organ's heat map.
-        features: channels of both blocks.
+        in_channels: last decoder features + first encoder features + image channels + 1 for the organ's heat map
+            (+ 1 for the main network's own answer).
+        features: channels of the blocks.
         kernel_size: odd size per axis (z, y, x) in voxels.
-        refines: start with an answer of 0 everywhere, to be added to another network's.
+        squeeze: a 1x1x1 convolution in place of the first block, whose cost is the width of what it reads.
     """
 
     def __init__(
-        self, in_channels: int, features: int, kernel_size: Triple = (3, 3, 3), *, refines: bool = False
+        self, in_channels: int, features: int, kernel_size: Triple = (3, 3, 3), *, squeeze: bool = False
     ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(
-            SEResBlock(in_channels, features, kernel_size), SEResBlock(features, features, kernel_size)
-        )
+        first: nn.Module = SEResBlock(in_channels, features, kernel_size)
+        if squeeze:
+            first = ConvNormNonlin(in_channels, features, (1, 1, 1))
+        self.blocks = nn.Sequential(first, SEResBlock(features, features, kernel_size))
         self.head = nn.Conv3d(features, 1, 1)
         self.apply(initialize)
-        if refines:
-            nn.init.zeros_(self.head.weight)
-        else:
-            nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]
+        nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, roi: Tensor) -> Tensor:
         """Organ logits (B, 1, z, y, x) from pooled inputs (B, in_channels, z, y, x) of ROI size."""

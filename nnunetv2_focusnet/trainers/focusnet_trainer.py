@@ -149,14 +149,14 @@ class FocusNetTrainer(SNetTrainer):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
-        located = self._locate(batch) if self.small_organs and self._sol_has_started else {}
-        return super().validation_step(batch) | located
+        result = super().validation_step(batch)
+        return result | self._judge_peaks(batch) if self.small_organs and self._sol_has_started else result
 
-    def _locate(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _judge_peaks(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
         """Distance in mm from peak to centre, and detection (1 or 0), per sample and organ; NaN if not visible."""
-        # nnU-Net's validation step keeps the heat maps to itself, so this is a second pass through S-Net and SOL-Net.
-        with self._autocast():
-            peaks, positions = self.bare_network.locate(batch["data"].to(self.device, non_blocking=True))
+        # nnU-Net's validation step keeps what the network returns to itself; the network remembers its peaks.
+        assert self.bare_network.located is not None
+        peaks, positions = self.bare_network.located
         labels = finest(batch["target"])[:, 0].to(self.device, non_blocking=True)
         centres, visible = find_centres(labels, self.bare_network.small_organs)
         spacing = torch.tensor(self.configuration_manager.spacing, device=self.device, dtype=centres.dtype)

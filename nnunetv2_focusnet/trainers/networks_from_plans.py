@@ -83,7 +83,8 @@ def build_focusnet_on_plans_network(
         kernel_size=arch["kernel_sizes"][0],
         sos_features=max(arch["features_per_stage"][0] // 2, 1),
         sol_level=1,
-        refine=True,
+        read_answer=True,
+        gradient_to_main=0.1,
     )
 
 

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import SOSNet
@@ -20,6 +21,13 @@ def test_sol_starts_with_low_probabilities():
 @pytest.mark.parametrize("size", [(2, 2, 2), (4, 6, 8), (1, 2, 2), (3, 5, 7)])
 def test_sos_takes_rois_of_any_size(size):
     assert SOSNet(10, 4)(torch.randn(2, 10, *size)).shape == (2, 1, *size)
+
+
+def test_sos_that_squeezes_is_narrow_behind_its_first_convolution():
+    network = SOSNet(10, 4, squeeze=True)
+    assert network(torch.randn(2, 10, 4, 6, 8)).shape == (2, 1, 4, 6, 8)
+    widths = [m.in_channels for m in network.modules() if isinstance(m, nn.Conv3d) and max(m.kernel_size) > 1]
+    assert widths == [4, 4]
 
 
 def test_sos_keeps_samples_apart():

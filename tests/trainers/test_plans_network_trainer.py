@@ -34,12 +34,12 @@ def test_trains_all_parts_from_the_start_and_learns(finished: Any) -> None:
     log = log_of(finished)
     assert log["stage"] == ["joint"] * 3
     assert log["train_losses"][2] < log["train_losses"][1] < log["train_losses"][0]
-    for term in ("segmentation", "heat_map", "position", "roi_focal"):
+    for term in ("focal", "dice", "heat_map", "position", "roi_focal"):
         assert log[f"loss/{term}"][-1] < log[f"loss/{term}"][0], term
     assert all(math.isfinite(error) for errors in log["localisation_error_mm"] for error in errors)
 
 
-def test_main_network_is_the_plans_own_and_learns_from_the_hosts_loss(make_trainer: Any) -> None:
+def test_main_network_is_the_plans_own_under_deep_supervision(make_trainer: Any) -> None:
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.initialize()
     stock = make_trainer(nnUNetTrainer)
@@ -47,10 +47,26 @@ def test_main_network_is_the_plans_own_and_learns_from_the_hosts_loss(make_train
     ours = trainer.network.main.unet
     assert type(ours) is type(stock.network)
     ours.load_state_dict(stock.network.state_dict())
-    batch = trainer.batch()
-    expected = stock.loss(stock.network(batch["data"]), batch["target"])
-    trainer.loss(trainer.network(batch["data"]), batch["target"])
-    torch.testing.assert_close(trainer.loss.terms["segmentation"], expected.detach())
+    image = trainer.batch()["data"]
+    output = trainer.network(image)
+    assert len(output.main_logits) > 1
+    for logits, theirs in zip(output.main_logits, stock.network(image), strict=True):
+        torch.testing.assert_close(logits, theirs)
+
+
+def test_rois_leave_a_margin_of_12_mm_at_most(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.initialize()
+    organs = {organ["label"]: organ for organ in trainer.plans_manager.plans["focusnet"]["organs"]}
+    assert trainer.small_organs
+    for small in trainer.small_organs:
+        for voxels, spacing, extent in zip(
+            small["wanted_roi_size"],
+            trainer.configuration_manager.spacing,
+            organs[small["label"]]["extent_mm"],
+            strict=True,
+        ):
+            assert voxels == 2 * math.ceil(round(min(3 * extent, extent + 24) / spacing, 6) / 2)
 
 
 def test_residual_encoders_train(make_trainer: Any, project: Path) -> None:
@@ -95,4 +111,4 @@ def test_without_small_organs_it_is_the_plans_network_alone(make_trainer: Any, p
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.num_epochs = 1
     assert type(run(trainer).network).__name__ == "PlainConvUNet"
-    assert log_of(trainer)["loss/segmentation"][0] > -math.inf
+    assert math.isfinite(log_of(trainer)["loss/dice"][0])
