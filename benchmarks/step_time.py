@@ -58,6 +58,9 @@ def inference(network: torch.nn.Module, data: torch.Tensor) -> Step:
 
 
 def in_stage(trainer: Any, stage: Any, batch: dict[str, Any]) -> Step:
+    trainer._entered_stage = None
+    trainer.schedule = trainer.build_schedule()
+
     def step() -> None:
         trainer.current_epoch = stage.start
         if trainer._entered_stage is not stage:
@@ -75,10 +78,12 @@ def collect_steps(
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+    from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 
     stock = make_trainer(nnUNetTrainer, name, plans_name, configuration, device)
     # A trainer per stage: a step is then never the first behind a change of stage.
     ours = [make_trainer(FocusNetTrainer, name, plans_name, configuration, device) for _ in range(4)]
+    on_plans = make_trainer(FocusNetTrainerPlansNetwork, name, plans_name, configuration, device)
     loader, _ = stock.get_dataloaders()
     batch = next(loader)
     full_resolution = {**batch, "target": batch["target"][0]}
@@ -88,13 +93,19 @@ def collect_steps(
         "tiles, stock": inference(stock.network, data),
     }
     for trainer, stage in zip(ours, ours[0].build_schedule(), strict=True):
-        trainer._entered_stage = None
-        trainer.schedule = trainer.build_schedule()
         steps[f"step, {stage.name}"] = in_stage(trainer, stage, full_resolution)
+    (joint,) = on_plans.build_schedule()
+    steps["step, plans' network"] = in_stage(on_plans, joint, batch)
     steps["tiles, FocusNet"] = inference(ours[-1].network, data)
-    for trainer in (stock, *ours):
+    steps["tiles, plans' network"] = inference(on_plans.network, data)
+    for trainer in (stock, *ours, on_plans):
         trainer.network.train()
-    networks = {"stock": stock.network, "S-Net": ours[-1].network.main, "FocusNet": ours[-1].network}
+    networks = {
+        "stock": stock.network,
+        "S-Net": ours[-1].network.main,
+        "FocusNet": ours[-1].network,
+        "plans' network": on_plans.network,
+    }
     size = stock.configuration_manager.patch_size
     return steps, {row: network.compute_conv_feature_map_size(size) for row, network in networks.items()}
 

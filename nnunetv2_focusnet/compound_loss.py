@@ -75,7 +75,7 @@ class SegmentationLoss(CompoundLoss):
     def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
         """Focal and Dice loss of logits (B, C, Z, Y, X), or of a list of them and of targets, the finest first."""
         by_resolution = [self._of_one_resolution(*pair) for pair in zip(as_list(logits), as_list(target), strict=True)]
-        shares = [0.5**i for i in range(len(by_resolution))]  # nnU-Net, too, halves the weight with each resolution
+        shares = [0.5**i for i in range(len(by_resolution))]  # as nnU-Net, but the coarsest counts, too
         focal, dice = (
             torch.stack([share * term for share, term in zip(shares, terms, strict=True)]).sum() / sum(shares)
             for terms in zip(*by_resolution, strict=True)

@@ -9,7 +9,7 @@ INITIAL_LOGIT = -3.0
 
 
 class SOSNet(nn.Module):
-    """Two SEResBlocks and a 1x1x1 convolution for one organ; the sigmoid is left to the reader.
+    """Two blocks and a 1x1x1 convolution for one organ; the sigmoid is left to the reader.
 
     Args:
         in_channels: last decoder features + first encoder features + image channels + 1 for the organ's heat map
