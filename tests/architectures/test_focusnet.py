@@ -151,8 +151,7 @@ def test_only_a_share_of_the_small_organs_gradient_reaches_the_main_network(part
     whole, shared = gradients
     assert any(name.startswith("main.unet.encoder") for name in whole)
     for name, gradient in whole.items():
-        if name.startswith("main"):
-            torch.testing.assert_close(shared[name], 0.25 * gradient)
+        torch.testing.assert_close(shared[name], 0.25 * gradient if name.startswith("main") else gradient)
 
 
 def test_bfloat16_autocast_step_is_finite():
@@ -287,6 +286,17 @@ def test_deep_supervision_puts_fused_logits_before_the_coarser_ones():
     assert [tuple(z.shape) for z in output.main_logits] == [(2, CLASSES, *SIZE), (2, CLASSES, 2, 3, 4)]
     assert output.heat_logits.shape == (2, 2, 2, 3, 4)
     assert output.roi_logits.shape == (2, ROI_VOXELS)
+
+
+@NETWORKS
+@torch.no_grad()
+def test_inference_leaves_where_it_located_the_organs(make_network):
+    network = make_network().eval()
+    force_heat(network, 0.0, spread=5.0)
+    for x in (image(), -image()):
+        network(x)
+        for found, expected in zip(network.located, network.locate(x), strict=True):
+            assert torch.equal(found, expected)
 
 
 @torch.no_grad()
