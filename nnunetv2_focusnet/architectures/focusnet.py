@@ -128,7 +128,7 @@ class FocusNet(nn.Module):
             return FocusNetOutput(answer, heat_logits, roi_logits, corners)
 
         self.located = peaks.sigmoid(), centres
-        detected = (peaks.sigmoid() > DETECTION_THRESHOLD) & self.sos_trained
+        detected = (self.located[0] > DETECTION_THRESHOLD) & self.sos_trained
         organ_logits = fusion.paste_rois(roi_logits, indices, offsets, [len(rois), *volume_size])
         fused = fusion.fuse(main_logits, organ_logits, self.small_organs, detected)
         return [fused, *coarser] if isinstance(answer, list) else fused

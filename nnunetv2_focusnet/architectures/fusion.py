@@ -50,9 +50,9 @@ def own_probabilities(main_logits: Tensor, small: Sequence[int], indices: Tensor
     Returns:
         (B, 1, N) in the type of ``main_logits``.
     """
-    z = main_logits.to(torch.promote_types(main_logits.dtype, torch.float32))
-    own = gather_own_channel(z[:, list(small)], indices, offsets)
-    everything = gather_voxels(z, indices).logsumexp(1, keepdim=True)
+    wide = torch.promote_types(main_logits.dtype, torch.float32)
+    own = gather_own_channel(main_logits[:, list(small)], indices, offsets).to(wide)
+    everything = gather_voxels(main_logits, indices).to(wide).logsumexp(1, keepdim=True)
     return (own - everything).exp().to(main_logits.dtype)
 
 

@@ -23,9 +23,11 @@ class SOSNet(nn.Module):
         self, in_channels: int, features: int, kernel_size: Triple = (3, 3, 3), *, squeeze: bool = False
     ) -> None:
         super().__init__()
-        first: nn.Module = SEResBlock(in_channels, features, kernel_size)
-        if squeeze:
-            first = ConvNormNonlin(in_channels, features, (1, 1, 1))
+        first = (
+            ConvNormNonlin(in_channels, features, (1, 1, 1))
+            if squeeze
+            else SEResBlock(in_channels, features, kernel_size)
+        )
         self.blocks = nn.Sequential(first, SEResBlock(features, features, kernel_size))
         self.head = nn.Conv3d(features, 1, 1)
         self.apply(initialize)
