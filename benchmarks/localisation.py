@@ -34,7 +34,8 @@ def locate(predictor: nnUNetPredictor, image: torch.Tensor) -> tuple[np.ndarray,
     organs = len(predictor.network.small_organs)
     best, where = np.full(organs, -1.0), np.zeros((organs, 3))
     for tile in predictor._internal_get_sliding_window_slicers(image.shape[1:]):
-        peaks, voxels = predictor.network.locate(image[tile][None].to(predictor.device))
+        predictor.network(image[tile][None].to(predictor.device))
+        peaks, voxels = predictor.network.located
         corner = [s.start for s in tile[1:]]
         for k, peak in enumerate(peaks[0].tolist()):
             if peak > best[k]:

@@ -10,11 +10,10 @@ import contextlib
 import hashlib
 import json
 import math
-import multiprocessing
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -28,6 +27,7 @@ from scipy.ndimage import find_objects
 from tqdm import tqdm
 
 from nnunetv2_focusnet.grids import Grid
+from nnunetv2_focusnet.processes import map_in_processes
 
 CACHE_NAME = "focusnet_organs.json"
 CACHE_VERSION = 1
@@ -115,15 +115,9 @@ def _measure_all(
     files: Sequence[LabelFile], reader: type[BaseReaderWriter], num_processes: int
 ) -> Iterator[dict[int, LabelStatistics]]:
     """Yield the statistics of the files in their order, whichever process is done first."""
-    progress = partial(tqdm, total=len(files), desc="Measuring organs", unit="file")
-    measure = partial(_measure_file, reader=reader)
-    workers = min(num_processes, len(files))
-    if workers <= 1:
-        yield from progress(map(measure, files), disable=not files)
-        return
+    measured = map_in_processes(partial(_measure_file, reader=reader), files, num_processes)
     try:
-        with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-            yield from progress(pool.map(measure, files))
+        yield from tqdm(measured, total=len(files), desc="Measuring organs", unit="file", disable=not files)
     except BrokenProcessPool:
         raise RuntimeError(
             f"A process that measured the label files in {files[0].path.parent} died: if memory ran out, set "

@@ -87,6 +87,7 @@ def test_time_to_reach_takes_the_mean_of_three_epochs() -> None:
     assert minutes_to_reach(curve, 0.35) == 3
     assert minutes_to_reach(curve, 0.45) == 5
     assert minutes_to_reach(curve, 0.6) == math.inf
+    assert math.isnan(minutes_to_reach(curve, 0.0))
 
 
 def figures(**changes: Any) -> Figures:
@@ -105,11 +106,13 @@ def test_goals_are_judged_against_the_better_stock_row_in_each_figure() -> None:
 
 
 def test_goals_without_organs_or_without_a_figure_of_stock_are_not_judged() -> None:
-    stock = figures(dsc_large=math.nan, hd95_small_mm=math.nan, missed_small=0)
+    nothing = {"dsc_large": math.nan, "hd95_small_mm": math.nan, "minutes_to_stock_dsc": math.nan}
+    stock = figures(missed_small=0, **nothing)
     ours = figures(dsc_large=math.nan, missed_small=1)
     verdicts = {goal.figure: goal.verdict for goal in judge(ours, [stock], dsc_margin=0.1)}
     assert verdicts["mean DSC, large organs"] == "not applicable"
     assert verdicts["mean HD95 (mm), small organs"] == "not applicable"
+    assert verdicts["minutes to stock's final online DSC of small organs"] == "not applicable"
     assert verdicts["small organs missed"] == "missed"
 
 

@@ -53,7 +53,9 @@ def smooth(values: Sequence[float]) -> list[float]:
 
 
 def minutes_to_reach(curve: Curve, dsc: float) -> float:
-    """Time at which the smoothed DSC over small organs first is as high as this; infinite if never."""
+    """Time at which the smoothed DSC over small organs first is as high as this; infinite if never, NaN if it is 0."""
+    if dsc == 0:
+        return math.nan  # every curve begins there
     reached = (
         minutes for minutes, value in zip(curve.minutes, smooth(curve.dsc["small"]), strict=True) if value >= dsc
     )
@@ -128,7 +130,7 @@ class Goal:
 
     Attributes:
         change: measured minus stock for a DSC, else measured divided by stock.
-        verdict: met, missed, or not applicable where there are no organs of the group, or stock found none of them.
+        verdict: met, missed, or not applicable where there are no organs of the group, or stock has found none of them.
     """
 
     figure: str

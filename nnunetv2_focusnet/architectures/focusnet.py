@@ -51,8 +51,11 @@ class FocusNet(nn.Module):
     """
 
     sos_trained: Tensor
-    # What ``locate`` gives for the last image in eval(): who validates needn't run main network and SOL-Net twice.
     located: tuple[Tensor, Tensor] | None = None
+    """Where the last forward in eval() found the small organs: peak probabilities (B, K) and voxels (B, K, 3), (z, y, x).
+
+    Kept beside the fused logits, the only ones that nnU-Net hands on.
+    """
 
     def __init__(
         self,
@@ -162,12 +165,6 @@ class FocusNet(nn.Module):
                 heat_logits.sigmoid(), heat_indices, roi.organ_offsets(roi_sizes, heat_size, x.device)
             ),
         ]
-
-    def locate(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Peak probability (B, K) and its voxel (B, K, 3) as (z, y, x) of each small organ's heat map."""
-        heat_logits = self._heat_logits(self.main.features(x))
-        peaks, positions = self._find_peaks(heat_logits, x.shape[2:])
-        return peaks.sigmoid(), positions
 
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:
         """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""

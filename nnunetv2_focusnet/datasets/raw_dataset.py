@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +15,7 @@ import SimpleITK as sitk
 from nnunetv2_focusnet.datasets.label_maps import OrganMask, Overlap, merge, read_organ_mask
 from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout
 from nnunetv2_focusnet.datasets.selection import SelectedCase
+from nnunetv2_focusnet.processes import map_in_processes
 
 PARTS = {"train": "Tr", "test": "Ts"}
 
@@ -79,14 +77,7 @@ def convert_cases(dataset: RawDataset, cases: list[SelectedCase], num_processes:
 
     A case that can't be converted leaves no file behind and doesn't stop the others.
     """
-    convert = partial(convert_case, dataset)
-    workers = min(num_processes, len(cases))
-    if workers <= 1:
-        yield from map(convert, cases)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent) as pool:
-        yield from pool.map(convert, cases)
+    return map_in_processes(partial(convert_case, dataset), cases, num_processes)
 
 
 def convert_case(dataset: RawDataset, selected: SelectedCase) -> ConvertedCase:
@@ -202,7 +193,3 @@ def _remove(dataset: RawDataset, selected: SelectedCase) -> None:
     for number in range(dataset.num_channels):
         dataset.image_file(split, case, number).unlink(missing_ok=True)
     dataset.label_file(split, case).unlink(missing_ok=True)
-
-
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +13,7 @@ from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.evaluation.metrics import OrganMetrics, compare_masks
 from nnunetv2_focusnet.grids import grid_difference
+from nnunetv2_focusnet.processes import map_in_processes
 
 
 @dataclass(frozen=True)
@@ -94,13 +93,7 @@ def find_cases(comparison: Comparison) -> tuple[list[str], list[str]]:
 
 def evaluate_cases(comparison: Comparison, cases: Sequence[str], num_processes: int) -> Iterator[CaseResult]:
     """Yield the result of each case, in the order of ``cases``."""
-    evaluate = partial(evaluate_case, comparison)
-    workers = min(num_processes, len(cases))
-    if workers == 1:
-        yield from map(evaluate, cases)
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(evaluate, cases)
+    return map_in_processes(partial(evaluate_case, comparison), cases, num_processes)
 
 
 def evaluate_case(comparison: Comparison, case: str) -> CaseResult:

@@ -225,8 +225,8 @@ def test_organs_are_detected_sample_by_sample():
     network = tiny_focusnet().eval()
     x = image(4)
     force_heat(network, 0.0, spread=1.0)
-    peaks, _ = network.locate(x)
-    logits = torch.logit(peaks)
+    network(x)
+    logits = torch.logit(network.located[0])
     force_heat(
         network, LOGIT_OF_THRESHOLD - logits.median().item(), spread=1.0
     )  # half of the organs lie below the threshold
@@ -290,26 +290,20 @@ def test_deep_supervision_puts_fused_logits_before_the_coarser_ones():
 
 @NETWORKS
 @torch.no_grad()
-def test_inference_leaves_where_it_located_the_organs(make_network):
-    network = make_network().eval()
+def test_inference_leaves_where_the_heat_maps_have_their_peaks(make_network):
+    network = make_network()
     force_heat(network, 0.0, spread=5.0)
     for x in (image(), -image()):
-        network(x)
-        for found, expected in zip(network.located, network.locate(x), strict=True):
-            assert torch.equal(found, expected)
-
-
-@torch.no_grad()
-def test_locate_gives_the_peaks_of_the_heat_maps():
-    network = tiny_focusnet()
-    force_heat(network, 0.0, spread=5.0)
-    heat_maps = network(image()).heat_logits.sigmoid().numpy()
-    peaks, positions = network.locate(image())
-    assert peaks.shape == (2, 2)
-    for b in range(2):
-        for k in range(2):
-            assert peaks[b, k].item() == heat_maps[b, k].max()
-            assert tuple(positions[b, k].tolist()) == np.unravel_index(heat_maps[b, k].argmax(), SIZE)
+        heat_maps = network.train()(x).heat_logits.sigmoid().numpy()
+        stride = np.array(SIZE) // heat_maps.shape[2:]
+        network.eval()(x)
+        peaks, voxels = network.located
+        assert peaks.shape == (2, 2)
+        for b in range(2):
+            for k in range(2):
+                highest = np.array(np.unravel_index(heat_maps[b, k].argmax(), heat_maps.shape[2:]))
+                assert peaks[b, k].item() == heat_maps[b, k].max()
+                assert voxels[b, k].tolist() == (highest * stride + stride // 2).tolist()
 
 
 @torch.no_grad()
@@ -318,14 +312,15 @@ def test_peak_of_a_saturated_heat_map_is_where_its_logit_is_highest():
     force_heat(network, 40.0, spread=1.0)  # in float32 the sigmoid is 1 everywhere, in half precision from 9 on
     heat_logits = network.sol(network.main.features(image()).decoder[0])
     assert (heat_logits.sigmoid() == 1).all()
-    _, positions = network.locate(image())
+    network(image())
     expected = [[np.unravel_index(m.argmax(), SIZE) for m in sample] for sample in heat_logits.numpy()]
-    assert positions.tolist() == np.array(expected).tolist()
+    assert network.located[1].tolist() == np.array(expected).tolist()
 
 
+@NETWORKS
 @torch.no_grad()
-def test_inference_in_double_precision():
-    network = tiny_focusnet().eval()
+def test_inference_in_double_precision(make_network):
+    network = make_network().eval()
     force_heat(network, 4.0)
     fused = network(image())
     in_double = network.double()(image().double())
@@ -333,9 +328,10 @@ def test_inference_in_double_precision():
     torch.testing.assert_close(in_double.float(), fused, rtol=1e-4, atol=1e-4)
 
 
+@NETWORKS
 @torch.no_grad()
-def test_inference_under_autocast():
-    network = tiny_focusnet().eval()
+def test_inference_under_autocast(make_network):
+    network = make_network().eval()
     force_heat(network, 4.0)
     with torch.autocast("cpu", torch.bfloat16):
         fused = network(image())
@@ -426,8 +422,14 @@ def test_compiles_for_training_without_graph_break(make_network, parts):
 def test_compiles_for_inference_without_graph_break(make_network):
     network = make_network().eval()
     force_heat(network, 0.5, spread=2.0)
+    expected = network(image())
+    peaks, voxels = network.located
+    network.located = None
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
-    torch.testing.assert_close(compiled(image()), network(image()))
+    for _ in range(2):
+        torch.testing.assert_close(compiled(image()), expected)
+        torch.testing.assert_close(network.located[0], peaks)
+        assert torch.equal(network.located[1], voxels)
 
 
 @pytest.mark.usefixtures("fresh_compiler")

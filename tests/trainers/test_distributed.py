@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 import torch
 from torch import distributed as dist
+from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer
 from torch.nn.parallel import DistributedDataParallel
 
 
-@pytest.fixture
-def wrapped_trainer(make_trainer: Any, tmp_path: Path) -> Iterator[Any]:
-    trainer = make_trainer()  # made before the process group, as with one nnU-Net asks for CUDA
+@pytest.fixture(params=[SmallFocusNetTrainer])
+def wrapped_trainer(make_trainer: Any, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    trainer = make_trainer(request.param)  # made before the process group, as with one nnU-Net asks for CUDA
     trainer.on_train_start()
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'rendezvous'}", rank=0, world_size=1)
     trainer.network = DistributedDataParallel(trainer.network)
@@ -20,8 +21,12 @@ def wrapped_trainer(make_trainer: Any, tmp_path: Path) -> Iterator[Any]:
     dist.destroy_process_group()
 
 
+BOTH = pytest.mark.parametrize("wrapped_trainer", [SmallFocusNetTrainer, SmallPlansNetworkTrainer], indirect=True)
+
+
+@BOTH
 def test_every_stage_has_a_wrapper_without_unused_parameters(wrapped_trainer: Any) -> None:
-    for epoch in range(0, 8, 2):
+    for epoch in (stage.start for stage in wrapped_trainer.schedule):
         wrapped_trainer.current_epoch = epoch
         wrapped_trainer._enter_stage(wrapped_trainer.stage)
         wrapped_trainer.network.train()
@@ -30,11 +35,13 @@ def test_every_stage_has_a_wrapper_without_unused_parameters(wrapped_trainer: An
         assert losses[-1] < losses[0]
 
 
+@BOTH
 def test_no_parameter_is_unused_where_no_organ_is_annotated(wrapped_trainer: Any) -> None:
     wrapped_trainer.unannotated = dict.fromkeys(("Head_000", "Head_001"), frozenset(range(1, 10)))
     batch = wrapped_trainer.batch()
-    batch["target"] = torch.zeros_like(batch["target"])
-    for epoch in range(0, 8, 2):
+    for target in batch["target"] if isinstance(batch["target"], list) else [batch["target"]]:
+        target.zero_()
+    for epoch in (stage.start for stage in wrapped_trainer.schedule):
         wrapped_trainer.current_epoch = epoch
         wrapped_trainer._enter_stage(wrapped_trainer.stage)
         wrapped_trainer.network.train()

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -57,16 +58,42 @@ def test_main_network_is_the_plans_own_under_deep_supervision(make_trainer: Any)
 def test_rois_leave_a_margin_of_12_mm_at_most(make_trainer: Any) -> None:
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.initialize()
+    spacing = np.array(trainer.configuration_manager.spacing)
     organs = {organ["label"]: organ for organ in trainer.plans_manager.plans["focusnet"]["organs"]}
-    assert trainer.small_organs
-    for small in trainer.small_organs:
-        for voxels, spacing, extent in zip(
-            small["wanted_roi_size"],
-            trainer.configuration_manager.spacing,
-            organs[small["label"]]["extent_mm"],
-            strict=True,
-        ):
-            assert voxels == 2 * math.ceil(round(min(3 * extent, extent + 24) / spacing, 6) / 2)
+    extent = np.array([organs[small["label"]]["extent_mm"] for small in trainer.small_organs])
+    roi = np.array([small["wanted_roi_size"] for small in trainer.small_organs]) * spacing
+    margin = (roi - extent) / 2
+    assert (extent > 12).any()
+    assert (margin[extent > 12] >= 12).all()
+    assert (margin < 12 + spacing).all()  # rounded up to an even number of voxels
+
+
+def test_sos_nets_read_the_main_networks_answer(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.initialize()
+    image = trainer.batch()["data"]
+    with torch.no_grad():
+        before = trainer.network(image)
+        trainer.network.decoder.seg_layers[-1].bias[0] -= 1  # all organs more likely, features as before
+        after = trainer.network(image)
+    assert torch.equal(after.heat_logits, before.heat_logits)
+    assert not torch.equal(after.roi_logits, before.roi_logits)
+
+
+@pytest.mark.parametrize("part", ["heat_logits", "roi_logits"])
+def test_a_tenth_of_the_small_organs_gradient_reaches_the_main_network(make_trainer: Any, part: str) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.initialize()
+    network, image = trainer.network, trainer.batch()["data"]
+    weight = network.main.unet.encoder.stages[0][0].convs[0].conv.weight
+    gradients = []
+    for share in (network.gradient_to_main, 1.0):
+        network.gradient_to_main = share
+        network.zero_grad()
+        getattr(network(image), part).square().sum().backward()
+        gradients.append(weight.grad)
+    assert gradients[1].abs().sum() > 0
+    torch.testing.assert_close(10 * gradients[0], gradients[1], rtol=1e-3, atol=1e-4)
 
 
 def test_residual_encoders_train(make_trainer: Any, project: Path) -> None:
