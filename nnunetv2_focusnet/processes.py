@@ -10,9 +10,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], num_processes: int
-) -> Iterator[Result]:
+def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], num_processes: int) -> Iterator[Result]:
     """Yield the results in the order of ``items``, from as many processes; with one, from this one.
 
     Raises:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import distributed as dist
 from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer
+from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 
