@@ -52,9 +52,9 @@ class FocusNet(nn.Module):
 
     sos_trained: Tensor
     located: tuple[Tensor, Tensor] | None = None
-    """Where the last forward in eval() found the small organs: peak probabilities (B, K) and voxels (B, K, 3), (z, y, x).
+    """Where the last eval() forward found the organs: peak probabilities (B, K) and their voxels (B, K, 3), (z, y, x).
 
-    Kept beside the fused logits, the only ones that nnU-Net hands on.
+    Kept here since nnU-Net hands on nothing but the fused logits.
     """
 
     def __init__(

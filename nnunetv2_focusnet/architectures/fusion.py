@@ -1,15 +1,17 @@
 """Fusion of the main network's logits with those of the small organs: exact, and free of hand-set scales.
 
-With main logits z, the large classes G (background included) and the SOS logit s_k of small organ k:
+With main logits z, the SOS logit s_k of each small organ k that was detected, and all other classes G, among them the
+background and small organs that weren't detected:
 
     z'_j = z_j                                for j in G
-    z'_k = logsumexp(z_j for j in G) + s_k    for small k
+    z'_k = logsumexp(z_j for j in G) + s_k    for all others
 
 The fused logits z' give softmax(z')_k = exp(s_k) / (1 + sum_i exp(s_i)): for one organ the SOS probability
-sigmoid(s_k) itself, while the large classes share the rest as the main network splits it, and overlapping ROIs
-compete as in any softmax.
+sigmoid(s_k) itself, while G's classes share the rest as the main network splits it, and overlapping ROIs compete as in
+any softmax.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -65,16 +67,13 @@ def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detect
         small: the K channels of ``main_logits`` that the small organs have.
         detected: (B, K) bool; where false the organ keeps the main network's own logits.
     """
-    large = _large(main_logits, small)
     wide = torch.promote_types(main_logits.dtype, torch.float32)
     z = main_logits.to(wide)
-    small_logits = z[:, large].logsumexp(1, keepdim=True) + organ_logits.to(wide)
-    limits = torch.finfo(main_logits.dtype)
-    small_logits = small_logits.clamp(limits.min, limits.max)
-    small_logits = torch.where(detected[:, :, None, None, None], small_logits, z[:, list(small)])
     channels = torch.tensor(small, device=main_logits.device)
+    detected = detected[:, :, None, None, None]
+    replaced = torch.zeros_like(z[:, :, :1, :1, :1], dtype=torch.bool).index_copy(1, channels, detected)
+    others = z.masked_fill(replaced, -math.inf).logsumexp(1, keepdim=True)
+    limits = torch.finfo(main_logits.dtype)
+    small_logits = (others + organ_logits.to(wide)).clamp(limits.min, limits.max)
+    small_logits = torch.where(detected, small_logits, z[:, list(small)])
     return main_logits.index_copy(1, channels, small_logits.to(main_logits.dtype))
-
-
-def _large(main_logits: Tensor, small: Sequence[int]) -> list[int]:
-    return [c for c in range(main_logits.shape[1]) if c not in set(small)]

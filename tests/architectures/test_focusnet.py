@@ -173,7 +173,6 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
     coarse = network.sol(features.decoder[network.sol_level]).sigmoid()
     stride = [n // m for n, m in zip(x.shape[2:], coarse.shape[2:], strict=True)]
     heat_maps = coarse.repeat_interleave(stride[0], 2).repeat_interleave(stride[1], 3).repeat_interleave(stride[2], 4)
-    large = main[:, LARGE].exp().sum(1)
     odds = torch.full((len(x), len(SMALL), *x.shape[2:]), -10.0, dtype=torch.float64).exp()
     for b in range(len(x)):
         for k, size in enumerate(network.roi_sizes):
@@ -189,12 +188,13 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
             pooled = torch.cat([volume[(slice(None), *box)] for volume in whole])
             odds[b, k][box] = network.sos[k](pooled[None])[0, 0].double().exp()
     detected = heat_maps.amax((2, 3, 4)) > 0.2
-    for b, k in (~detected).nonzero().tolist():
-        odds[b, k] = main[b, SMALL[k]].exp() / large[b]
-    rest = 1 / (1 + odds.sum(1, keepdim=True))
     probabilities = torch.empty_like(main)
-    probabilities[:, list(SMALL)] = odds * rest
-    probabilities[:, LARGE] = main[:, LARGE].softmax(1) * rest
+    for b in range(len(x)):
+        found = [k for k in range(len(SMALL)) if detected[b, k]]
+        others = LARGE + [SMALL[k] for k in range(len(SMALL)) if k not in found]
+        rest = 1 / (1 + odds[b, found].sum(0))
+        probabilities[b, [SMALL[k] for k in found]] = odds[b, found] * rest
+        probabilities[b, others] = main[b, others].softmax(0) * rest
     return probabilities, detected
 
 

@@ -88,15 +88,23 @@ def test_undetected_organ_keeps_the_main_network_s_logits_beside_detected_ones()
     main, organs = random_case(4)
     detected = torch.tensor([[True, False, True], [False, True, False]])
     fused = fusion.fuse(main, organs, SMALL, detected)
-    lse = main[:, LARGE].double().exp().sum(1).log()
     for b in range(2):
+        others = LARGE + [channel for k, channel in enumerate(SMALL) if not detected[b, k]]
+        lse = main[b, others].double().exp().sum(0).log()
         for k, channel in enumerate(SMALL):
             if detected[b, k]:
-                torch.testing.assert_close(
-                    fused[b, channel].double(), lse[b] + organs[b, k].double(), rtol=0, atol=1e-5
-                )
+                torch.testing.assert_close(fused[b, channel].double(), lse + organs[b, k].double(), rtol=0, atol=1e-5)
             else:
                 assert torch.equal(fused[b, channel], main[b, channel])
+
+
+def test_undetected_organ_gains_nothing_where_the_main_network_sees_a_detected_one():
+    # background, spinal cord, brainstem: S-Net is sure of the cord, and so is the cord's own network
+    main = torch.tensor([0.0005, 0.99, 0.0095]).log().view(1, 3, 1, 1, 1)
+    organs = torch.tensor([2.0, -10.0]).view(1, 2, 1, 1, 1)
+    probability = fusion.fuse(main, organs, [1, 2], torch.tensor([[True, False]])).softmax(1).flatten()
+    cord = 1 / (1 + 2.718281828**-2)
+    assert probability.tolist() == pytest.approx([0.05 * (1 - cord), cord, 0.95 * (1 - cord)])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
