@@ -34,6 +34,8 @@ def make_trainer(trainer_class: type, name: str, plans_name: str, configuration:
     plans = load_json(str(folder / f"{plans_name}.json")) | {"continue_training": False}
     trainer = trainer_class(plans, configuration, 0, load_json(str(folder / "dataset.json")), device)
     trainer.initialize()
+    # Else called where data loaders are made; a step of ours asks what it found of left and right.
+    trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     lay_out_for_device(trainer.network)
     return trainer
 

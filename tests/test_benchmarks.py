@@ -87,7 +87,7 @@ def test_time_to_reach_takes_the_mean_of_three_epochs() -> None:
     assert minutes_to_reach(curve, 0.35) == 3
     assert minutes_to_reach(curve, 0.45) == 5
     assert minutes_to_reach(curve, 0.6) == math.inf
-    assert math.isnan(minutes_to_reach(curve, 0.0))
+    assert math.isnan(minutes_to_reach(curve, 0.001))
 
 
 def figures(**changes: Any) -> Figures:

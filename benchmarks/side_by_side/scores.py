@@ -12,6 +12,7 @@ from typing import Any
 from nnunetv2_focusnet.evaluation.results import Results
 
 LEAST_LARGE_DSC = 0.70
+LEAST_TARGET = 0.05
 SMOOTHED_EPOCHS = 3
 GROUPS = ("small", "large")
 
@@ -53,9 +54,12 @@ def smooth(values: Sequence[float]) -> list[float]:
 
 
 def minutes_to_reach(curve: Curve, dsc: float) -> float:
-    """Time at which the smoothed DSC over small organs first is as high as this; infinite if never, NaN if it is 0."""
-    if dsc == 0:
-        return math.nan  # every curve begins there
+    """Time at which the smoothed DSC over small organs first is as high as this; infinite if never.
+
+    NaN below ``LEAST_TARGET``: every curve is there from the start.
+    """
+    if dsc < LEAST_TARGET:
+        return math.nan
     reached = (
         minutes for minutes, value in zip(curve.minutes, smooth(curve.dsc["small"]), strict=True) if value >= dsc
     )

@@ -104,7 +104,7 @@ class SEResBlock(nn.Module):
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:
     """``x`` itself, whose gradient is multiplied by ``factor`` on the way back."""
-    return x if factor == 1 else x.detach() + factor * (x - x.detach())
+    return x if factor == 1 else torch.lerp(x.detach(), x, factor)
 
 
 def initialize(module: nn.Module) -> None:

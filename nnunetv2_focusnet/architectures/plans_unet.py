@@ -26,7 +26,7 @@ class PlansUNet(nn.Module):
         super().__init__()
         self.unet = unet
         self.input_channels = input_channels
-        self.features_per_stage = tuple(self.unet.encoder.output_channels)
+        self.features_per_stage = tuple(self.unet.encoder.output_channels[:-1])  # the deepest stage has no decoder
 
     @property
     def decoder(self) -> Any:

@@ -76,13 +76,14 @@ def build_focusnet_on_plans_network(
             f"The plans' network {configuration.network_arch_class_name} has no encoder and decoder to read features"
             " from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
         )
+    main = PlansUNet(unet, input_channels)
     return FocusNet(
-        PlansUNet(unet, input_channels),
+        main,
         small_organs=[organ["label"] for organ in small],
         roi_sizes=[organ["roi_size"] for organ in small],
         kernel_size=arch["kernel_sizes"][0],
         sos_features=max(arch["features_per_stage"][0] // 2, 1),
-        sol_level=1,
+        sol_level=min(1, len(main.features_per_stage) - 1),  # half resolution, if the network goes below it
         read_answer=True,
         gradient_to_main=0.1,
     )

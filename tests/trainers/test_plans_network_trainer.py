@@ -139,3 +139,18 @@ def test_without_small_organs_it_is_the_plans_network_alone(make_trainer: Any, p
     trainer.num_epochs = 1
     assert type(run(trainer).network).__name__ == "PlainConvUNet"
     assert math.isfinite(log_of(trainer)["loss/dice"][0])
+
+
+def test_plans_of_two_stages_train(make_trainer: Any, project: Path) -> None:
+    file = project / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    kwargs = plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]
+    for name in ("features_per_stage", "kernel_sizes", "strides", "n_conv_per_stage"):
+        kwargs[name] = kwargs[name][:2]
+    kwargs["n_conv_per_stage_decoder"] = kwargs["n_conv_per_stage_decoder"][:1]
+    kwargs["n_stages"] = 2
+    file.write_text(json.dumps(plans))
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.num_epochs = 1
+    run(trainer)
+    assert math.isfinite(log_of(trainer)["loss/heat_map"][0])
