@@ -46,6 +46,7 @@ class FocusNet(nn.Module):
         sos_features: channels to which the SOS-Nets squeeze what they read; None: they have as many as the main network
             at full resolution and squeeze nothing.
         sol_level: layer of the decoder that SOL-Net reads, 0 being the last, at full resolution.
+        sol_blocks: SOL-Net's number of blocks.
         read_answer: SOS-Nets also read the main network's own probability of their organ.
         gradient_to_main: factor on the gradient that SOL-Net and SOS-Nets send into the main network.
     """
@@ -66,6 +67,7 @@ class FocusNet(nn.Module):
         *,
         sos_features: int | None = None,
         sol_level: int = 0,
+        sol_blocks: int = 2,
         read_answer: bool = False,
         gradient_to_main: float = 1.0,
     ) -> None:
@@ -77,7 +79,7 @@ class FocusNet(nn.Module):
         self.read_answer = read_answer
         self.gradient_to_main = gradient_to_main
         features = main.features_per_stage[0]
-        self.sol = SOLNet(main.features_per_stage[sol_level], len(small_organs), kernel_size)
+        self.sol = SOLNet(main.features_per_stage[sol_level], len(small_organs), kernel_size, num_blocks=sol_blocks)
         sos_channels = 2 * features + main.input_channels + 1 + read_answer
         self.sos = nn.ModuleList(
             SOSNet(sos_channels, sos_features or features, kernel_size, squeeze=sos_features is not None)

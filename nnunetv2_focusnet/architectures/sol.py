@@ -10,19 +10,20 @@ INITIAL_WEIGHT_SD = 0.01
 
 
 class SOLNet(nn.Module):
-    """Two SEResBlocks and a 1x1x1 convolution on the last decoder features; the sigmoid is left to the reader.
+    """SEResBlocks and a 1x1x1 convolution on decoder features; the sigmoid is left to the reader.
 
     Args:
-        in_channels: channels of the last decoder features.
+        in_channels: channels of the decoder features.
         num_organs: number of small organs, each with a heat map of its own.
         kernel_size: odd size per axis (z, y, x) in voxels.
+        num_blocks: how many SEResBlocks; the paper has two.
     """
 
-    def __init__(self, in_channels: int, num_organs: int, kernel_size: Triple = (3, 3, 3)) -> None:
+    def __init__(
+        self, in_channels: int, num_organs: int, kernel_size: Triple = (3, 3, 3), *, num_blocks: int = 2
+    ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(
-            SEResBlock(in_channels, in_channels, kernel_size), SEResBlock(in_channels, in_channels, kernel_size)
-        )
+        self.blocks = nn.Sequential(*(SEResBlock(in_channels, in_channels, kernel_size) for _ in range(num_blocks)))
         self.head = nn.Conv3d(in_channels, num_organs, 1)
         self.apply(initialize)
         nn.init.normal_(self.head.weight, std=INITIAL_WEIGHT_SD)

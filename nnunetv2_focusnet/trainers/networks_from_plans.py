@@ -84,6 +84,7 @@ def build_focusnet_on_plans_network(
         kernel_size=arch["kernel_sizes"][0],
         sos_features=max(arch["features_per_stage"][0] // 2, 1),
         sol_level=min(1, len(main.features_per_stage) - 1),  # half resolution, if the network goes below it
+        sol_blocks=1,
         read_answer=True,
         gradient_to_main=0.1,
     )

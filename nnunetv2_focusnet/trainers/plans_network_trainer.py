@@ -13,8 +13,8 @@ from nnunetv2_focusnet.trainers.schedule import Stage
 class FocusNetTrainerPlansNetwork(FocusNetTrainer):
     """Trains the plans' network with focal + Dice loss under deep supervision, and FocusNet's parts along with it.
 
-    SOL-Net reads the decoder's second finest layer, and SOS-Nets of half the width read what the main network says of
-    their organs, besides: a step costs about half as much again as a stock one. All parts train together from the
+    SOL-Net, of one block, reads the decoder's second finest layer, and SOS-Nets of half the width read what the main
+    network says of their organs, besides: a step costs a third to a half more than a stock one. All parts train together from the
     start, and the main network follows mostly its own loss.
     """
 

@@ -174,7 +174,9 @@ class SNetTrainer(nnUNetTrainer):
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, StagedPolyLR]:
         """AdamW over all parameters: those of frozen parts have no gradient and stay untouched."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, fused=True
+        )
         self.schedule = self.build_schedule()
         return optimizer, StagedPolyLR(optimizer, self.schedule)
 

@@ -18,6 +18,12 @@ def test_sol_starts_with_low_probabilities():
     assert probability.max().item() < 0.05
 
 
+def test_sol_of_one_block_has_its_two_convolutions():
+    # (4 * 4 * 27 + 4) per convolution, 2 * 4 per norm, gate 4 * 2 + 2 and 2 * 4 + 4, head 4 * 3 + 3
+    parameters = sum(p.numel() for p in SOLNet(4, 3, num_blocks=1).parameters())
+    assert parameters == 2 * 436 + 2 * 8 + 10 + 12 + 15
+
+
 @pytest.mark.parametrize("size", [(2, 2, 2), (4, 6, 8), (1, 2, 2), (3, 5, 7)])
 def test_sos_takes_rois_of_any_size(size):
     assert SOSNet(10, 4)(torch.randn(2, 10, *size)).shape == (2, 1, *size)
