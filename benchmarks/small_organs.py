@@ -22,8 +22,8 @@ import torch
 from cpu_plans import add_arguments
 from side_by_side.budget import Speed, choose_epochs
 from side_by_side.prepare import find_dataset, prepare
-from side_by_side.scores import Curve, judge, read_curve, read_figures, read_json, smooth
-from side_by_side.state import BenchmarkError, Settings, State, write_json
+from side_by_side.scores import Curve, judge, read_curve, read_figures, smooth
+from side_by_side.state import BenchmarkError, Settings, State, read_json, write_json
 from side_by_side.tables import warn_of_stock, warn_of_time, write_tables
 
 from nnunetv2_focusnet.cli.compare import compare

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from cpu_plans import fit_strides, narrow
 from side_by_side.budget import Pace, Speed, choose_epochs
+from side_by_side.prepare import find_dataset
 from side_by_side.scores import Curve, Figures, judge, minutes_to_reach, smooth
 from side_by_side.state import BenchmarkError, Settings, State
 
@@ -114,6 +115,17 @@ def test_goals_without_organs_or_without_a_figure_of_stock_are_not_judged() -> N
     assert verdicts["mean HD95 (mm), small organs"] == "not applicable"
     assert verdicts["minutes to stock's final online DSC of small organs"] == "not applicable"
     assert verdicts["small organs missed"] == "missed"
+
+
+def test_a_dataset_has_the_name_that_nnunet_wants(tmp_path: Path) -> None:
+    for name in ("Dataset701_Heads", "Heads"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "dataset.json").write_text("{}")
+    assert find_dataset(str(tmp_path / "Dataset701_Heads")) == (tmp_path / "Dataset701_Heads").resolve()
+    with pytest.raises(BenchmarkError, match="DatasetXXX_NAME"):
+        find_dataset(str(tmp_path / "Heads"))
+    with pytest.raises(BenchmarkError, match=r"no dataset\.json"):
+        find_dataset(str(tmp_path / "Dataset702_Other"))
 
 
 def test_a_folder_is_for_one_set_of_settings(tmp_path: Path) -> None:

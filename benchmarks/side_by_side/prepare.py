@@ -1,14 +1,14 @@
 """From a raw nnU-Net dataset to narrow plans, preprocessed data and a split, all in the benchmark's own folder."""
 
-import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 from cpu_plans import CONFIGURATION, NAME, write_narrow_plans
 
 from nnunetv2_focusnet.cli.demo_commands import find_command
-from side_by_side.state import BenchmarkError, State, write_json
+from side_by_side.state import BenchmarkError, State, read_json, write_json
 
 
 def find_dataset(folder_or_id: str) -> Path:
@@ -26,7 +26,10 @@ def find_dataset(folder_or_id: str) -> Path:
         folder = found[0]
     if not (folder / "dataset.json").is_file():
         raise BenchmarkError(f"{folder} has no dataset.json: name the folder of a raw nnU-Net dataset, or its ID")
-    return folder.resolve()
+    folder = folder.resolve()
+    if not re.fullmatch(r"Dataset\d{3}_.+", folder.name):
+        raise BenchmarkError(f"{folder} isn't named DatasetXXX_NAME, as nnU-Net wants it: rename it")
+    return folder
 
 
 def prepare(state: State, source: Path) -> None:
@@ -51,8 +54,11 @@ def prepare(state: State, source: Path) -> None:
     preprocess = ["-d", number, "-plans_name", NAME, "-c", CONFIGURATION, "-np", workers]
     state.run("prepare", [find_command("nnUNetv2_preprocess"), *preprocess])
     cases = sorted(path.stem for path in (state.preprocessed / f"{NAME}_{CONFIGURATION}").glob("*.pkl"))
-    if len(cases) <= settings.unseen:
-        raise BenchmarkError(f"{source} has {len(cases)} cases, of which {settings.unseen} are unseen: none is left")
+    if not 0 < settings.unseen < len(cases):
+        raise BenchmarkError(
+            f"{source} has {len(cases)} cases, of which {settings.unseen} are unseen: leave cases for training and for"
+            " judging with --unseen"
+        )
     split = {"train": cases[settings.unseen :], "val": cases[: settings.unseen]}
     write_json(state.preprocessed / "splits_final.json", [split])
 
@@ -63,7 +69,7 @@ def link_dataset(source: Path, target: Path, small_organs: list[str] | None) -> 
     Raises:
         BenchmarkError: dataset.json has no such organ.
     """
-    dataset = json.loads((source / "dataset.json").read_text())
+    dataset = read_json(source / "dataset.json")
     if small_organs is not None:
         if unknown := sorted(set(small_organs) - set(dataset["labels"])):
             raise BenchmarkError(f"{source / 'dataset.json'} has no label {', '.join(unknown)}: correct --small_organs")

@@ -1,11 +1,9 @@
 """What a benchmark found: figures of each trainer, DSC over training time, and whether goals are met."""
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
@@ -178,7 +176,3 @@ def finite(rows: Sequence[Figures], name: str) -> list[float]:
 
 def _verdict(met: bool) -> str:
     return "met" if met else "missed"
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text())

@@ -70,14 +70,14 @@ class State:
                 raise BenchmarkError(f"{folder} holds other files: name a new or empty folder with -o")
             folder.mkdir(parents=True, exist_ok=True)
             write_json(file, asdict(settings))
-        earlier = json.loads(file.read_text())
+        earlier = read_json(file)
         if changed := [f"{key} {earlier.get(key)}" for key, value in asdict(settings).items() if earlier[key] != value]:
             raise BenchmarkError(f"{folder} was begun with {', '.join(changed)}: name another folder with -o")
         return cls(folder, settings)
 
     @classmethod
     def load(cls, folder: Path) -> "State":
-        return cls(folder, Settings(**json.loads((folder / "settings.json").read_text())))
+        return cls(folder, Settings(**read_json(folder / "settings.json")))
 
     @property
     def raw(self) -> Path:
@@ -89,7 +89,7 @@ class State:
 
     @property
     def unseen_cases(self) -> list[str]:
-        return json.loads((self.preprocessed / "splits_final.json").read_text())[0]["val"]
+        return read_json(self.preprocessed / "splits_final.json")[0]["val"]
 
     @property
     def schedule(self) -> Path:
@@ -174,6 +174,10 @@ class State:
         """
         worker = [sys.executable, "-m", "side_by_side.worker", task, str(self.folder), trainer]
         self.run(f"{task}_{trainer}", worker, **variables)
+
+
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text())
 
 
 def write_json(file: Path, content: Any) -> None:

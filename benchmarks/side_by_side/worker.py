@@ -1,6 +1,5 @@
 """What small_organs.py has done in processes of their own: ``python -m side_by_side.worker TASK FOLDER TRAINER``."""
 
-import json
 import math
 import os
 import sys
@@ -15,7 +14,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from side_by_side.budget import Pace, Speed
 from side_by_side.budgeted_trainer import load_latest_checkpoint, make_trainer
-from side_by_side.state import State, write_json
+from side_by_side.state import State, read_json, write_json
 
 TIMED_EPOCHS, TIMED_ITERATIONS = 3, 12
 MANY_EPOCHS = 1000
@@ -53,11 +52,11 @@ def fewest_epochs_with_all_stages(trainer: Any) -> int:
 
 def train(state: State, name: str) -> None:
     """Train to the end of the schedule, or go on with it, and write what was recorded."""
-    schedule = json.loads(state.schedule.read_text())
+    schedule = read_json(state.schedule)
     trainer = make_trainer(state, name)
     trainer.num_epochs, trainer.num_iterations_per_epoch = schedule["epochs"], schedule["iterations"]
     if not state.settings.same_iterations:
-        speed = Speed(**json.loads(state.speed(name).read_text()))
+        speed = Speed(**read_json(state.speed(name)))
         trainer.pace = Pace(speed, state.settings.minutes * 60)
     trainer.initialize()
     load_latest_checkpoint(trainer)
@@ -88,7 +87,7 @@ def predict(state: State, name: str) -> None:
     images = get_filenames_of_train_images_and_targets(str(state.raw))
     file = state.prediction_seconds(name)
     file.parent.mkdir(parents=True, exist_ok=True)
-    seconds = json.loads(file.read_text()) if file.is_file() else {}
+    seconds = read_json(file) if file.is_file() else {}
     launcher = os.getppid()
     for case in state.unseen_cases:
         if case in seconds or os.getppid() != launcher:

@@ -10,23 +10,21 @@ import numpy as np
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed as dist
 from torch import nn
 
 from nnunetv2_focusnet.compound_loss import CompoundLoss, SegmentationLoss, finest
-from nnunetv2_focusnet.laterality import LeftRightFlipTransform, find_left_right, load_properties
+from nnunetv2_focusnet.laterality import LeftRightFlipTransform
 from nnunetv2_focusnet.organs import add_organs_to_plans, check_dataset_json, organ_table, unannotated_labels
 from nnunetv2_focusnet.targets import find_annotated
+from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
 from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, stage_at
 
-MAX_ROTATION_WITH_PAIRS = math.radians(30)
 
-
-class SNetTrainer(nnUNetTrainer):
+class SNetTrainer(LeftRightTrainer):
     """Trains S-Net with focal + Dice loss and AdamW; left-right flips swap the labels of paired organs.
 
     Organs that dataset.json calls not annotated in a case are neither trained as background there nor counted.
@@ -140,28 +138,10 @@ class SNetTrainer(nnUNetTrainer):
 
     # ---- left and right ----
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, tuple[int, ...]]:  # noqa: N802
-        """nnU-Net's augmentation, less what would confuse left and right."""
-        rotation, dummy_2d, initial_patch_size, mirror_axes = (
-            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
-        )
-        self.left_right = find_left_right(
-            load_properties(Path(self.preprocessed_dataset_folder)),
-            self.dataset_json["labels"],
-            self.plans_manager.transpose_forward,
-        )
-        self.print_to_log_file(self.left_right.message)
-        if self.left_right.pairs:
-            # Turned by more than 90 degrees the left organs lie where the right ones belong.
-            limit = min(rotation[1], MAX_ROTATION_WITH_PAIRS)
-            rotation = (-limit, limit)
-        mirror_axes = tuple(axis for axis in mirror_axes if axis not in self.left_right.unsafe_axes)
-        self.inference_allowed_mirroring_axes = mirror_axes or None  # nnU-Net's predictor fails on an empty tuple
-        return rotation, dummy_2d, initial_patch_size, mirror_axes
-
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
         """nnU-Net's transforms behind a left-right flip that swaps labels (an instance method: it needs the axis)."""
         transforms = super().get_training_transforms(*args, **kwargs)
+        self.print_to_log_file(self.left_right.message)
         if self.left_right.axis is not None:
             transforms.transforms.insert(0, LeftRightFlipTransform(self.left_right.axis, self.left_right.pairs))
         return transforms
