@@ -14,7 +14,7 @@ class FocusNetTrainerPlansNetwork(FocusNetTrainer):
     """Trains the plans' network with focal + Dice loss under deep supervision, and FocusNet's parts along with it.
 
     SOL-Net, of one block, reads the decoder's second finest layer, and SOS-Nets of half the width read what the main
-    network says of their organs, besides: a step costs a third to a half more than a stock one. All parts train
+    network says of their organs, besides: a step costs a quarter to a half more than a stock one. All parts train
     together from the start, and the main network follows mostly its own loss.
     """
 
