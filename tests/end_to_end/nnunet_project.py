@@ -73,7 +73,7 @@ class Project:
         )
 
     def run(self, *command: str, **environment: str) -> str:
-        """Run a console script to its end and return what it printed."""
+        """Run a console script, or the script at an absolute path, to its end and return what it printed."""
         return self.finish(self.start(*command, **environment))
 
     @staticmethod

@@ -1,8 +1,6 @@
 """The benchmark of seconds per step as a user starts it."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 from nnunet_project import DATASET_ID, Project
@@ -12,9 +10,7 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "step_time.py"
 
 def test_every_stage_is_timed_beside_stock(project: Project, tmp_path: Path) -> None:
     table = tmp_path / "times.csv"
-    command = [sys.executable, str(SCRIPT), str(DATASET_ID), "-n", "1", "-o", str(table)]
-    done = subprocess.run(command, env=project.environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    project.run(str(SCRIPT), DATASET_ID, "-n", "1", "-o", str(table))
     with table.open(newline="") as opened:
         ratios = {row["what"]: row["ratio_to_stock"] for row in csv.DictReader(opened)}
     assert ratios["step, stock [s]"] == ratios["tiles, stock [s]"] == "1.00"
