@@ -18,7 +18,7 @@ from nnunetv2_focusnet import __version__
 from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.datasets.conversion_report import Conversion, write_report
 from nnunetv2_focusnet.datasets.layouts import LAYOUTS
-from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
+from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase, UnusableCase
 from nnunetv2_focusnet.datasets.raw_dataset import RawDataset, convert_cases, write_description, write_json
 from nnunetv2_focusnet.datasets.selection import Selection, select
 
@@ -91,7 +91,7 @@ def _find_cases(layout: Layout, source: Path) -> list[SourceCase]:
 
 def _holds_cases(layout: Layout, source: Path) -> bool:
     try:
-        return bool(layout.find_cases(source))
+        return not all(isinstance(case, UnusableCase) for case in layout.find_cases(source))
     except ValueError:
         return False
 

@@ -6,7 +6,6 @@ or for shares of them. Contours half-way between centres would cut corners, of w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast
 
@@ -50,30 +49,29 @@ def _at_edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return (x[:, None] + sides).ravel(), (y[:, None] + sides).ravel(), values.repeat(2, axis=0).repeat(2, axis=1)
 
 
-def fill(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Voxels whose centre lies inside of an odd number of contours, or on a contour. Contours alike count as one.
+def polygon_masks(points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels whose centre lies inside of a closed contour, and voxels whose centre lies on it.
+
+    Where the contour crosses itself, what it goes around an odd number of times is inside.
 
     Args:
-        contours: arrays (points, 2); they may leave the slice.
+        points: shape (N, 2); they may leave the slice.
         shape: (Y, X) of the slice.
     """
     rows, columns = shape
     toggles = np.zeros((rows, columns + 1), np.int64)
     on_contour = np.zeros(shape, bool)
-    rounded = [np.round(contour, DECIMALS) for contour in contours]
-    for points in {tuple(map(tuple, points)): points for points in rounded}.values():
-        row, x, last = _crossings(points)
-        inside = (row >= 0) & (row < rows)
-        row, x, last = row[inside], x[inside], last[inside]
-        # An edge's last row belongs to the edge that goes on from there.
-        np.add.at(toggles, (row[~last], np.clip(np.ceil(x[~last]), 0, columns).astype(np.int64)), 1)
-        centre = (x == np.round(x)) & (x >= 0) & (x < columns)
-        on_contour[row[centre], x[centre].astype(np.int64)] = True
-        _mark_level_edges(on_contour, points)
-    return (toggles.cumsum(axis=1)[:, :-1] % 2).astype(bool) | on_contour
+    points = np.round(points, DECIMALS)
+    row, x, last = _crossings(points, rows)
+    # An edge's last row belongs to the edge that goes on from there.
+    np.add.at(toggles, (row[~last], np.clip(np.ceil(x[~last]), 0, columns).astype(np.int64)), 1)
+    centre = (x == np.round(x)) & (x >= 0) & (x < columns)
+    on_contour[row[centre], x[centre].astype(np.int64)] = True
+    _mark_level_edges(on_contour, points)
+    return (toggles.cumsum(axis=1)[:, :-1] % 2).astype(bool), on_contour
 
 
-def _crossings(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _crossings(points: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row, x and whether it is the edge's last row, where rows of voxel centres meet edges that aren't level."""
     edges = np.stack([points, np.roll(points, -1, axis=0)], axis=1)
     edges = edges[edges[:, 0, 1] != edges[:, 1, 1]]
@@ -81,7 +79,7 @@ def _crossings(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     up = edges[:, 0, 1] > edges[:, 1, 1]
     edges[up] = edges[up, ::-1]
     (x0, y0), (x1, y1) = edges[:, 0].T, edges[:, 1].T
-    first, end = np.ceil(y0).astype(np.int64), np.floor(y1).astype(np.int64) + 1
+    first, end = (np.clip(y, 0, rows).astype(np.int64) for y in (np.ceil(y0), np.floor(y1) + 1))
     counts = np.maximum(end - first, 0)
     edge = np.repeat(np.arange(len(edges)), counts)
     row = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts) + first[edge]

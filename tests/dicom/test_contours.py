@@ -6,7 +6,13 @@ from matplotlib.path import Path as Polygon
 from scipy.ndimage import gaussian_filter
 from skimage.draw import polygon2mask
 
-from nnunetv2_focusnet.dicom.contours import fill, trace
+from nnunetv2_focusnet.dicom import areas
+from nnunetv2_focusnet.dicom.areas import fill_exclusively
+from nnunetv2_focusnet.dicom.contours import trace
+
+
+def fill(contours: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
+    return areas.fill(contours, shape).mask
 
 
 def fill_with_matplotlib(contours: list[np.ndarray], shape: tuple[int, int]) -> np.ndarray:

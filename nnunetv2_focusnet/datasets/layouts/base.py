@@ -87,6 +87,25 @@ class SourceCase(ABC):
         return ()
 
 
+@dataclass(frozen=True)
+class UnusableCase(SourceCase):
+    """Files that make no case, for a reason that the report is to name."""
+
+    reason: ValueError
+
+    def structure_names(self) -> Sequence[str]:
+        """Raise the reason."""
+        raise self.reason
+
+    def channels(self) -> list[Channel]:
+        """Raise the reason."""
+        raise self.reason
+
+    def structures(self, names: Sequence[str]) -> Iterator[Structure]:
+        """Raise the reason."""
+        raise self.reason
+
+
 class Layout(ABC):
     """How one data set lies on disk. An instance holds the options of its subcommand.
 

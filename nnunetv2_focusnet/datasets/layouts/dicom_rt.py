@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, NoCaseError, SourceCase, Structure
+from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, NoCaseError, SourceCase, Structure, UnusableCase
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 
 if TYPE_CHECKING:
@@ -28,8 +28,16 @@ class DicomCase(SourceCase):
     structure_set: StructureSet
 
     def structure_names(self) -> Sequence[str]:
-        """Structures whose closed contours hold at least one voxel's centre."""
-        return list(dict.fromkeys(roi.name for roi, annotated in self._rois() if annotated))
+        """Structures whose contours hold at least one voxel, or can't be filled, which `structures` complains of.
+
+        Raises:
+            ValueError: there is none.
+        """
+        names = list(dict.fromkeys(roi.name for roi, annotated in self._rois() if annotated))
+        if not names:
+            why = "; ".join(self.notes()) or "it lists none"
+            raise ValueError(f"{self.structure_set.name} has no structure with a voxel on its CT ({why}): replace it")
+        return names
 
     def channels(self) -> list[Channel]:
         """The CT in Hounsfield units."""
@@ -54,15 +62,20 @@ class DicomCase(SourceCase):
             yield Structure(roi.name, grid.put(mask), self.structure_set.name)
 
     def notes(self) -> Sequence[str]:
-        """Structures without contours or voxels, and contours beyond the ends of the series."""
+        """Slices that aren't there, and what of the structures isn't drawn, or isn't drawn as it is meant for sure."""
+        from nnunetv2_focusnet.dicom.grid import grid_of
+        from nnunetv2_focusnet.dicom.structures import fill_slices, missing_slices
+
         notes = []
+        if missing := missing_slices(self.structure_set, self.series):
+            notes.append(f"the structure set refers to {missing} slices that aren't there")
         for roi, annotated in self._rois():
-            if roi.contours and not annotated:  # what is there mustn't be trained as absent
-                notes.append(f"{roi.name} has contours around no voxel's centre and counts as not annotated")
-            if roi.beyond:
-                notes.append(f"{roi.name}: contours beyond the ends of the CT were left out ({roi.beyond})")
-            elif not roi.contours:
-                notes.append(f"{roi.name} has no closed contour on the CT and counts as not annotated")
+            notes += [f"{roi.name}: {remark}" for remark in roi.remarks]
+            if not annotated:  # what is there mustn't be trained as absent
+                why = "contours around no voxel's centre" if roi.contours else "no closed contour on the CT"
+                notes.append(f"{roi.name} has {why} and counts as not annotated")
+            elif overlaps := sum(area.overlaps for _, area in fill_slices(roi, grid_of(self.series))):
+                notes.append(f"{roi.name}: contours that overlap in part were joined ({overlaps} pairs)")
         return notes
 
     def _rois(self) -> list[tuple[Roi, bool]]:
@@ -71,26 +84,8 @@ class DicomCase(SourceCase):
         from nnunetv2_focusnet.dicom.structures import holds_voxel, read_rois
 
         grid = grid_of(self.series)
-        return [(roi, holds_voxel(roi, grid)) for roi in read_rois(self.structure_set, self.series, grid)]
-
-
-@dataclass(frozen=True)
-class UnusableCase(SourceCase):
-    """Files that make no case, for a reason that the report is to name."""
-
-    reason: ValueError
-
-    def structure_names(self) -> Sequence[str]:
-        """Raise the reason."""
-        raise self.reason
-
-    def channels(self) -> list[Channel]:
-        """Raise the reason."""
-        raise self.reason
-
-    def structures(self, names: Sequence[str]) -> Iterator[Structure]:
-        """Raise the reason."""
-        raise self.reason
+        rois = read_rois(self.structure_set, self.series, grid)
+        return [(roi, bool(roi.problem) or holds_voxel(roi, grid)) for roi in rois]
 
 
 class DicomRT(Layout):
@@ -117,7 +112,8 @@ class DicomRT(Layout):
         matched, problems = match_structure_sets(tree)
         drawn_on = [series for series in tree.series if series.uid in matched]
         cases = [_case(f"CT_{n:03d}", series, matched[series.uid]) for n, series in enumerate(drawn_on, start=1)]
-        reasons = [ValueError(reason) for reason in (*tree.unreadable, *problems)]
+        told = {series.problem for series in drawn_on}
+        reasons = [ValueError(reason) for reason in (*tree.unreadable, *problems) if reason not in told]
         if cases or reasons:
             reasons += [
                 NoCaseError(f"the CT series {series.uid} has no structure set and was passed over")

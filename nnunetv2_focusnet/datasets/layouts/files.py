@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.datasets.layouts.base import Channel, SourceCase, Structure
+from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, SourceCase, Structure, UnusableCase
+from nnunetv2_focusnet.folders import Listing, list_below
 from nnunetv2_focusnet.grids import grid_difference
 
 LFS_POINTER = b"version https://git-lfs"
+
+
+class FilesLayout(Layout):
+    """A layout that tells cases by the names of files and folders."""
+
+    def find_cases(self, source: Path) -> list[SourceCase]:
+        """All cases below a folder, sorted. One with a folder that can't be read says so in place of its structures."""
+        listing = list_below(source)
+        cases: list[SourceCase] = []
+        outside = dict.fromkeys(listing.problems())
+        for folder, case in self.cases_in(listing):
+            problems = listing.problems(folder)
+            reason = ValueError(problems[0]) if problems else None
+            cases.append(UnusableCase(case.identifier, case.split, reason) if reason else case)
+            outside = {problem: None for problem in outside if problem not in problems}
+        unread = enumerate(outside, start=1)
+        return cases + [UnusableCase(f"unreadable_{n:03d}", "train", ValueError(problem)) for n, problem in unread]
+
+    @abstractmethod
+    def cases_in(self, listing: Listing) -> Iterator[tuple[Path, SourceCase]]:
+        """The folder of each case, and the case, sorted."""
 
 
 @dataclass(frozen=True)
@@ -84,17 +107,14 @@ def read_any_image(file: Path) -> sitk.Image:
         raise ValueError(f"{file} can't be read, perhaps it is truncated: copy it there again ({last})") from None
 
 
-def find_files(source: Path, pattern: str) -> list[Path]:
-    """Files and folders below a folder, sorted, without those that macOS puts into archives."""
-    return sorted(
-        path for path in source.rglob(pattern) if not path.name.startswith(".") and "__MACOSX" not in path.parts
-    )
-
-
-def mask_files(folder: Path, ending: str, prefix: str = "") -> dict[str, Path]:
+def mask_files(listing: Listing, folder: Path, ending: str, prefix: str = "") -> dict[str, Path]:
     """Structure name to file for all files ``PREFIX NAME ENDING`` of a folder."""
-    files = sorted(path for path in folder.glob(f"{prefix}*{ending}") if not path.name.startswith("."))
-    return {file.name.removeprefix(prefix).removesuffix(ending): file for file in files}
+    names = {path.name: path for path in listing.content.get(folder, ()) if not path.name.startswith(".")}
+    return {
+        name.removeprefix(prefix).removesuffix(ending): path
+        for name, path in names.items()
+        if name.startswith(prefix) and name.endswith(ending)
+    }
 
 
 def _onto(reference: sitk.Image, file: Path) -> Channel:

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
-from nnunetv2_focusnet.datasets.layouts.files import FilesCase, find_files, mask_files, read_any_image
+from nnunetv2_focusnet.datasets.layouts.base import SourceCase
+from nnunetv2_focusnet.datasets.layouts.files import FilesCase, FilesLayout, mask_files, read_any_image
+from nnunetv2_focusnet.folders import Listing
 from nnunetv2_focusnet.organ_names import words_and_side
 
 CT, T1 = "_IMG_CT.nrrd", "_IMG_MR_T1.nrrd"
 
 
 @dataclass(frozen=True)
-class HanSeg(Layout):
+class HanSeg(FilesLayout):
     """All public cases go to imagesTr; those of the challenge's test aren't public.
 
     Attributes:
@@ -60,23 +62,24 @@ class HanSeg(Layout):
         )
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace) -> Layout:
+    def from_options(cls, options: argparse.Namespace) -> HanSeg:
         """The layout with the channels that the command line asks for."""
         return cls(options.t1)
 
-    def find_cases(self, source: Path) -> list[SourceCase]:
+    def cases_in(self, listing: Listing) -> Iterator[tuple[Path, SourceCase]]:
         """Cases with a CT or with structures."""
-        files = [*find_files(source, f"case_*{CT}"), *find_files(source, "case_*_OAR_*.seg.nrrd")]
+        files = [*listing.matching(f"case_*{CT}"), *listing.matching("case_*_OAR_*.seg.nrrd")]
         found = {(file.parent, re.sub("(_IMG_CT|_OAR_).*", "", file.name)) for file in files}
-        return [self._case(folder, case) for folder, case in sorted(found)]
+        for folder, case in sorted(found):
+            yield folder, self._case(listing, folder, case)
 
-    def _case(self, folder: Path, case: str) -> SourceCase:
+    def _case(self, listing: Listing, folder: Path, case: str) -> SourceCase:
         endings = (CT, T1) if self.t1 else (CT,)
         return _SegNrrdCase(
             identifier=case,
             split="train",
             image_files=tuple(folder / (case + ending) for ending in endings),
-            structure_files=mask_files(folder, ".seg.nrrd", prefix=f"{case}_OAR_"),
+            structure_files=mask_files(listing, folder, ".seg.nrrd", prefix=f"{case}_OAR_"),
         )
 
 

@@ -5,11 +5,12 @@ The FocusNet paper trains on the challenge's training, additional and on-site ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
-from nnunetv2_focusnet.datasets.layouts.files import FilesCase, find_files, mask_files
+from nnunetv2_focusnet.datasets.layouts.base import SourceCase
+from nnunetv2_focusnet.datasets.layouts.files import FilesCase, FilesLayout, mask_files
+from nnunetv2_focusnet.folders import Listing
 
 TRAIN = (
     *("0001", "0002", "0003", "0009", "0013", "0014", "0017", "0057", "0070", "0077", "0079", "0081", "0125"),
@@ -21,7 +22,7 @@ OFFSITE = ("0555", "0576", "0598", "0659", "0661", "0667", "0669", "0708", "0727
 PREFIX = "0522c"
 
 
-class Pddca(Layout):
+class Pddca(FilesLayout):
     """Off-site cases go to imagesTs; of the others the challenge's on-site cases are the official validation."""
 
     name = "pddca"
@@ -39,21 +40,22 @@ class Pddca(Layout):
     )
     reference = "https://www.imagenglab.com/newsite/pddca/"
 
-    def find_cases(self, source: Path) -> list[SourceCase]:
+    def cases_in(self, listing: Listing) -> Iterator[tuple[Path, SourceCase]]:
         """Cases with an image or with structures; an image without the other is for the converter to complain about."""
-        found = {file.parent for file in find_files(source, "img.nrrd")}
-        found |= {folder.parent for folder in find_files(source, "structures") if folder.parent.name.startswith(PREFIX)}
-        return [self._case(folder) for folder in sorted(found)]
+        found = {file.parent for file in listing.matching("img.nrrd")}
+        found |= {each.parent for each in listing.matching("structures") if each.parent.name.startswith(PREFIX)}
+        for folder in sorted(found):
+            yield folder, self._case(listing, folder)
 
     @staticmethod
-    def _case(folder: Path) -> SourceCase:
+    def _case(listing: Listing, folder: Path) -> SourceCase:
         number = folder.name.removeprefix(PREFIX)
         known = number in (*TRAIN, *ADDITIONAL, *ONSITE, *OFFSITE)
         return FilesCase(
             identifier=folder.name,
             split="test" if number in OFFSITE else "train",
             image_files=(folder / "img.nrrd",),
-            structure_files=mask_files(folder / "structures", ".nrrd"),
+            structure_files=mask_files(listing, folder / "structures", ".nrrd"),
             remarks=() if known else ("isn't one of the 48 cases of PDDCA 1.4.1, and was taken for training",),
         )
 

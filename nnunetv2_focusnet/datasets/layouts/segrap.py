@@ -10,17 +10,19 @@ taken on the whole; give --organs without the parts where the whole is wanted.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
-from nnunetv2_focusnet.datasets.layouts.files import FilesCase, find_files, mask_files
+from nnunetv2_focusnet.datasets.layouts.base import SourceCase
+from nnunetv2_focusnet.datasets.layouts.files import FilesCase, FilesLayout, mask_files
+from nnunetv2_focusnet.folders import Listing
 
 IMAGES = {"image", "image_contrast"}
 
 
 @dataclass(frozen=True)
-class SegRap(Layout):
+class SegRap(FilesLayout):
     """Cases with structures go to imagesTr; those without, as the challenge's validation has them, to imagesTs.
 
     Attributes:
@@ -60,18 +62,20 @@ class SegRap(Layout):
         parser.add_argument("--contrast", action="store_true", help="image_contrast.nii.gz as second channel")
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace) -> Layout:
+    def from_options(cls, options: argparse.Namespace) -> SegRap:
         """The layout with the channels that the command line asks for."""
         return cls(options.contrast)
 
-    def find_cases(self, source: Path) -> list[SourceCase]:
+    def cases_in(self, listing: Listing) -> Iterator[tuple[Path, SourceCase]]:
         """Folders segrap_XXXX that hold NIfTI files."""
-        folders = [folder for folder in find_files(source, "segrap_*") if any(folder.glob("*.nii.gz"))]
-        return [self._case(folder) for folder in folders]
+        for folder in listing.matching("segrap_*"):
+            if mask_files(listing, folder, ".nii.gz"):
+                yield folder, self._case(listing, folder)
 
-    def _case(self, folder: Path) -> SourceCase:
+    def _case(self, listing: Listing, folder: Path) -> SourceCase:
         names = ("image.nii.gz", "image_contrast.nii.gz") if self.contrast else ("image.nii.gz",)
-        structures = {name: file for name, file in mask_files(folder, ".nii.gz").items() if name not in IMAGES}
+        files = mask_files(listing, folder, ".nii.gz")
+        structures = {name: file for name, file in files.items() if name not in IMAGES}
         return FilesCase(
             identifier=folder.name,
             split="train" if structures else "test",

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, SourceCase, Structure
-from nnunetv2_focusnet.datasets.layouts.files import find_files, read_image
+from nnunetv2_focusnet.datasets.layouts.base import Channel, SourceCase, Structure
+from nnunetv2_focusnet.datasets.layouts.files import FilesLayout, read_image
+from nnunetv2_focusnet.folders import Listing
 
 VALUES = {
     name: value
@@ -30,7 +31,7 @@ VALUES = {
 }
 
 
-class StructSeg(Layout):
+class StructSeg(FilesLayout):
     """All public cases go to imagesTr; those of the challenge's test aren't public."""
 
     name = "structseg"
@@ -42,19 +43,20 @@ class StructSeg(Layout):
     citation = "Li, H., Zhou, J., Deng, J., Chen, M.: Automatic structure segmentation for radiotherapy planning. 2019"
     reference = "https://structseg2019.grand-challenge.org/"
 
-    def find_cases(self, source: Path) -> list[SourceCase]:
+    def cases_in(self, listing: Listing) -> Iterator[tuple[Path, SourceCase]]:
         """Cases with an image or a label map, in folders whose name is a number."""
-        files = [path for name in ("data.nii.gz", "label.nii.gz") for path in find_files(source, name)]
+        files = [path for name in ("data.nii.gz", "label.nii.gz") for path in listing.matching(name)]
         found = {file.parent for file in files if file.parent.name.isdecimal()}
-        return [
-            LabelMapCase(
-                identifier=f"structseg_{int(folder.name):02d}",
-                split="train",
-                image_file=folder / "data.nii.gz",
-                label_file=folder / "label.nii.gz",
+        for folder in sorted(found, key=lambda folder: (int(folder.name), folder)):
+            yield (
+                folder,
+                LabelMapCase(
+                    identifier=f"structseg_{int(folder.name):02d}",
+                    split="train",
+                    image_file=folder / "data.nii.gz",
+                    label_file=folder / "label.nii.gz",
+                ),
             )
-            for folder in sorted(found, key=lambda folder: (int(folder.name), folder))
-        ]
 
 
 @dataclass(frozen=True)

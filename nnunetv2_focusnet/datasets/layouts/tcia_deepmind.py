@@ -7,19 +7,21 @@ A case's structures are in ``segmentations/ORGAN.nrrd``. Two readers contoured e
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase
-from nnunetv2_focusnet.datasets.layouts.files import FilesCase, find_files, mask_files
+from nnunetv2_focusnet.datasets.layouts.base import SourceCase
+from nnunetv2_focusnet.datasets.layouts.files import FilesCase, FilesLayout, mask_files
+from nnunetv2_focusnet.folders import Listing
 
 READERS = ("oncologist", "radiographer")
 SPLITS: dict[str, Literal["train", "test"]] = {"validation": "train", "test": "test"}
 
 
 @dataclass(frozen=True)
-class TciaDeepMind(Layout):
+class TciaDeepMind(FilesLayout):
     """The authors' validation scans go to imagesTr, their test scans to imagesTs; their training data isn't public.
 
     Attributes:
@@ -57,22 +59,24 @@ class TciaDeepMind(Layout):
         parser.add_argument("--reader", choices=READERS, default=READERS[0], help=f"contours (default: {READERS[0]})")
 
     @classmethod
-    def from_options(cls, options: argparse.Namespace) -> Layout:
+    def from_options(cls, options: argparse.Namespace) -> TciaDeepMind:
         """The layout for the reader that the command line names."""
         return cls(options.reader)
 
-    def find_cases(self, source: Path) -> list[SourceCase]:
+    def cases_in(self, listing: Listing) -> Iterator[tuple[Path, SourceCase]]:
         """Cases of the reader, with an image or with structures."""
-        found = {path.parent for name in ("CT_IMAGE.nrrd", "segmentations") for path in find_files(source, name)}
-        return [self._case(folder) for folder in sorted(found) if self._belongs(folder)]
+        found = {path.parent for name in ("CT_IMAGE.nrrd", "segmentations") for path in listing.matching(name)}
+        for folder in sorted(found):
+            if self._belongs(folder):
+                yield folder, self._case(listing, folder)
 
     def _belongs(self, folder: Path) -> bool:
         return folder.parent.name == self.reader and folder.parent.parent.name in SPLITS
 
-    def _case(self, folder: Path) -> SourceCase:
+    def _case(self, listing: Listing, folder: Path) -> SourceCase:
         return FilesCase(
             identifier=folder.name,
             split=SPLITS[folder.parent.parent.name],
             image_files=(folder / "CT_IMAGE.nrrd",),
-            structure_files=mask_files(folder / "segmentations", ".nrrd"),
+            structure_files=mask_files(listing, folder / "segmentations", ".nrrd"),
         )

@@ -1,0 +1,76 @@
+"""What lies below a folder. Python's glob passes over folders that it may not read, and over linked ones."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All that lies below a folder, linked folders included.
+
+    Attributes:
+        content: each folder to what lies in it, sorted. A link back to a folder on the way to it holds nothing new, and
+            is listed as empty.
+        unreadable: each folder whose content isn't known to the reason, in words of the operating system.
+    """
+
+    content: Mapping[Path, Sequence[Path]]
+    unreadable: Mapping[Path, str]
+
+    @property
+    def files(self) -> list[Path]:
+        """Whatever is no folder, links to nowhere included: they stand for a file that is missing."""
+        folders = self.content.keys() | self.unreadable.keys()
+        return sorted(path for paths in self.content.values() for path in paths if path not in folders)
+
+    def matching(self, pattern: str) -> list[Path]:
+        """Files and folders by their names, sorted, without those that macOS puts into archives."""
+        return sorted(
+            path
+            for paths in self.content.values()
+            for path in paths
+            if fnmatchcase(path.name, pattern) and not path.name.startswith(".") and "__MACOSX" not in path.parts
+        )
+
+    def problems(self, folder: Path | None = None) -> list[str]:
+        """A line for each folder that can't be read: all, or those among a folder and what lies below it."""
+        return [
+            f"{path} can't be listed ({reason}): change its permissions, or move it away"
+            for path, reason in self.unreadable.items()
+            if folder is None or path.is_relative_to(folder)
+        ]
+
+
+def list_below(folder: Path) -> Listing:
+    """List a folder and its subfolders. What can't be read is in the listing, too."""
+    content: dict[Path, list[Path]] = {}
+    unreadable: dict[Path, str] = {}
+    pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
+    while pending:
+        path, above = pending.pop()
+        try:
+            status = path.stat()
+            identity = (status.st_dev, status.st_ino)
+            if identity in above:
+                content[path] = []
+                continue
+            with os.scandir(path) as entries:
+                found = sorted((Path(entry), _is_folder(entry)) for entry in entries)
+        except OSError as error:
+            unreadable[path] = error.strerror or str(error)
+            continue
+        content[path] = [each for each, _ in found]
+        pending += [(each, above | {identity}) for each, is_folder in found if is_folder]
+    return Listing(dict(sorted(content.items())), dict(sorted(unreadable.items())))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or to where nobody may look: opened, it says so
+        return False
