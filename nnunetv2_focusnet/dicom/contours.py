@@ -59,7 +59,7 @@ def polygon_masks(points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarra
         shape: (Y, X) of the slice.
     """
     rows, columns = shape
-    toggles = np.zeros((rows, columns + 1), np.int64)
+    toggles = np.zeros((rows, columns + 1), np.uint8)  # numbers that run over stay even or odd
     on_contour = np.zeros(shape, bool)
     points = np.round(points, DECIMALS)
     row, x, last = _crossings(points, rows)
@@ -68,7 +68,7 @@ def polygon_masks(points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarra
     centre = (x == np.round(x)) & (x >= 0) & (x < columns)
     on_contour[row[centre], x[centre].astype(np.int64)] = True
     _mark_level_edges(on_contour, points)
-    return (toggles.cumsum(axis=1)[:, :-1] % 2).astype(bool), on_contour
+    return (toggles.cumsum(axis=1, dtype=np.uint8)[:, :-1] % 2).astype(bool), on_contour
 
 
 def _crossings(points: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -89,10 +89,12 @@ def _crossings(points: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray, n
 
 def _mark_level_edges(on_contour: np.ndarray, points: np.ndarray) -> None:
     rows, columns = on_contour.shape
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        if y0 == y1 and y0 == round(y0) and 0 <= y0 < rows:
-            left, right = max(int(np.ceil(min(x0, x1))), 0), min(int(np.floor(max(x0, x1))), columns - 1)
-            on_contour[int(y0), left : right + 1] = True
+    ends = np.roll(points, -1, axis=0)
+    y = points[:, 1]
+    level = (y == ends[:, 1]) & (y == np.round(y)) & (y >= 0) & (y < rows)
+    for (x0, y0), (x1, _) in zip(points[level], ends[level], strict=True):
+        left, right = max(int(np.ceil(min(x0, x1))), 0), min(int(np.floor(max(x0, x1))), columns - 1)
+        on_contour[int(y0), left : right + 1] = True
 
 
 def _with_inward_steps(points: np.ndarray) -> np.ndarray:

@@ -108,7 +108,8 @@ def read_image(series: Series, grid: Grid) -> sitk.Image:
             return grid.put(reader.Execute())
         except RuntimeError:
             broken = next((slice_ for slice_ in series.slices if not _readable(slice_)), series.slices[0])
-            raise ValueError(f"the pixels of {broken.name} can't be read: copy it again") from None
+            mend = f"uncompress the series from {broken.compression}" if broken.compression else "copy it again"
+            raise ValueError(f"the pixels of {broken.name} can't be read: {mend}") from None
 
 
 def _readable(slice_: Slice) -> bool:

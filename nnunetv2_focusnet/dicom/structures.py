@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from pydicom import Dataset, dcmread
 
-from nnunetv2_focusnet.dicom.contours import fill
+from nnunetv2_focusnet.dicom.areas import Area, fill, fill_exclusively
 from nnunetv2_focusnet.dicom.grid import Grid
 from nnunetv2_focusnet.dicom.privacy import without_warnings
 from nnunetv2_focusnet.dicom.tree import Series, StructureSet, Tree
 
 FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
+NOT_FILLED = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 OFF_SLICE = 0.25  # of the slice spacing: more than rounding, so drawn on other slices
 
 
@@ -25,13 +26,15 @@ class Roi:
     Attributes:
         name: as in the structure set.
         contours: closed contours, continuous indices (points, 3) with (x, y, z) on the grid of the series.
-        beyond: number of contours above the first or below the last slice, which are not among them.
+        exclusive: contours in one slice exclude what they share (CLOSEDPLANAR_XOR).
+        remarks: lines, without the name, on contours that were left out or are odd.
         problem: why the contours can't be filled; empty if they can.
     """
 
     name: str
-    contours: tuple[np.ndarray, ...]
-    beyond: int
+    contours: tuple[np.ndarray, ...] = ()
+    exclusive: bool = False
+    remarks: tuple[str, ...] = ()
     problem: str = ""
 
 
@@ -55,7 +58,9 @@ def _series_of(structure_set: StructureSet, tree: Tree) -> Series:
     in_frame = [series for series in tree.series if series.frame_of_reference in structure_set.frames_of_reference]
     candidates = named or in_frame
     if not candidates:
-        raise ValueError(f"{structure_set.name} belongs to no CT series of this folder: put its series there")
+        kinds = sorted({tree.other_series[uid] for uid in structure_set.series if uid in tree.other_series})
+        found = f", but to {' and '.join(kinds)}" if kinds else ""
+        raise ValueError(f"{structure_set.name} belongs to no CT series of this folder{found}: put its series there")
     if len(candidates) > 1:
         raise ValueError(
             f"{structure_set.name} belongs to {len(candidates)} CT series, {_names(candidates)}: keep one of them"
@@ -71,79 +76,177 @@ def _series_of(structure_set: StructureSet, tree: Tree) -> Series:
 def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[Roi]:
     """All structures with their closed contours, in the order of the file.
 
-    Points, open contours and those in another frame of reference are left out.
-
     Raises:
-        ValueError: the file is broken.
+        ValueError: the file is broken, or its numbers don't say which contours belong to which structure.
     """
     with without_warnings():
         try:
             content = dcmread(structure_set.file)
-            contours = {
-                int(item.ReferencedROINumber): _closed_contours(item)
-                for item in content.get("ROIContourSequence") or []
+            listed = [(int(roi.ROINumber), roi) for roi in content.get("StructureSetROISequence") or []]
+            drawn = [(int(item.ReferencedROINumber), item) for item in content.get("ROIContourSequence") or []]
+            names = [str(roi.get("ROIName") or "").strip() for _, roi in listed]
+            frames = {
+                _text(roi, "ReferencedFrameOfReferenceUID") for number, roi in listed if _has_contours(number, drawn)
             }
-            rois = [
-                (
-                    str(roi.get("ROIName", "")).strip(),
-                    contours.get(int(roi.ROINumber), []) if _in_frame(roi, series) else [],
-                )
-                for roi in content.get("StructureSetROISequence") or []
-            ]
         except Exception:  # pydicom raises nearly anything on broken files
             raise ValueError(f"{structure_set.name} is a broken structure set: export it again") from None
-    return [_on_grid(name, points, structure_set, grid) for name, points in rois]
+        _check_numbers(structure_set, listed, drawn, names)
+        if listed and "ROIContourSequence" not in content:
+            raise ValueError(
+                f"{structure_set.name} has structures, but no contours (ROIContourSequence): export it again"
+            )
+        if frames and not any(frame in ("", series.frame_of_reference) for frame in frames):
+            raise ValueError(
+                f"{structure_set.name} was drawn in the frame of reference {min(frames)}, but {series.name} has "
+                f"{series.frame_of_reference or 'none'}: export both again, from one registration"
+            )
+        items = dict(drawn)
+        reader = ContourReader(structure_set.name, series, grid)
+        return [reader.read(name, roi, items.get(number)) for name, (number, roi) in zip(names, listed, strict=True)]
+
+
+def missing_slices(structure_set: StructureSet, series: Series) -> int:
+    """How many of the slices that a structure set refers to aren't there; 0 if it refers to none that is."""
+    there = {slice_.instance for slice_ in series.slices}
+    return len(structure_set.instances - there) if structure_set.instances & there else 0
+
+
+def fill_slices(roi: Roi, grid: Grid) -> Iterator[tuple[int, Area]]:
+    """Index of each slice with contours, and what they enclose there."""
+    by_slice = defaultdict(list)
+    for contour in roi.contours:
+        by_slice[round(float(contour[:, 2].mean()))].append(contour[:, :2])
+    filling = fill_exclusively if roi.exclusive else fill
+    for index, contours in sorted(by_slice.items()):
+        yield index, filling(contours, grid.shape[1:])
 
 
 def rasterise(roi: Roi, grid: Grid) -> np.ndarray:
-    """The mask (Z, Y, X) of voxels whose centre lies inside; contours inside others are holes."""
+    """The mask (Z, Y, X) of voxels whose centre lies inside."""
     mask = np.zeros(grid.shape, np.uint8)
-    for index, filled in _filled_slices(roi, grid):
-        mask[index] = filled
+    for index, area in fill_slices(roi, grid):
+        mask[index] = area.mask
     return mask
 
 
 def holds_voxel(roi: Roi, grid: Grid) -> bool:
     """Whether the mask of a structure has any voxel, told without making all of it."""
-    return any(filled.any() for _, filled in _filled_slices(roi, grid))
+    return any(area.mask.any() for _, area in fill_slices(roi, grid))
 
 
-def _filled_slices(roi: Roi, grid: Grid) -> Iterator[tuple[int, np.ndarray]]:
-    by_slice = defaultdict(list)
-    for contour in roi.contours:
-        by_slice[round(float(contour[:, 2].mean()))].append(contour[:, :2])
-    for index, contours in by_slice.items():
-        yield index, fill(contours, grid.shape[1:])
+def _has_contours(number: int, drawn: Sequence[tuple[int, Dataset]]) -> bool:
+    return any(item.get("ContourSequence") for drawn_number, item in drawn if drawn_number == number)
 
 
-def _in_frame(roi: Dataset, series: Series) -> bool:
-    return str(roi.get("ReferencedFrameOfReferenceUID", "")) in ("", series.frame_of_reference)
+def _check_numbers(
+    structure_set: StructureSet,
+    listed: Sequence[tuple[int, Dataset]],
+    drawn: Sequence[tuple[int, Dataset]],
+    names: Sequence[str],
+) -> None:
+    """Structures and contours find each other by numbers, which have to be unique."""
+    for number, count in Counter(number for number, _ in listed).items():
+        if count > 1:
+            double = " and ".join(repr(name) for name, (each, _) in zip(names, listed, strict=True) if each == number)
+            raise ValueError(
+                f"{structure_set.name} has {count} structures of number {number}, {double}: "
+                "which contours are whose can't be told, export it again"
+            )
+    for number, count in Counter(number for number, _ in drawn).items():
+        if count > 1:
+            raise ValueError(
+                f"{structure_set.name} has contours of the structure with number {number} in {count} places "
+                "(ROIContourSequence): they may be of different structures, export it again"
+            )
+    if lost := sorted({number for number, item in drawn if item.get("ContourSequence")} - {n for n, _ in listed}):
+        raise ValueError(
+            f"{structure_set.name} has contours of number {lost[0]}, but no structure of that number: export it again"
+        )
 
 
-def _closed_contours(item: Dataset) -> list[np.ndarray]:
-    arrays = [
-        np.array(contour.ContourData, dtype=float).reshape(-1, 3)
-        for contour in item.get("ContourSequence") or []
-        if contour.get("ContourGeometricType") in FILLED and contour.get("ContourData")
-    ]
-    return [points for points in arrays if len(points) > 2]  # stray clicks enclose nothing
+class ContourReader:
+    """Reads the contours of structures.
 
+    Args:
+        file: the structure set's name in messages.
+        series: that it was drawn on.
+        grid: of the series.
+    """
 
-def _on_grid(name: str, contours_mm: Sequence[np.ndarray], structure_set: StructureSet, grid: Grid) -> Roi:
-    inside, beyond, problem = [], 0, ""
-    for contour in map(grid.indices, contours_mm):
-        heights = contour[:, 2]
-        index = round(float(heights.mean()))
-        if not 0 <= index < grid.size[2]:
-            beyond += 1
-            continue
-        if np.abs(heights - index).max() > OFF_SLICE:
+    def __init__(self, file: str, series: Series, grid: Grid) -> None:
+        self._file, self._series, self._grid = file, series, grid
+        self._slices = {slice_.instance: index for index, slice_ in enumerate(series.slices)}
+
+    def read(self, name: str, roi: Dataset, item: Dataset | None) -> Roi:
+        """One structure; what is wrong with its contours is its problem alone.
+
+        Args:
+            name: of the structure.
+            roi: its item in StructureSetROISequence.
+            item: its item in ROIContourSequence, if there is one.
+        """
+        drawn = [] if item is None else item.get("ContourSequence") or []
+        if not drawn:
+            return Roi(name)
+        if (frame := _text(roi, "ReferencedFrameOfReferenceUID")) not in ("", self._series.frame_of_reference):
+            return Roi(name, remarks=(f"drawn in another frame of reference than the CT ({frame})",))
+        kinds = Counter(_text(contour, "ContourGeometricType") for contour in drawn)
+        try:
+            if unknown := sorted(kinds.keys() - {*FILLED, *NOT_FILLED}):
+                raise ValueError(f"is of the kind {unknown[0]!r}, which DICOM doesn't know")
+            closed = [contour for contour in drawn if contour.ContourGeometricType in FILLED]
+            indices = [self._grid.indices(_points_mm(contour)) for contour in closed]
+        except ValueError as error:
+            return Roi(name, problem=f"{self._file}: a contour of {name} {error}: export it again")
+        except Exception:  # pydicom raises nearly anything on broken values
+            return Roi(name, problem=f"{self._file}: a contour of {name} can't be read: export it again")
+        there = [0 <= _slice_index(points) < self._grid.size[2] for points in indices]
+        inside = [points for points, is_there in zip(indices, there, strict=True) if is_there]
+        problem = ""
+        if any(np.abs(points[:, 2] - _slice_index(points)).max() > OFF_SLICE for points in inside):
             problem = (
-                f"{structure_set.name}: contours of {name} don't lie on slices of its CT series: "
+                f"{self._file}: contours of {name} don't lie on slices of its CT series: "
                 "add the series that they were drawn on"
             )
-        inside.append(contour)
-    return Roi(name, tuple(inside), beyond, problem)
+        remarks = [f"{kinds[kind]} contours of the kind {kind} were left out" for kind in NOT_FILLED if kinds[kind]]
+        if beyond := there.count(False):
+            remarks.append(f"contours beyond the ends of the CT were left out ({beyond})")
+        if small := sum(len(points) < 3 for points in inside):
+            remarks.append(f"contours of one or two points were drawn as the voxels on them ({small})")
+        if elsewhere := sum(map(self._refers_elsewhere, closed, indices)):
+            remarks.append(f"contours refer to other images than the slices that they lie on ({elsewhere})")
+        exclusive = kinds["CLOSEDPLANAR_XOR"] > 0
+        return Roi(name, tuple(inside), exclusive, tuple(remarks), problem)
+
+    def _refers_elsewhere(self, contour: Dataset, points: np.ndarray) -> bool:
+        instances = [_text(i, "ReferencedSOPInstanceUID") for i in contour.get("ContourImageSequence") or []]
+        return bool(instances) and _slice_index(points) not in map(self._slices.get, instances)
+
+
+def _points_mm(contour: Dataset) -> np.ndarray:
+    """Points (N, 3) of a contour.
+
+    Raises:
+        ValueError: they are none; the message goes on after "a contour".
+    """
+    data = contour.get("ContourData")
+    values = np.array([] if data is None else data, dtype=float).ravel()
+    if len(values) == 0 or len(values) % 3:
+        raise ValueError(f"has {len(values)} coordinates, which make no points")
+    if not np.isfinite(values).all():
+        raise ValueError("has coordinates that are no numbers")
+    count = contour.get("NumberOfContourPoints")
+    if count is not None and int(count) != len(values) // 3:
+        raise ValueError(f"has {len(values) // 3} points, but says {count}")
+    return values.reshape(-1, 3)
+
+
+def _slice_index(points: np.ndarray) -> int:
+    return round(float(points[:, 2].mean()))
+
+
+def _text(item: Dataset, keyword: str) -> str:
+    return str(item.get(keyword) or "")
 
 
 def _names(series: Sequence[Series]) -> str:

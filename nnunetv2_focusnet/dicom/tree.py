@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage, RTStructureSetStorage
+from pydicom import Dataset
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    EnhancedCTImageStorage,
+    LegacyConvertedEnhancedCTImageStorage,
+    RTStructureSetStorage,
+)
 
-from nnunetv2_focusnet.dicom.privacy import IDENTIFYING, Redactor, identifying_words, without_warnings
+from nnunetv2_focusnet.dicom.files import Broken, DicomFiles, read_files
+from nnunetv2_focusnet.dicom.privacy import without_warnings
+from nnunetv2_focusnet.folders import list_below
 
-TAGS = [
-    *IDENTIFYING,
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "Rows",
-    "Columns",
-    "PixelSpacing",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "ReferencedFrameOfReferenceSequence",
-]
+ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
+ORTHONORMAL = 1e-3  # by which numbers rounded in a header may miss unit vectors at right angles
 
 
 @dataclass(frozen=True)
@@ -41,6 +37,7 @@ class Slice:
         spacing: between rows and between columns, in mm.
         position: of the first voxel's centre (x, y, z), in mm.
         orientation: direction of the rows, then of the columns.
+        compression: name of the transfer syntax, if that compresses pixels; else empty.
     """
 
     file: Path
@@ -50,6 +47,7 @@ class Slice:
     spacing: tuple[float, float]
     position: tuple[float, float, float]
     orientation: tuple[float, ...]
+    compression: str
 
     @property
     def normal(self) -> np.ndarray:
@@ -66,7 +64,7 @@ class Series:
         study: StudyInstanceUID.
         frame_of_reference: FrameOfReferenceUID; may be empty.
         slices: in the order of their positions, in the direction of the first slice's normal.
-        problem: what is wrong with a header of the series; empty if nothing is.
+        problem: what is wrong with a file of the series, or with one that may be of it; empty if nothing is.
     """
 
     uid: str
@@ -90,20 +88,30 @@ class StructureSet:
         name: of the file in messages.
         frames_of_reference: UIDs that it refers to.
         series: SeriesInstanceUIDs that it refers to.
+        instances: SOPInstanceUIDs of the slices that it refers to.
     """
 
     file: Path
     name: str
     frames_of_reference: frozenset[str]
     series: frozenset[str]
+    instances: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Tree:
-    """CT series and structure sets below a folder, sorted by UID and by file, and files that can't be read."""
+    """What lies below a folder, sorted by UID and by file.
+
+    Attributes:
+        series: of CT.
+        structure_sets: RT structure sets.
+        other_series: SeriesInstanceUID to kind, of images that are no CT slices.
+        unreadable: a line for each file or folder that can't be read.
+    """
 
     series: tuple[Series, ...]
     structure_sets: tuple[StructureSet, ...]
+    other_series: Mapping[str, str]
     unreadable: tuple[str, ...]
 
 
@@ -115,83 +123,134 @@ def read_tree(folder: Path) -> Tree:
     """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder")
-    headers, broken = {}, []
-    words: set[str] = set()
     with without_warnings():
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            try:
-                header = dcmread(file, stop_before_pixels=True, specific_tags=TAGS)
-                words |= identifying_words(header)
-            except InvalidDicomError:  # notes and viewers lie beside images
-                continue
-            except Exception:  # pydicom raises nearly anything on broken files
-                broken.append(file)
-                continue
-            if "SOPClassUID" in header:
-                headers[file] = header
-            elif header.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
-                broken.append(file)
-        redact = Redactor(words)
-        names = {file: redact(file.relative_to(folder)) for file in broken}
-        names |= {file: _name(file.relative_to(folder), header, redact) for file, header in headers.items()}
-        series = _series({file: h for file, h in headers.items() if h.get("SOPClassUID") == CTImageStorage}, names)
+        files = read_files(list_below(folder), folder)
+        by_class = defaultdict(list)
+        for file, header in files.headers.items():
+            by_class[str(header.SOPClassUID)].append((file, header))
+        series = _series(by_class.pop(CTImageStorage, []), files)
         structure_sets = tuple(
-            _structure_set(file, header, names[file])
-            for file, header in headers.items()
-            if header.get("SOPClassUID") == RTStructureSetStorage
+            _structure_set(file, header, files.names[file]) for file, header in by_class.pop(RTStructureSetStorage, [])
         )
-    unreadable = tuple(f"{names[file]} is broken DICOM: copy it again" for file in broken)
+    unreadable = [each.message for each in files.broken]
+    unreadable += [
+        f"{files.names[file]} is {UID(kind).name}, which isn't read: convert it to CT Image Storage, a file for each "
+        "slice, for instance with emf2sf of dcm4che"
+        for kind in ENHANCED
+        for file, _ in by_class.get(kind, [])
+    ]
+    others = {
+        _text(header, "SeriesInstanceUID"): UID(kind).name for kind, each in by_class.items() for _, header in each
+    }
     if not series:
-        raise ValueError(unreadable[0] if unreadable else "the DICOM folder holds no CT slices (CT Image Storage)")
-    return Tree(series, structure_sets, unreadable)
+        found = f", only {' and '.join(sorted(set(others.values())))}" if others else ""
+        raise ValueError(unreadable[0] if unreadable else f"{folder} holds no CT slices (CT Image Storage){found}")
+    return Tree(series, structure_sets, others, tuple(unreadable))
 
 
-def _name(path: PurePath, header: Dataset, redact: Redactor) -> str:
-    """The path; if it says who the patient is, without that, but with a UID to find the file by."""
-    shown = redact(path)
-    return shown if shown == path.as_posix() else f"{shown} (SeriesInstanceUID {header.get('SeriesInstanceUID', '')})"
-
-
-def _series(headers: dict[Path, Dataset], names: dict[Path, str]) -> tuple[Series, ...]:
+def _series(members: list[tuple[Path, Dataset]], files: DicomFiles) -> tuple[Series, ...]:
     by_uid = defaultdict(list)
-    for file, header in headers.items():
-        by_uid[str(header.get("SeriesInstanceUID", ""))].append((file, header))
-    return tuple(_one_series(uid, members, names) for uid, members in sorted(by_uid.items()))
+    for file, header in members:
+        by_uid[_text(header, "SeriesInstanceUID")].append((file, header))
+    return tuple(_one_series(uid, each, files) for uid, each in sorted(by_uid.items()))
 
 
-def _one_series(uid: str, members: list[tuple[Path, Dataset]], names: dict[Path, str]) -> Series:
-    slices, problem = [], ""
+def _one_series(uid: str, members: list[tuple[Path, Dataset]], files: DicomFiles) -> Series:
+    slices, problems = [], _broken_slices(uid, {file.parent for file, _ in members}, files.broken)
     for file, header in members:
         try:
-            slices.append(_slice(file, header, names[file]))
-        except (AttributeError, TypeError, ValueError):
-            problem = problem or f"{names[file]} doesn't say where in the patient it lies: export the series again"
+            slices.append(_slice(file, header, files.names[file]))
+        except ValueError as error:
+            problems.append(str(error))
     if slices:
         normal = slices[0].normal
         slices.sort(key=lambda slice_: (float(normal @ slice_.position), slice_.name))
+    problems += _double_numbers(uid, slices, [header for _, header in members])
     first = members[0][1]
-    study, frame = (str(first.get(keyword, "")) for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"))
-    return Series(uid, study, frame, tuple(slices), problem)
+    study, frame = _text(first, "StudyInstanceUID"), _text(first, "FrameOfReferenceUID")
+    return Series(uid, study, frame, tuple(slices), next(iter(problems), ""))
+
+
+def _broken_slices(uid: str, folders: set[Path], broken: Sequence[Broken]) -> list[str]:
+    """Messages of what may be slices of a series: files that name it, or that name none and lie beside its slices."""
+    return [each.message for each in broken if each.series == uid or (not each.series and each.folder in folders)]
+
+
+def _double_numbers(uid: str, slices: Sequence[Slice], headers: Sequence[Dataset]) -> Iterator[str]:
+    """Where what should be unique, or common to all slices, isn't."""
+    if not slices:
+        return
+    series = f"the series of {slices[0].name}"
+    if not uid:
+        yield f"{series} has no SeriesInstanceUID: export it again"
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID"):
+        if (number := len({_text(header, keyword) for header in headers})) > 1:
+            yield f"{series} has {number} values of {keyword}: its slices are of several series, export each again"
+    by_instance: dict[str, Slice] = {}
+    for slice_ in slices:
+        other = by_instance.setdefault(slice_.instance, slice_)
+        if other is not slice_:
+            names = f"{other.name} and {slice_.name}"
+            yield f"{names} have the same SOPInstanceUID: if they are copies, delete one, or else export them again"
 
 
 def _slice(file: Path, header: Dataset, name: str) -> Slice:
-    row_mm, column_mm = map(float, header.PixelSpacing)
-    x, y, z = map(float, header.ImagePositionPatient)
-    orientation = tuple(map(float, header.ImageOrientationPatient))
-    if len(orientation) != 6:
-        raise ValueError("ImageOrientationPatient has six values")
-    size = (int(header.Rows), int(header.Columns))
-    return Slice(file, name, str(header.SOPInstanceUID), size, (row_mm, column_mm), (x, y, z), orientation)
+    """Check what a slice needs.
+
+    Raises:
+        ValueError: one line that names file and attribute.
+    """
+    where = f"{name} doesn't say where in the patient it lies"
+    rows, columns = _numbers(header, "Rows", 1, where)[0], _numbers(header, "Columns", 1, where)[0]
+    row_mm, column_mm = _numbers(header, "PixelSpacing", 2, where)
+    x, y, z = _numbers(header, "ImagePositionPatient", 3, where)
+    orientation = _numbers(header, "ImageOrientationPatient", 6, where)
+    axes = np.reshape(orientation, (2, 3))
+    if min(rows, columns, row_mm, column_mm) <= 0:
+        raise ValueError(f"{where} (Rows, Columns and PixelSpacing have to be positive): export the series again")
+    if not np.allclose(axes @ axes.T, np.eye(2), atol=ORTHONORMAL):
+        raise ValueError(f"{where} (ImageOrientationPatient isn't two unit vectors): export the series again")
+    values = f"{name} doesn't say how its pixels become Hounsfield units"
+    slope, _ = (_numbers(header, keyword, 1, values)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
+    if slope == 0:
+        raise ValueError(f"{values} (RescaleSlope is 0): export the series again")
+    if header.get("NumberOfFrames") not in (None, "", 1) or header.get("SamplesPerPixel") not in (None, "", 1):
+        raise ValueError(f"{name} has several frames, or colours, where a CT slice has one: export the series again")
+    instance = _text(header, "SOPInstanceUID")
+    if not instance:
+        raise ValueError(f"{name} has no SOPInstanceUID: export the series again")
+    syntax = header.file_meta.get("TransferSyntaxUID")
+    compression = syntax.name if syntax and syntax.is_compressed else ""
+    size = (int(rows), int(columns))
+    return Slice(file, name, instance, size, (row_mm, column_mm), (x, y, z), orientation, compression)
+
+
+def _numbers(header: Dataset, keyword: str, count: int, what: str) -> tuple[float, ...]:
+    value = header.get(keyword)
+    try:
+        numbers = tuple(map(float, value if isinstance(value, Sequence) and not isinstance(value, str) else [value]))
+    except (TypeError, ValueError):
+        numbers = ()
+    if len(numbers) != count or not np.isfinite(numbers).all():
+        raise ValueError(f"{what} ({keyword} is missing or wrong): export the series again")
+    return numbers
 
 
 def _structure_set(file: Path, header: Dataset, name: str) -> StructureSet:
     frames = header.get("ReferencedFrameOfReferenceSequence") or []
-    series = {
-        str(item.SeriesInstanceUID)
+    series = [
+        item
         for frame in frames
         for study in frame.get("RTReferencedStudySequence") or []
         for item in study.get("RTReferencedSeriesSequence") or []
         if "SeriesInstanceUID" in item
-    }
-    uids = frozenset(str(frame.FrameOfReferenceUID) for frame in frames if "FrameOfReferenceUID" in frame)
-    return StructureSet(file, name, uids, frozenset(series))
+    ]
+    instances = frozenset(
+        _text(image, "ReferencedSOPInstanceUID") for item in series for image in item.get("ContourImageSequence") or []
+    )
+    uids = frozenset(_text(frame, "FrameOfReferenceUID") for frame in frames if "FrameOfReferenceUID" in frame)
+    return StructureSet(file, name, uids, frozenset(_text(item, "SeriesInstanceUID") for item in series), instances)
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    return str(header.get(keyword) or "")

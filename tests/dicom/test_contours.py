@@ -7,7 +7,6 @@ from scipy.ndimage import gaussian_filter
 from skimage.draw import polygon2mask
 
 from nnunetv2_focusnet.dicom import areas
-from nnunetv2_focusnet.dicom.areas import fill_exclusively
 from nnunetv2_focusnet.dicom.contours import trace
 
 

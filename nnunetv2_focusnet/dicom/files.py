@@ -1,0 +1,210 @@
+"""Which files of a folder are DICOM and whole, and which ought to be: a slice that broke isn't taken for some note."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from pydicom import Dataset, dcmread
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage
+
+from nnunetv2_focusnet.dicom.privacy import IDENTIFYING, Redactor, identifying_words
+from nnunetv2_focusnet.folders import Listing
+
+ENDINGS = {".dcm", ".dicom", ".dic", ".ima"}
+LARGE = 2**16  # bytes: larger values are read when they are asked for, which pixels aren't
+EMPTY = "is empty"
+UNDEFINED_LENGTH = 2**32 - 1
+TAGS = (
+    *IDENTIFYING,
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "NumberOfFrames",
+    "PixelSpacing",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "ReferencedFrameOfReferenceSequence",
+)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file that is, or ought to be, DICOM and can't be read, or a folder that can't be listed.
+
+    Attributes:
+        folder: where it lies.
+        message: names it and says what to do.
+        series: SeriesInstanceUID, where that can be read; empty otherwise.
+    """
+
+    folder: Path
+    message: str
+    series: str = ""
+
+
+@dataclass(frozen=True)
+class DicomFiles:
+    """The DICOM files of a tree.
+
+    Attributes:
+        headers: the elements of `TAGS` of each file that is whole, files sorted.
+        names: of these files in messages, without anything that says who the patient is.
+        broken: what can't be read.
+    """
+
+    headers: Mapping[Path, Dataset]
+    names: Mapping[Path, str]
+    broken: tuple[Broken, ...]
+
+
+class _BrokenFileError(Exception):
+    def __init__(self, why: str, header: Dataset) -> None:
+        super().__init__(why)
+        self.header = header
+
+
+def read_files(listing: Listing, folder: Path) -> DicomFiles:
+    """Read the headers of all DICOM files of a listing.
+
+    Besides files that begin as DICOM does, those with an ending of DICOM ought to be DICOM, and those with the same
+    ending, or none, as DICOM files in their folder. An empty file ought to be if any file of the tree has its ending.
+
+    Args:
+        listing: of the folder.
+        folder: names of files start below it.
+    """
+    headers: dict[Path, Dataset] = {}
+    failed: dict[Path, _BrokenFileError] = {}
+    others: dict[Path, str] = {}
+    words: set[str] = set()
+    for file in listing.files:
+        try:
+            headers[file] = _read(file)
+            words |= identifying_words(headers[file])
+        except (InvalidDicomError, OSError) as error:
+            others[file] = _why_not_dicom(file, error)
+        except _BrokenFileError as error:
+            failed[file] = error
+            words |= identifying_words(error.header)
+    directories = [file for file, header in headers.items() if _is_directory(header)]
+    for file in directories:
+        del headers[file]
+    endings = {(file.parent, _ending(file)) for file in (*headers, *failed)}
+    everywhere = {ending for _, ending in endings}
+
+    def ought_to_be_dicom(file: Path) -> bool:
+        if file.name.startswith("."):  # macOS adds ._NAME to every NAME
+            return False
+        ending = _ending(file)
+        empty = others[file] == EMPTY and ending in everywhere
+        return ending in ENDINGS or (file.parent, ending) in endings or empty
+
+    redact = Redactor(words)
+    broken = [
+        Broken(file.parent, f"{redact(file.relative_to(folder))} {error}", _text(error.header, "SeriesInstanceUID"))
+        for file, error in failed.items()
+    ]
+    broken += [
+        Broken(file.parent, f"{redact(file.relative_to(folder))} {why}: copy it again, or delete it if it is no DICOM")
+        for file, why in others.items()
+        if ought_to_be_dicom(file)
+    ]
+    broken += [
+        Broken(path.parent, f"{redact(path.relative_to(folder))} can't be listed ({why}): change its permissions")
+        for path, why in listing.unreadable.items()
+    ]
+    names = {file: _name(file.relative_to(folder), header, redact) for file, header in headers.items()}
+    return DicomFiles(headers, names, tuple(broken))
+
+
+def _why_not_dicom(file: Path, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"can't be read ({error.strerror or error})"
+    return "isn't DICOM" if file.stat().st_size else EMPTY
+
+
+def _read(file: Path) -> Dataset:
+    """The elements of `TAGS` of a DICOM file.
+
+    pydicom takes the end of a file for the end of the last value, and what is missing for not there.
+
+    Raises:
+        InvalidDicomError: it doesn't begin as DICOM does.
+        OSError: it can't be opened.
+        _BrokenFileError: it is broken.
+    """
+    result = Dataset()
+    try:
+        header = dcmread(file, defer_size=LARGE)
+        if header.file_meta.get("TransferSyntaxUID", "") and header.file_meta.TransferSyntaxUID.is_deflated:
+            header = dcmread(file)  # pydicom can't go back to values that it has to inflate
+        cut = _cut_values(header, file.stat().st_size)
+        for keyword in TAGS:
+            if keyword in header and tag_for_keyword(keyword) not in cut:
+                result[keyword] = header[keyword]
+    except (InvalidDicomError, OSError):
+        raise
+    except Exception:  # pydicom raises nearly anything on broken files
+        raise _BrokenFileError("is broken DICOM: copy it again", result) from None
+    result.file_meta = header.file_meta
+    if cut:
+        raise _BrokenFileError("is cut off: copy it again", result)
+    if _is_directory(header):
+        return result
+    if not header.get("SOPClassUID"):
+        raise _BrokenFileError("is broken DICOM: copy it again", result)
+    if header.SOPClassUID == CTImageStorage and "PixelData" not in header:
+        raise _BrokenFileError("ends before its pixels: copy it again", result)
+    if header.SOPClassUID == CTImageStorage and _lacks_pixels(header):
+        raise _BrokenFileError("has fewer pixels than rows and columns: copy it again", result)
+    return result
+
+
+def _cut_values(header: Dataset, size: int) -> set[int]:
+    """Tags of values that end after the file of this size does: the last one's, or none."""
+    cut = set()
+    for element in header.elements():
+        if isinstance(element, RawDataElement) and element.length != UNDEFINED_LENGTH:
+            deferred = element.value is None and element.length > 0
+            there = size - element.value_tell if deferred else len(element.value or b"")
+            if there < element.length:
+                cut.add(int(element.tag))
+    return cut
+
+
+def _lacks_pixels(header: Dataset) -> bool:
+    """Whether uncompressed pixels are fewer than the header says."""
+    element = header.get_item("PixelData")
+    bits = header.get("Rows", 0) * header.get("Columns", 0) * header.get("BitsAllocated", 0)
+    return element.length != UNDEFINED_LENGTH and 8 * element.length < bits * header.get("SamplesPerPixel", 1)
+
+
+def _is_directory(header: Dataset) -> bool:
+    return header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+
+
+def _ending(file: Path) -> str:
+    """The ending in lower case; a number, as in CT.1.2.840 or in a UID, is none."""
+    return "" if file.suffix[1:].isdecimal() else file.suffix.lower()
+
+
+def _text(header: Dataset, keyword: str) -> str:
+    return str(header.get(keyword) or "")
+
+
+def _name(path: PurePath, header: Dataset, redact: Redactor) -> str:
+    """The path; if it says who the patient is, without that, but with a UID to find the file by."""
+    shown = redact(path)
+    return shown if shown == path.as_posix() else f"{shown} (SeriesInstanceUID {_text(header, 'SeriesInstanceUID')})"
