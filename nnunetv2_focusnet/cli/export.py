@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from nnunetv2_focusnet.dicom.grid import Grid
+    from nnunetv2_focusnet.dicom.organs import DicomOrgan
     from nnunetv2_focusnet.dicom.predictions import Matcher
     from nnunetv2_focusnet.dicom.tree import Series
 
@@ -26,7 +27,14 @@ COMMAND = "nnUNetv2_focusnet_export"
 Make = Callable[["Series", "Grid", np.ndarray, Mapping[str, int]], "Dataset"]
 
 
-def export(predictions: Path, output: Path, dicom: Path, kind: str, dataset_json: Path | None) -> list[str]:
+def export(
+    predictions: Path,
+    output: Path,
+    dicom: Path,
+    kind: str,
+    dataset_json: Path | None = None,
+    mapping: Path | None = None,
+) -> list[str]:
     """Export all predictions and print a line for each.
 
     Args:
@@ -35,6 +43,7 @@ def export(predictions: Path, output: Path, dicom: Path, kind: str, dataset_json
         dicom: folder with the CT series that were predicted.
         kind: "rtstruct" or "seg".
         dataset_json: names of the labels; None: beside the predictions.
+        mapping: how organs are written, see `dicom_organs`; None: as their names say.
 
     Returns:
         A message for each prediction that could not be exported.
@@ -43,6 +52,7 @@ def export(predictions: Path, output: Path, dicom: Path, kind: str, dataset_json
         ValueError: nothing can be exported.
     """
     check_libraries()
+    from nnunetv2_focusnet.dicom.organs import dicom_organs
     from nnunetv2_focusnet.dicom.predictions import Matcher
     from nnunetv2_focusnet.dicom.privacy import without_warnings
     from nnunetv2_focusnet.dicom.tree import read_tree
@@ -50,6 +60,7 @@ def export(predictions: Path, output: Path, dicom: Path, kind: str, dataset_json
     folder = predictions if predictions.is_dir() else predictions.parent
     dataset_json = dataset_json or folder / "dataset.json"
     organs, file_ending = _organs(dataset_json)
+    make = _maker(kind, dicom_organs(organs, mapping))
     files = _prediction_files(predictions, file_ending)
     tree = read_tree(dicom)
     matcher = Matcher(tree.series, files, _series_uids(dataset_json))
@@ -59,9 +70,9 @@ def export(predictions: Path, output: Path, dicom: Path, kind: str, dataset_json
         target = output / f"{case}_{kind}.dcm"
         try:
             with without_warnings():
-                text = _export_case(case, file, target, matcher, organs, _maker(kind))
+                text = _export_case(case, file, target, matcher, organs, make)
         except (ValueError, OSError) as error:
-            messages.append(str(error))
+            messages += [str(error)] if str(error) not in messages else []
         else:
             print(f"{target}: {text}", flush=True)
     return messages
@@ -83,11 +94,12 @@ def _export_case(case: str, file: Path, target: Path, matcher: Matcher, organs: 
     return f"{found}; not predicted: {', '.join(absent)}" if absent else found
 
 
-def _maker(kind: str) -> Make:
+def _maker(kind: str, written: Mapping[str, DicomOrgan]) -> Make:
     from nnunetv2_focusnet.dicom.rtstruct import make_rtstruct
     from nnunetv2_focusnet.dicom.segmentation import make_segmentation
 
-    return {"rtstruct": make_rtstruct, "seg": make_segmentation}[kind]
+    make = {"rtstruct": make_rtstruct, "seg": make_segmentation}[kind]
+    return lambda series, grid, labels, predicted: make(series, grid, labels, [written[name] for name in predicted])
 
 
 def _save(content: Dataset, target: Path) -> None:
@@ -103,7 +115,11 @@ def _save(content: Dataset, target: Path) -> None:
 def _prediction_files(predictions: Path, file_ending: str) -> dict[str, Path]:
     if not predictions.exists():
         raise ValueError(f"{predictions} doesn't exist: name a label map or a folder of them")
-    found = sorted(predictions.glob(f"*{file_ending}")) if predictions.is_dir() else [predictions]
+    # glob takes a folder that can't be read for an empty one; macOS adds ._NAME to every NAME.
+    files = sorted(predictions.iterdir()) if predictions.is_dir() else []
+    found = [file for file in files if file.name.endswith(file_ending) and not file.name.startswith(".")]
+    if not predictions.is_dir():
+        found = [predictions]
     if not found:
         raise ValueError(f"{predictions} holds no label maps (*{file_ending}): name the folder of predictions")
     return {path.name.removesuffix(file_ending): path for path in found}
@@ -126,7 +142,10 @@ def _organs(dataset_json: Path) -> tuple[dict[str, int], str]:
 
 def _series_uids(dataset_json: Path) -> dict[str, str]:
     file = dataset_json.with_name(SERIES_FILE)
-    return _json(file) if file.is_file() else {}
+    uids = _json(file) if file.is_file() else {}
+    if not isinstance(uids, dict) or not all(isinstance(uid, str) for uid in uids.values()):
+        raise ValueError(f"{file} has to be an object, case to SeriesInstanceUID: correct or delete it")
+    return uids
 
 
 def _json(file: Path) -> dict[str, Any]:
@@ -156,9 +175,15 @@ def main() -> None:
         help=f"names of the labels (default: beside the predictions); a {SERIES_FILE} beside it says which series each "
         "case is from",
     )
+    parser.add_argument(
+        "--mapping",
+        type=Path,
+        metavar="FILE",
+        help="JSON with the name, type, colour and code of organs in DICOM (default: as their names say)",
+    )
     args = parser.parse_args()
     try:
-        messages = export(args.predictions, args.o, args.dicom, args.format, args.dataset_json)
+        messages = export(args.predictions, args.o, args.dicom, args.format, args.dataset_json, args.mapping)
     except (ValueError, OSError) as error:
         sys.exit(f"{COMMAND}: {error}")
     if messages:

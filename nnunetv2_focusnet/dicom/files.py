@@ -186,9 +186,11 @@ def _cut_values(header: Dataset, size: int) -> set[int]:
 
 def _lacks_pixels(header: Dataset) -> bool:
     """Whether uncompressed pixels are fewer than the header says."""
-    element = header.get_item("PixelData")
+    pixels = header.get_item("PixelData")
+    if not isinstance(pixels, RawDataElement) or pixels.length == UNDEFINED_LENGTH:
+        return False
     bits = header.get("Rows", 0) * header.get("Columns", 0) * header.get("BitsAllocated", 0)
-    return element.length != UNDEFINED_LENGTH and 8 * element.length < bits * header.get("SamplesPerPixel", 1)
+    return 8 * pixels.length < bits * header.get("SamplesPerPixel", 1)
 
 
 def _is_directory(header: Dataset) -> bool:

@@ -30,6 +30,14 @@ REPEATED = (
 )
 
 
+ABOVE_SOURCE = 1000  # series that were made from others have such numbers in many archives
+
+
+def series_number(source: Dataset) -> int:
+    """For a further series; viewers list series by their numbers."""
+    return int(source.get("SeriesNumber") or 0) + ABOVE_SOURCE
+
+
 def read_header(slice_: Slice) -> Dataset:
     """All attributes but the pixels; those that may be empty, but must be there, were they taken out, are empty."""
     header = dcmread(slice_.file, stop_before_pixels=True)
@@ -40,9 +48,10 @@ def read_header(slice_: Slice) -> Dataset:
 
 
 def repeated_header(slice_: Slice) -> Dataset:
-    """Patient and study alone."""
+    """Patient and study alone, and the number of the further series."""
     source = read_header(slice_)
     result = Dataset()
+    result.SeriesNumber = series_number(source)
     for keyword in REPEATED:
         if keyword in source:
             result[keyword] = source[keyword]

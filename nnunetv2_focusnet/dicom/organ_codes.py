@@ -1,6 +1,8 @@
-"""SNOMED CT codes and colours of organs, for those who read the files."""
+"""SNOMED CT codes, kinds and colours of organs, for those who read the files."""
 
 from __future__ import annotations
+
+import re
 
 from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
@@ -44,7 +46,9 @@ ORGANS: dict[str, Code] = {
     **dict.fromkeys(["carotid", "acarotid"], SCT.CarotidArtery),
     **dict.fromkeys(["spinalcord"], SCT.SpinalCord),
     **dict.fromkeys(["spinalcanal"], SCT.SpinalCanalStructure),
+    **dict.fromkeys(["body", "external"], SCT.EntireBody),
 }
+TARGETS = {"GTV": SCT.GrossTumorVolume, "CTV": SCT.ClinicalTargetVolume, "PTV": SCT.PlanningTargetVolume}
 # Bright and saturated; each one is as far as possible, in CIE L*a*b*, from those before it.
 COLOURS = bytes.fromhex("""
     ff0000 00ff00 0040ff 40c0c0 ff80c0 ffc000 408000 ff00ff 0080ff c04040 c0ff80 00ffc0
@@ -54,11 +58,27 @@ COLOURS = bytes.fromhex("""
 """)
 
 
-def organ_code(name: str) -> CodedConcept:
-    """The code of an organ with its side as modifier; an organ that isn't known is an anatomical structure."""
-    words, side = words_and_side(name)
-    concept = CodedConcept.from_code(ORGANS.get("".join(words), UNKNOWN))
-    if side:
+def organ_kind(name: str) -> str:
+    """What a structure is to a planning system (RTROIInterpretedType), told by how its name begins.
+
+    Internal volumes, which DICOM has no term for, are what they are internal volumes of: IGTV, ICTV and ITV (of a CTV).
+    """
+    if target := re.match(r"[\W_]*(i?gtv|i?ctv|itv|ptv)", name, re.IGNORECASE):
+        kind = target[1].upper()
+        return "CTV" if kind == "ITV" else kind.removeprefix("I")
+    return "EXTERNAL" if words_and_side(name)[0] in (("body",), ("external",)) else "ORGAN"
+
+
+def organ_code(name: str, kind: str = "ORGAN") -> Code:
+    """The code of an organ or a target, without its side; one that isn't known is an anatomical structure."""
+    words, _ = words_and_side(name)
+    return TARGETS.get(kind) or ORGANS.get("".join(words), UNKNOWN)
+
+
+def with_side(code: Code, name: str) -> CodedConcept:
+    """A code with the side that a name is of as its modifier."""
+    concept = CodedConcept.from_code(code)
+    if side := words_and_side(name)[1]:
         concept.SegmentedPropertyTypeModifierCodeSequence = [CodedConcept.from_code(SIDES[side])]
     return concept
 

@@ -29,6 +29,7 @@ class Matcher:
     def __init__(self, series: Sequence[Series], predictions: Mapping[str, Path], uids: Mapping[str, str]) -> None:
         self._series = series
         self._uids = uids
+        self._predictions = list(predictions)
         self._only = len(series) == len(predictions) == 1
         self._grids: dict[str, Grid | str] = {item.uid: _grid_or_problem(item) for item in series}
         self._predicted = {case: _grid_or_problem(file) for case, file in predictions.items() if case not in uids}
@@ -54,6 +55,10 @@ class Matcher:
         return series, grid
 
     def _by_uid(self, case: str) -> Series:
+        if also := [
+            other for other in self._predictions if other != case and self._uids.get(other) == self._uids[case]
+        ]:
+            raise ValueError(f"{SERIES_FILE} has one series for {case} and {', '.join(also)}: correct it")
         for series in self._series:
             if series.uid == self._uids[case]:
                 return series

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
@@ -19,36 +19,38 @@ from nnunetv2_focusnet import __version__
 from nnunetv2_focusnet.dicom.contours import trace
 from nnunetv2_focusnet.dicom.grid import Grid
 from nnunetv2_focusnet.dicom.headers import repeated_header
-from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour
+from nnunetv2_focusnet.dicom.organs import DicomOrgan
 from nnunetv2_focusnet.dicom.tree import Series
 
 DETACHED_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"  # retired, but what stands for a study in references
 DECIMALS = 3  # of mm
 
 
-def make_rtstruct(series: Series, grid: Grid, labels: np.ndarray, organs: Mapping[str, int]) -> Dataset:
+def make_rtstruct(series: Series, grid: Grid, labels: np.ndarray, organs: Sequence[DicomOrgan]) -> Dataset:
     """An RT structure set with one structure for each organ.
 
     Args:
         series: the CT.
         grid: of the series.
         labels: label map (Z, Y, X) on this grid.
-        organs: name to label; each has voxels.
+        organs: each has voxels.
 
     Raises:
-        ValueError: the series has no frame of reference to draw in.
+        ValueError: the series has no study to belong to, or no frame of reference to draw in.
     """
+    if not series.study:
+        raise ValueError(f"{series.name} has no StudyInstanceUID, which structure sets need: export the series again")
     if not series.frame_of_reference:
         raise ValueError(f"{series.name} has no frame of reference, which structure sets need: export the series again")
     result = _header(series)
-    if not all(name.isascii() for name in organs):
+    if not all((organ.name + organ.code.meaning).isascii() for organ in organs):
         result.SpecificCharacterSet = "ISO_IR 192"
-    result.StructureSetROISequence = [_roi(n, name, series) for n, name in enumerate(organs, start=1)]
+    numbered = list(enumerate(organs, start=1))
+    result.StructureSetROISequence = [_roi(number, organ.name, series) for number, organ in numbered]
     result.ROIContourSequence = [
-        _roi_contour(number, organ_colour(label), labels == label, series, grid)
-        for number, label in enumerate(organs.values(), start=1)
+        _roi_contour(number, organ.colour, labels == organ.label, series) for number, organ in numbered
     ]
-    result.RTROIObservationsSequence = [_observation(n, name) for n, name in enumerate(organs, start=1)]
+    result.RTROIObservationsSequence = [_observation(number, organ) for number, organ in numbered]
     return result
 
 
@@ -59,7 +61,6 @@ def _header(series: Series) -> Dataset:
     result.InstanceNumber = 1
     result.SOPInstanceUID = generate_uid()
     result.SeriesInstanceUID = generate_uid()
-    result.SeriesNumber = None
     result.Modality = "RTSTRUCT"
     result.OperatorsName = ""
     result.SeriesDescription = "Automatic contours"
@@ -108,15 +109,16 @@ def _roi(number: int, name: str, series: Series) -> Dataset:
     return item
 
 
-def _roi_contour(number: int, colour: tuple[int, int, int], mask: np.ndarray, series: Series, grid: Grid) -> Dataset:
+def _roi_contour(number: int, colour: tuple[int, int, int], mask: np.ndarray, series: Series) -> Dataset:
     item = Dataset()
     item.ReferencedROINumber = number
     item.ROIDisplayColor = list(colour)
     item.ContourSequence = []
     for z in np.flatnonzero(mask.any(axis=(1, 2))):
         for points in trace(mask[z]):
-            points_mm = grid.points_mm(np.column_stack([points, np.full(len(points), z)]))
-            item.ContourSequence.append(_contour(points_mm, series.slices[z].instance))
+            # In the plane of this slice, not of the grid: where slices are a bit unevenly spaced, these differ.
+            slice_ = series.slices[z]
+            item.ContourSequence.append(_contour(slice_.points_mm(points), slice_.instance))
     for contour_number, contour in enumerate(item.ContourSequence, start=1):
         contour.ContourNumber = contour_number
     return item
@@ -131,11 +133,11 @@ def _contour(points_mm: np.ndarray, instance: str) -> Dataset:
     return item
 
 
-def _observation(number: int, name: str) -> Dataset:
+def _observation(number: int, organ: DicomOrgan) -> Dataset:
     item = Dataset()
     item.ObservationNumber = number
     item.ReferencedROINumber = number
-    item.RTROIIdentificationCodeSequence = [organ_code(name)]
-    item.RTROIInterpretedType = "ORGAN"
+    item.RTROIIdentificationCodeSequence = [organ.concept]
+    item.RTROIInterpretedType = organ.kind
     item.ROIInterpreter = ""
     return item

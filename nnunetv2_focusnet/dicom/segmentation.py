@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import highdicom
 import numpy as np
@@ -14,26 +14,33 @@ from pydicom.uid import generate_uid
 
 from nnunetv2_focusnet import __version__
 from nnunetv2_focusnet.dicom.grid import Grid
-from nnunetv2_focusnet.dicom.headers import read_header
-from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour
+from nnunetv2_focusnet.dicom.headers import read_header, series_number
+from nnunetv2_focusnet.dicom.organs import DicomOrgan
 from nnunetv2_focusnet.dicom.tree import Series
 
+CATEGORIES = {  # of DICOM PS3.16, CID 7150; all others are anatomy
+    "GTV": codes.SCT.MorphologicallyAbnormalStructure,
+    "CTV": codes.SCT.SpatialAndRelationalConcept,
+    "PTV": codes.SCT.SpatialAndRelationalConcept,
+}
 
-def make_segmentation(series: Series, grid: Grid, labels: np.ndarray, organs: Mapping[str, int]) -> Dataset:
+
+def make_segmentation(series: Series, grid: Grid, labels: np.ndarray, organs: Sequence[DicomOrgan]) -> Dataset:
     """A binary segmentation with one segment for each organ.
 
     Args:
         series: the CT.
         grid: of the series.
         labels: label map (Z, Y, X) on the grid of the series.
-        organs: name to label; each has voxels.
+        organs: each has voxels.
 
     Raises:
         ValueError: headers of the series lack what a segmentation needs.
     """
-    numbers = np.zeros(max(organs.values()) + 1, np.uint8 if len(organs) < 256 else np.uint16)
-    numbers[list(organs.values())] = np.arange(1, len(organs) + 1)
-    descriptions = [_describe(n, *item) for n, item in enumerate(organs.items(), start=1)]
+    values = [organ.label for organ in organs]
+    numbers = np.zeros(max(values) + 1, np.uint8 if len(organs) < 256 else np.uint16)
+    numbers[values] = np.arange(1, len(organs) + 1)
+    descriptions = [_describe(number, organ) for number, organ in enumerate(organs, start=1)]
     try:
         return _segmentation(_sources(series, grid), numbers[labels], descriptions)
     except Exception:  # whatever is wrong with a header; the texts quote them, that is patients
@@ -59,7 +66,7 @@ def _segmentation(sources: list[Dataset], numbers: np.ndarray, descriptions: lis
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=descriptions,
         series_instance_uid=generate_uid(),
-        series_number=1,
+        series_number=series_number(sources[0]),
         sop_instance_uid=generate_uid(),
         instance_number=1,
         manufacturer="nnunetv2-focusnet",
@@ -71,16 +78,16 @@ def _segmentation(sources: list[Dataset], numbers: np.ndarray, descriptions: lis
     )
 
 
-def _describe(number: int, name: str, label: int) -> SegmentDescription:
+def _describe(number: int, organ: DicomOrgan) -> SegmentDescription:
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="nnunetv2-focusnet", family=codes.DCM.ArtificialIntelligence, version=__version__
     )
     return SegmentDescription(
         segment_number=number,
-        segment_label=name,
-        segmented_property_category=codes.SCT.AnatomicalStructure,
-        segmented_property_type=organ_code(name),
+        segment_label=organ.name,
+        segmented_property_category=CATEGORIES.get(organ.kind, codes.SCT.AnatomicalStructure),
+        segmented_property_type=organ.concept,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
-        display_color=CIELabColor.from_rgb(*organ_colour(label)),
+        display_color=CIELabColor.from_rgb(*organ.colour),
     )

@@ -54,6 +54,11 @@ class Slice:
         """Unit vector across the slice."""
         return np.cross(self.orientation[:3], self.orientation[3:])
 
+    def points_mm(self, indices: np.ndarray) -> np.ndarray:
+        """Positions in the patient (N, 3) of continuous indices (N, 2) with (x, y)."""
+        row_mm, column_mm = self.spacing
+        return self.position + indices * (column_mm, row_mm) @ np.reshape(self.orientation, (2, 3))
+
 
 @dataclass(frozen=True)
 class Series:
@@ -144,7 +149,9 @@ def read_tree(folder: Path) -> Tree:
     }
     if not series:
         found = f", only {' and '.join(sorted(set(others.values())))}" if others else ""
-        raise ValueError(unreadable[0] if unreadable else f"{folder} holds no CT slices (CT Image Storage){found}")
+        raise ValueError(
+            unreadable[0] if unreadable else f"the DICOM folder holds no CT slices (CT Image Storage){found}"
+        )
     return Tree(series, structure_sets, others, tuple(unreadable))
 
 
