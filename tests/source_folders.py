@@ -1,9 +1,12 @@
 """Tiny folders in the layouts of real data sets. Arrays are (z, y, x), geometry is (x, y, z) as SimpleITK has it."""
 
-from collections.abc import Mapping, Sequence
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 import SimpleITK as sitk
 
 SHAPE = (8, 20, 24)
@@ -107,3 +110,15 @@ def segrap_case(root: Path, case: str, boxes: Boxes, shape: tuple[int, int, int]
     for name, where in boxes.items():
         save(folder / f"{name}.nii.gz", mask(where, shape))
     return folder
+
+
+def forbid(monkeypatch: pytest.MonkeyPatch, *folders: Path) -> None:
+    """As if folders had no permissions, which don't apply to root."""
+    scandir = os.scandir
+
+    def refusing(path: Path) -> Iterator[os.DirEntry[str]]:
+        if Path(path) in folders:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)

@@ -19,6 +19,7 @@ ENDINGS = {".dcm", ".dicom", ".dic", ".ima"}
 LARGE = 2**16  # bytes: larger values are read when they are asked for, which pixels aren't
 EMPTY = "is empty"
 UNDEFINED_LENGTH = 2**32 - 1
+DELIMITER = 8  # bytes that end a value of undefined length
 TAGS = (
     *IDENTIFYING,
     "SOPClassUID",
@@ -148,15 +149,18 @@ def _read(file: Path) -> Dataset:
     result = Dataset()
     try:
         header = dcmread(file, defer_size=LARGE)
-        if header.file_meta.get("TransferSyntaxUID", "") and header.file_meta.TransferSyntaxUID.is_deflated:
-            header = dcmread(file)  # pydicom can't go back to values that it has to inflate
+        syntax = header.file_meta.get("TransferSyntaxUID")
+        if syntax and (syntax.is_deflated or syntax.is_compressed):
+            header = dcmread(file)  # pydicom can't go back to values that it inflates, nor tell how long frames are
         cut = _cut_values(header, file.stat().st_size)
         for keyword in TAGS:
             if keyword in header and tag_for_keyword(keyword) not in cut:
                 result[keyword] = header[keyword]
-    except (InvalidDicomError, OSError):
+    except InvalidDicomError:
         raise
-    except Exception:  # pydicom raises nearly anything on broken files
+    except Exception as error:  # pydicom raises nearly anything on broken files, and an OSError of its own
+        if isinstance(error, OSError) and error.errno:
+            raise
         raise _BrokenFileError("is broken DICOM: copy it again", result) from None
     result.file_meta = header.file_meta
     if cut:
@@ -176,17 +180,22 @@ def _cut_values(header: Dataset, size: int) -> set[int]:
     """Tags of values that end after the file of this size does: the last one's, or none."""
     cut = set()
     for element in header.elements():
-        if isinstance(element, RawDataElement) and element.length != UNDEFINED_LENGTH:
+        if not isinstance(element, RawDataElement):
+            continue
+        length = len(element.value or b"")
+        if element.length == UNDEFINED_LENGTH:
+            complete = element.value_tell + length + DELIMITER <= size
+        else:
             deferred = element.value is None and element.length > 0
-            there = size - element.value_tell if deferred else len(element.value or b"")
-            if there < element.length:
-                cut.add(int(element.tag))
+            complete = (size - element.value_tell if deferred else length) >= element.length
+        if not complete:
+            cut.add(int(element.tag))
     return cut
 
 
 def _lacks_pixels(header: Dataset) -> bool:
     """Whether uncompressed pixels are fewer than the header says."""
-    pixels = header.get_item("PixelData")
+    pixels: object = header.get_item("PixelData")
     if not isinstance(pixels, RawDataElement) or pixels.length == UNDEFINED_LENGTH:
         return False
     bits = header.get("Rows", 0) * header.get("Columns", 0) * header.get("BitsAllocated", 0)

@@ -75,9 +75,8 @@ def dicom_organs(labels: Mapping[str, int], mapping_file: Path | None) -> dict[s
 def _organ(organ: str, label: int, given: Mapping[str, Any]) -> DicomOrgan:
     name = given.get("name", organ)
     if fault := _fault_of_text(name, LONGEST_NAME):
-        raise ValueError(
-            f"the organ {organ!r} can't have the name {name!r} in DICOM, {fault}: give another by --mapping"
-        )
+        called = f"the organ {organ!r} can't have the name {name!r} in DICOM"
+        raise ValueError(f"{called}, {fault}: give it another with --mapping")
     kind = given.get("type") or organ_kind(name)
     code = Code(*(given["code"][key] for key in CODE_KEYS)) if "code" in given else organ_code(name, kind)
     return DicomOrgan(label, name, kind, tuple(given.get("colour") or organ_colour(label)), code)
@@ -111,8 +110,9 @@ def _read_mapping(file: Path, labels: Mapping[str, int]) -> dict[str, dict[str, 
         raise ValueError(f"{file} has to be an object, organ to {{{', '.join(KEYS)}}}: correct it")
     for organ, given in content.items():
         if organ not in labels:
-            near = get_close_matches(organ, labels, n=1)
-            hint = f"do you mean {near[0]}?" if near else f"organs are {', '.join(labels)}"
+            by_lower = {name.lower(): name for name in labels}
+            near = get_close_matches(organ.lower(), by_lower, n=1)
+            hint = f"do you mean {by_lower[near[0]]}?" if near else f"organs are {', '.join(labels)}"
             raise ValueError(f"{file}: {organ} is no organ of dataset.json: {hint}")
         if fault := _fault_of_entry(given):
             raise ValueError(f"{file}: {organ}: {fault}")

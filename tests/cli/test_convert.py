@@ -169,6 +169,39 @@ def test_faulty_cases_are_left_out_and_named_and_the_others_are_done(run: Run, s
     assert left_out.keys() == {"0522c0001", "0522c0329"}
 
 
+def test_folders_that_can_not_be_listed_are_named_and_the_other_cases_are_done(
+    run: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A case's own folder, the folder of its structures (without them it would be a test case), and one of neither."""
+    forbidden = [source / "PDDCA" / "0522c0001", source / "PDDCA" / "0522c0555" / "structures", source / "part2"]
+    forbidden[2].mkdir()
+    sources.forbid(monkeypatch, *forbidden)
+    lines = failure(run).splitlines()
+    assert sorted(line.split(" can't be listed (Permission denied)")[0] for line in lines) == sorted(
+        f"nnUNetv2_focusnet_convert: left out: {folder}" for folder in forbidden
+    )
+    folder = tmp_path / "nnUNet_raw" / "Dataset042_PDDCA"
+    assert sorted(path.name for path in folder.glob("images*/*")) == ["0522c0329_0000.nii.gz", "0522c0788_0000.nii.gz"]
+
+
+@pytest.mark.parametrize("layout", ["pddca", "tcia-deepmind", "hanseg", "structseg", "segrap", "dicom-rt"])
+def test_no_layout_keeps_quiet_about_a_folder(
+    run: Run, source: Path, monkeypatch: pytest.MonkeyPatch, layout: str
+) -> None:
+    sources.forbid(monkeypatch, source / "PDDCA")
+    message = failure(run, layout=layout)
+    assert "PDDCA can't be listed (Permission denied)" in message
+    assert "\n" not in message
+
+
+def test_linked_cases_are_found(run: Run, source: Path, tmp_path: Path) -> None:
+    (source / "PDDCA").rename(tmp_path / "store")
+    (source / "PDDCA").mkdir()
+    for case in CASES:
+        (source / "PDDCA" / case).symlink_to(tmp_path / "store" / case)
+    assert len(list((run() / "imagesTr").iterdir())) == 3
+
+
 def test_an_error_of_simpleitk_is_put_down_to_its_case(run: Run, source: Path) -> None:
     """A segment in the fifth of two layers."""
     for case in ("case_01", "case_02"):

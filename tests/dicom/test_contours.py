@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.draw import polygon2mask
 
 from nnunetv2_focusnet.dicom import areas
+from nnunetv2_focusnet.dicom.areas import fill_exclusively
 from nnunetv2_focusnet.dicom.contours import trace
 
 
@@ -90,17 +91,100 @@ def test_a_contour_in_another_is_a_hole() -> None:
     assert not filled[2:4, 2:4].any()
 
 
-def test_a_contour_that_is_there_twice_counts_once() -> None:
-    outer = np.array([[-0.5, -0.5], [6.5, -0.5], [6.5, 6.5], [-0.5, 6.5]])
-    inner = outer / 3.5 + 2.1
-    twice = fill([outer, inner, outer + 0.001, inner.copy()], (7, 7))
-    np.testing.assert_array_equal(twice, fill([outer, inner], (7, 7)))
-    assert twice.sum() == 49 - 4
+SQUARE = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
 
 
-def test_overlapping_contours_exclude_what_they_share() -> None:
-    square = np.array([[0.5, 0.5], [4.5, 0.5], [4.5, 4.5], [0.5, 4.5]])
-    assert fill([square, square + 2], (8, 8)).sum() == 2 * (4 * 4 - 2 * 2)
+def box(x: tuple[float, float], y: tuple[float, float]) -> np.ndarray:
+    return np.array([x[0], y[0]]) + SQUARE * (x[1] - x[0], y[1] - y[0])
+
+
+COPIES = {
+    "exact": lambda points: points.copy(),
+    "from another corner": lambda points: np.roll(points, 1, axis=0),
+    "backwards": lambda points: points[::-1],
+    "closed": lambda points: np.concatenate([points, points[:1]]),
+    "with further points": lambda points: np.stack([points, (points + np.roll(points, -1, 0)) / 2], 1).reshape(-1, 2),
+    "moved": lambda points: points + np.array([0.03, 0.02]),
+    "moved back": lambda points: points - 0.1,
+    "smaller": lambda points: points.mean(axis=0) + 0.96 * (points - points.mean(axis=0)),
+}
+
+
+@pytest.mark.parametrize("edge", [0.1, 0.5, 0.0])  # at 0.0, copies differ in whether centres are inside
+@pytest.mark.parametrize("name", COPIES)
+def test_a_contour_that_is_there_twice_counts_once(name: str, edge: float) -> None:
+    outer = box((1 - edge, 8 + edge), (2 - edge, 9 + edge))  # voxels 1 to 8 and 2 to 9
+    hole = box((3.5, 5.5), (4.5, 7.5))  # 2 x 3 voxels
+    copy = COPIES[name](outer)
+    filled = areas.fill([outer, copy, hole], (12, 12))
+    assert (filled.mask.sum(), filled.overlaps) == (8 * 8 - 2 * 3, 0)
+    assert fill_exclusively([outer, copy, hole], (12, 12)).mask.sum() == 8 * 8 - 2 * 3
+    alone = fill([copy, hole], (12, 12))  # a copy that is a bit smaller may be the one that counts
+    again = areas.fill([hole, COPIES["backwards"](hole), copy, outer], (12, 12))
+    assert again.mask.sum() in (8 * 8 - 2 * 3, alone.sum())
+    assert again.overlaps == 0
+
+
+def test_a_copy_of_a_keyhole_whose_channel_is_elsewhere_counts_once() -> None:
+    mask = np.ones((11, 11), bool)
+    mask[4:7, 4:7] = False
+    (ring,) = trace(mask)
+    turned = np.column_stack([10 - ring[:, 1], ring[:, 0]]) + 0.02
+    assert fill([ring, turned], (11, 11)).sum() == 11 * 11 - 3 * 3
+
+
+def test_areas_that_overlap_in_part_are_joined_and_counted() -> None:
+    first, second = box((0.5, 4.5), (0.5, 4.5)), box((2.5, 6.5), (2.5, 6.5))
+    filled = areas.fill([first, second], (8, 8))
+    assert (filled.mask.sum(), filled.overlaps) == (2 * 4 * 4 - 2 * 2, 1)
+    assert fill_exclusively([first, second], (8, 8)).mask.sum() == 2 * (4 * 4 - 2 * 2)
+
+
+def test_parts_side_by_side_do_not_overlap() -> None:
+    filled = areas.fill([box((0.5, 4.5), (0.5, 4.5)), box((4.5, 6.5), (0.5, 4.5))], (8, 8))
+    assert (filled.mask.sum(), filled.overlaps) == (6 * 4, 0)
+
+
+def test_holes_that_overlap_are_one_hole_and_an_island_in_a_hole_is_filled() -> None:
+    outer, island = box((-0.5, 15.5), (-0.5, 15.5)), box((3.5, 5.5), (3.5, 5.5))
+    holes = [box((1.5, 8.5), (1.5, 8.5)), box((6.5, 12.5), (1.5, 8.5))]  # 7 x 7 and 6 x 7 voxels, 2 x 7 of both
+    filled = areas.fill([island, holes[0], outer, holes[1]], (16, 16))
+    assert filled.mask.sum() == 16 * 16 - (7 * 7 + 6 * 7 - 2 * 7) + 2 * 2
+    assert filled.overlaps == 1
+
+
+def test_a_hole_that_touches_the_contour_around_it_is_a_hole() -> None:
+    filled = areas.fill([box((0.5, 8.5), (0.5, 8.5)), box((5.5, 8.52), (3.5, 5.5))], (10, 10))
+    assert (filled.mask.sum(), filled.overlaps) == (8 * 8 - 3 * 2, 0)
+
+
+def test_a_wall_of_half_a_voxel_is_a_wall() -> None:
+    assert fill([box((0.4, 8.6), (0.4, 8.6)), box((1.1, 7.9), (1.1, 7.9))], (10, 10)).sum() == 8 * 8 - 6 * 6
+
+
+@pytest.mark.parametrize(
+    ("points", "voxels"),
+    [
+        ([(3, 4)], [(3, 4)]),
+        ([(3.3, 3.8)], [(3, 4)]),
+        ([(1, 4), (5, 4)], [(x, 4) for x in range(1, 6)]),
+        ([(1.2, 4.3), (1.1, 1.2)], [(1, y) for y in range(1, 5)]),
+        ([(1, 1), (4, 4)], [(i, i) for i in range(1, 5)]),
+        ([(1, 4), (3, 4), (5, 4), (3, 4)], [(x, 4) for x in range(1, 6)]),  # there and back
+        ([(1, 4), (1, 4), (2, 4), (1, 4)], [(1, 4), (2, 4)]),
+        ([(1, 1), (1, 3), (3, 3), (1, 3)], [(1, 1), (1, 2), (1, 3), (2, 3), (3, 3)]),  # an L
+        ([(-3, 2), (1, 2)], [(0, 2), (1, 2)]),
+    ],
+)
+def test_what_encloses_nothing_has_the_voxels_on_it(points: list[tuple[float, float]], voxels: list) -> None:
+    filled = fill([np.array(points, float)], (6, 7))
+    assert sorted((int(x), int(y)) for y, x in np.argwhere(filled)) == sorted(voxels)
+
+
+def test_the_lobes_of_an_eight_are_no_line() -> None:
+    eight = np.array([[0.5, 0.5], [6.5, 6.5], [6.5, 0.5], [0.5, 6.5]])
+    inside = fill_with_matplotlib([eight], (8, 8))
+    np.testing.assert_array_equal(fill([eight], (8, 8)) & inside, inside)
 
 
 def test_what_lies_outside_of_the_slice_is_cut_off() -> None:

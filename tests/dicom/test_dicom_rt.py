@@ -1,12 +1,16 @@
 """CT series with structure sets as cases to convert, with the mess that clinics export."""
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 from dicom_files import CTFiles, ct_image, points, square, write_ct, write_structure_set
+from pydicom import Dataset, dcmread
+from pydicom.uid import MRImageStorage
+from source_folders import forbid
 
 from nnunetv2_focusnet.datasets.layouts.base import SourceCase
 from nnunetv2_focusnet.datasets.layouts.dicom_rt import DicomRT
@@ -23,6 +27,13 @@ def one_case(folder: Path) -> SourceCase:
 def masks(case: SourceCase) -> dict[str, np.ndarray]:
     names = case.structure_names()
     return {item.name: sitk.GetArrayFromImage(item.mask) for item in case.structures(names)}
+
+
+def masks_or_none(case: SourceCase) -> dict[str, np.ndarray] | None:
+    try:
+        return masks(case)
+    except ValueError:
+        return None
 
 
 def problem(case: SourceCase) -> str:
@@ -81,14 +92,17 @@ def test_what_counts_as_annotated(tmp_path: Path) -> None:
     ]
     write_structure_set(tmp_path / "RS.dcm", ct, rois)
     case = one_case(tmp_path)
-    assert list(case.structure_names()) == ["Mandible"]
-    assert masks(case)["Mandible"].sum() == 4 * 5
+    assert list(case.structure_names()) == ["Mandible", "Click"]
+    assert {name: mask.sum() for name, mask in masks(case).items()} == {"Mandible": 4 * 5, "Click": 1}
     assert list(case.notes()) == [
+        "Mandible: 1 contours of the kind POINT were left out",
         "Mandible: contours beyond the ends of the CT were left out (1)",
         "Empty has no closed contour on the CT and counts as not annotated",
+        "Isocentre: 1 contours of the kind POINT were left out",
         "Isocentre has no closed contour on the CT and counts as not annotated",
         "Elsewhere: contours beyond the ends of the CT were left out (1)",
-        "Click has no closed contour on the CT and counts as not annotated",
+        "Elsewhere has no closed contour on the CT and counts as not annotated",
+        "Click: contours of one or two points were drawn as the voxels on them (1)",
     ]
 
 
@@ -197,8 +211,151 @@ def test_contours_between_the_voxels_leave_the_other_structures(tmp_path: Path) 
     assert list(case.notes()) == ["Lens_L has contours around no voxel's centre and counts as not annotated"]
 
 
-def test_a_broken_structure_set(tmp_path: Path) -> None:
+def test_a_structure_set_cut_off_anywhere(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image(size=(10, 12, 3)))
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct, 1), box(ct, 2)])])
+    with_explicit_lengths = dcmread(file)
+    without_lengths = dcmread(file)
+    for item in without_lengths.ROIContourSequence:
+        item.is_undefined_length_sequence_item = True
+        item["ContourSequence"].is_undefined_length = True
+    without_lengths["ROIContourSequence"].is_undefined_length = True
+    for content in (with_explicit_lengths, without_lengths):
+        content.save_as(file)
+        whole = file.read_bytes()
+        for end in [*range(0, len(whole), 53), *range(len(whole) - 12, len(whole))]:
+            file.write_bytes(whole[:end])
+            texts = [problem(case) for case in DicomRT().find_cases(tmp_path)]
+            assert any(text.startswith("RS.dcm ") for text in texts), end
+
+
+def test_contours_that_the_numbers_do_not_tell_apart(tmp_path: Path) -> None:
     ct = write_ct(tmp_path, ct_image())
-    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])])
-    file.write_bytes(file.read_bytes()[:-60])
-    assert "RS.dcm is" in problem(DicomRT().find_cases(tmp_path)[-1])
+    rois = [("Lens_L", [box(ct, 1)]), ("Lens_R", [box(ct, 2)])]
+
+    def problem_after(change: Callable[[Dataset], None]) -> str:
+        file = write_structure_set(tmp_path / "RS.dcm", ct, rois)
+        content = dcmread(file)
+        change(content)
+        content.save_as(file)
+        return problem(one_case(tmp_path))
+
+    def one_number(content: Dataset) -> None:
+        content.StructureSetROISequence[1].ROINumber = content.ROIContourSequence[1].ReferencedROINumber = 1
+
+    def two_items(content: Dataset) -> None:
+        content.ROIContourSequence[1].ReferencedROINumber = 1
+
+    def no_structure(content: Dataset) -> None:
+        content.ROIContourSequence[1].ReferencedROINumber = 7
+
+    def no_contours(content: Dataset) -> None:
+        del content.ROIContourSequence
+
+    assert problem_after(one_number).startswith("RS.dcm has 2 structures of number 1, 'Lens_L' and 'Lens_R'")
+    assert problem_after(two_items).startswith("RS.dcm has contours of the structure with number 1 in 2 places")
+    assert problem_after(no_structure).startswith("RS.dcm has contours of number 7, but no structure of that number")
+    assert problem_after(no_contours).startswith("RS.dcm has structures, but no contours (ROIContourSequence)")
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"ContourData": [1, 2, 3, 4]}, "has 4 coordinates, which make no points"),
+        ({"ContourData": [1, 2, "nan"] * 4}, "has coordinates that are no numbers"),
+        ({"ContourData": None}, "has 0 coordinates, which make no points"),
+        ({"NumberOfContourPoints": 5}, "has 4 points, but says 5"),
+        ({"ContourGeometricType": "CLOSED"}, "is of the kind 'CLOSED', which DICOM doesn't know"),
+        ({"ContourGeometricType": ""}, "is of the kind ''"),
+    ],
+)
+def test_a_broken_contour_is_the_problem_of_its_structure_alone(tmp_path: Path, change: dict, text: str) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct, 1), box(ct)]), ("Lens_R", [box(ct)])])
+    content = dcmread(file)
+    for keyword, value in change.items():
+        setattr(content.ROIContourSequence[0].ContourSequence[1], keyword, value)
+    content.save_as(file)
+    case = one_case(tmp_path)
+    assert [item.name for item in case.structures(["Lens_R"])] == ["Lens_R"]
+    assert list(case.structure_names()) == ["Lens_L", "Lens_R"]
+    assert problem(case).startswith(f"RS.dcm: a contour of Lens_L {text}")
+
+
+def test_structures_in_another_frame_of_reference(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)]), ("Lens_R", [box(ct)])])
+    content = dcmread(file)
+    content.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.9"
+    content.save_as(file)
+    case = one_case(tmp_path)
+    assert list(case.structure_names()) == ["Lens_R"]
+    assert case.notes()[0] == "Lens_L: drawn in another frame of reference than the CT (1.2.9)"
+    content.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.9"
+    content.save_as(file)
+    assert problem(one_case(tmp_path)) == (
+        f"RS.dcm was drawn in the frame of reference 1.2.9, but the series of IM_0003.dcm has {ct.frame}: "
+        "export both again, from one registration"
+    )
+
+
+def test_overlapping_parts_and_contours_that_exclude(tmp_path: Path) -> None:
+    """Boxes of 4 x 5 voxels that share 2 x 5."""
+    ct = write_ct(tmp_path, ct_image())
+    data = [square(ct, 2, (2.5, 3.5), (6.5, 8.5)), square(ct, 2, (4.5, 3.5), (8.5, 8.5))]
+    rois = [(kind, [(kind, each) for each in data]) for kind in (CLOSED, "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")]
+    write_structure_set(tmp_path / "RS.dcm", ct, rois)
+    case = one_case(tmp_path)
+    assert {name: mask.sum() for name, mask in masks(case).items()} == {
+        CLOSED: 30,
+        "CLOSEDPLANAR_XOR": 20,
+        "INTERPOLATED_PLANAR": 30,
+    }
+    assert list(case.notes()) == [
+        f"{kind}: contours that overlap in part were joined (1 pairs)" for kind in (CLOSED, "INTERPOLATED_PLANAR")
+    ]
+
+
+def test_a_structure_set_that_refers_to_slices_that_are_not_there(tmp_path: Path) -> None:
+    """Lost end slices leave no gap."""
+    ct = write_ct(tmp_path, ct_image())
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct, 1), box(ct)])])
+    content = dcmread(file)
+    references = []
+    for instance in ct.instances:
+        references.append(Dataset())
+        references[-1].ReferencedSOPInstanceUID = instance
+    study = content.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    study.RTReferencedSeriesSequence[0].ContourImageSequence = references
+    for contour, reference in zip(
+        content.ROIContourSequence[0].ContourSequence, (references[1], references[4]), strict=True
+    ):
+        contour.ContourImageSequence = [reference]
+    content.save_as(file)
+    ct.files[0].unlink()
+    assert list(one_case(tmp_path).notes()) == [
+        "the structure set refers to 1 slices that aren't there",
+        "Lens_L: contours refer to other images than the slices that they lie on (1)",
+    ]
+
+
+def test_a_structure_set_of_another_modality(tmp_path: Path) -> None:
+    write_ct(tmp_path / "CT", ct_image())
+    mr = write_ct(tmp_path / "MR", ct_image(), uid="1.2.5")
+    for z in range(6):
+        mr.change(z, SOPClassUID=MRImageStorage)
+    write_structure_set(tmp_path / "RS.dcm", mr, [("Lens_L", [box(mr)])])
+    assert problem(DicomRT().find_cases(tmp_path)[0]) == (
+        "RS.dcm belongs to no CT series of this folder, but to MR Image Storage: put its series there"
+    )
+
+
+def test_a_folder_that_can_not_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may hold further slices of the series beside it, not of the other patient's."""
+    for name in ("a", "b"):
+        ct = write_ct(tmp_path / name, ct_image())
+        write_structure_set(tmp_path / name / "RS.dcm", ct, [("Lens_L", [box(ct)])])
+    (tmp_path / "b" / "more").mkdir()
+    forbid(monkeypatch, tmp_path / "b" / "more")
+    texts = {case.identifier: problem(case) for case in DicomRT().find_cases(tmp_path) if not masks_or_none(case)}
+    assert list(texts.values()) == ["b/more can't be listed (Permission denied): change its permissions"]

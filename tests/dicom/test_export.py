@@ -1,6 +1,8 @@
 """nnUNetv2_focusnet_export on predictions as nnU-Net writes them."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from pydicom.uid import CTImageStorage
 from nnunetv2_focusnet.cli import export
 
 LABELS = {"background": 0, "Mandible": 1, "Lens_L": 2, "Lens_R": 3, "Tumour": 4}
+DCIODVFY = shutil.which("dciodvfy")  # David Clunie's check of files against the standard
 DIRECTIONS = {
     "upright": (1, 0, 0, 0, 1, 0, 0, 0, 1),
     "from head to feet": (1, 0, 0, 0, 1, 0, 0, 0, -1),
@@ -214,6 +217,148 @@ def test_names_in_other_scripts_stay_what_they_are(run: Run, tmp_path: Path, kin
     assert (content.PatientName, first) == ("Müller^Jörg", "下颌骨")
 
 
+def write_labels(tmp_path: Path, *names: str) -> None:
+    """Names for labels 1, 2, ..."""
+    content = {
+        "labels": {"background": 0} | {name: n for n, name in enumerate(names, start=1)},
+        "file_ending": ".nii.gz",
+    }
+    (tmp_path / "pred" / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+
+
+def written_names(file: Path) -> list[str]:
+    content = dcmread(file)
+    if "SegmentSequence" in content:
+        return [segment.SegmentLabel for segment in content.SegmentSequence]
+    return [roi.ROIName for roi in content.StructureSetROISequence]
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+@pytest.mark.parametrize("name", ["Ösophagus", "視神経_R", "GTV/1", "a^b=c", "Ω", "x" * 64])
+def test_names_read_back_as_they_were(run: Run, tmp_path: Path, kind: str, name: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    write_labels(tmp_path, name, "Lens_L", "Lens_R")
+    run(kind=kind)
+    assert written_names(tmp_path / "out" / f"head_{kind}.dcm") == [name, "Lens_L", "Lens_R"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("x" * 65, "which has 65 characters where 64 are allowed"),
+        ("GTV\\boost", "in which a backslash would separate two values"),
+        ("Lens_L ", "of which blanks at the ends would be lost"),
+        ("Lens\nL", "which has a line feed or another control character"),
+        ("", "which is empty"),
+        (" ", "which is empty"),
+        ("\ud800", "which has a line feed or another control character"),
+    ],
+)
+def test_names_that_dicom_can_not_hold_are_refused_before_anything_is_written(
+    run: Run, tmp_path: Path, name: str, why: str
+) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    write_labels(tmp_path, "Mandible", name, "Lens_R")
+    (line,) = failure(run)
+    assert f"the organ {name!r} can't have the name {name!r} in DICOM, {why}: give it another with --mapping" in line
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "mapping.json").write_text(json.dumps({name: {"name": "Lens_L"}}))
+    run("--mapping", str(tmp_path / "mapping.json"))
+    assert written_names(tmp_path / "out" / "head_rtstruct.dcm") == ["Mandible", "Lens_L", "Lens_R"]
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_a_mapping_says_how_organs_are_written(run: Run, tmp_path: Path, kind: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    write_labels(tmp_path, "Unterkiefer", "GTVp", "BODY")
+    code = {"value": "91609006", "scheme": "SCT", "meaning": "Mandible"}
+    first = {"name": "Bone_Mandible_L", "type": "AVOIDANCE", "colour": [10, 200, 30], "code": code}
+    (tmp_path / "mapping.json").write_text(json.dumps({"Unterkiefer": first, "BODY": {"name": "External"}}))
+    run("--mapping", str(tmp_path / "mapping.json"), kind=kind)
+    content = dcmread(tmp_path / "out" / f"head_{kind}.dcm")
+    assert written_names(tmp_path / "out" / f"head_{kind}.dcm") == ["Bone_Mandible_L", "GTVp", "External"]
+    if kind == "rtstruct":
+        observations = content.RTROIObservationsSequence
+        assert [item.RTROIInterpretedType for item in observations] == ["AVOIDANCE", "GTV", "EXTERNAL"]
+        assert content.ROIContourSequence[0].ROIDisplayColor == [10, 200, 30]
+        concepts = [item.RTROIIdentificationCodeSequence[0] for item in observations]
+    else:
+        concepts = [segment.SegmentedPropertyTypeCodeSequence[0] for segment in content.SegmentSequence]
+        categories = [segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue for segment in content.SegmentSequence]
+        assert categories == ["91723000", "49755003", "91723000"]  # anatomy, morphologically abnormal, anatomy
+    assert [concept.CodeValue for concept in concepts] == ["91609006", "228791009", "38266002"]
+    assert concepts[0].SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning == "Left"
+
+
+@pytest.mark.parametrize(
+    ("mapping", "text"),
+    [
+        ("{", "isn't a mapping in JSON"),
+        ("[]", "has to be an object, organ to {name, type, colour, code}"),
+        ('{"Lens_L": {}, "Lens_L": {}}', "Lens_L is there 2 times"),
+        ('{"Lens_l": {}}', "Lens_l is no organ of dataset.json: do you mean Lens_L?"),
+        ('{"Lens_L": "Lens"}', "Lens_L: has to be an object with name, type, colour, code"),
+        ('{"Lens_L": {"color": [1, 2, 3]}}', "Lens_L: color is none of name, type, colour, code"),
+        ('{"Lens_L": {"type": "Organ"}}', "Lens_L: type 'Organ' is none of EXTERNAL, PTV, CTV, GTV"),
+        ('{"Lens_L": {"colour": [1, 2, 256]}}', "Lens_L: colour [1, 2, 256] isn't red, green and blue from 0 to 255"),
+        ('{"Lens_L": {"code": {"value": "1"}}}', "Lens_L: code has to have value, scheme, meaning, and nothing else"),
+        ('{"Lens_L": {"name": 3}}', "the organ 'Lens_L' can't have the name 3 in DICOM, which is no text"),
+        ('{"Lens_L": {"name": "Lens_R"}}', "Lens_L and Lens_R have the same name in DICOM, Lens_R"),
+        (
+            '{"Lens_L": {"code": {"value": "12345678901234567", "scheme": "SCT", "meaning": "x"}}}',
+            "code can't have the value '12345678901234567', which has 17 characters where 16 are allowed",
+        ),
+        (None, "mapping.json doesn't exist"),
+    ],
+)
+def test_a_wrong_mapping_is_named_with_its_organ(run: Run, tmp_path: Path, mapping: str | None, text: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    if mapping is not None:
+        (tmp_path / "mapping.json").write_text(mapping)
+    (line,) = failure(run, "--mapping", str(tmp_path / "mapping.json"))
+    assert text in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.skipif(DCIODVFY is None, reason="dciodvfy isn't installed (Debian: dicom3tools)")
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_files_are_valid_dicom(run: Run, tmp_path: Path, kind: str) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    names = ["BODY", "GTVp", "Ösophagus"]
+    write_labels(tmp_path, *names)
+    run(kind=kind)
+    file = tmp_path / "out" / f"head_{kind}.dcm"
+    report = subprocess.run([str(DCIODVFY), "-new", str(file)], capture_output=True, text=True, check=False).stderr
+    assert ("RTStructureSet" if kind == "rtstruct" else "Segmentation") in report  # it knows what it looks at
+    assert [line for line in report.splitlines() if line.startswith(("Error", "Warning"))] == []
+    # it does tell what is wrong
+    content = dcmread(file)
+    del content.Modality
+    content.save_as(file)
+    again = subprocess.run([str(DCIODVFY), "-new", str(file)], capture_output=True, text=True, check=False).stderr
+    assert "Error" in again
+
+
+def test_contours_lie_in_the_planes_of_unevenly_spaced_slices(run: Run, tmp_path: Path) -> None:
+    """By up to 0.2 mm of 2.5 mm, as rounded or measured positions of a table do."""
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    heights = [103.5, 106.1, 108.4, 111.1, 113.4, 116.0]
+    for z, height in enumerate(heights):
+        ct.change(z, ImagePositionPatient=[-12.5, -40.0, height])
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    run()
+    content = dcmread(tmp_path / "out" / "head_rtstruct.dcm")
+    for item in content.ROIContourSequence:
+        for contour in item.ContourSequence:
+            slice_ = ct.instances.index(contour.ContourImageSequence[0].ReferencedSOPInstanceUID)
+            assert set(contour.ContourData[2::3]) == {heights[slice_]}
+
+
 def test_organs_that_were_not_predicted_are_named(run: Run, tmp_path: Path, capsys) -> None:
     ct = write_ct(tmp_path / "dicom", ct_image())
     write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
@@ -251,6 +396,28 @@ def test_predictions_on_like_grids_need_the_list_of_series(run: Run, tmp_path: P
     (dataset / "dicom_series.json").write_text(json.dumps({"a": "1.2.7", "b": "1.2.0"}))
     (line,) = failure(run, "--dataset_json", str(dataset / "dataset.json"))
     assert "dicom_series.json has a series for a that isn't in the DICOM folder" in line
+
+
+def test_a_list_that_has_one_series_for_two_cases(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    for name in ("a", "b"):
+        write_prediction(tmp_path / "pred" / f"{name}.nii.gz", ct)
+    (tmp_path / "pred" / "dicom_series.json").write_text(json.dumps({"a": ct.uid, "b": ct.uid}))
+    lines = failure(run)
+    assert lines[0].endswith("dicom_series.json has one series for a and b: correct it")
+    assert len(lines) == 2
+    (tmp_path / "pred" / "dicom_series.json").write_text("[1]")
+    assert "dicom_series.json has to be an object, case to SeriesInstanceUID" in failure(run)[0]
+
+
+def test_a_broken_slice_is_named_once(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
+    write_prediction(tmp_path / "pred" / "._head.nii.gz", ct)  # of macOS
+    ct.files[0].write_bytes(b"")
+    (line,) = failure(run)
+    assert line.endswith("left out: IM_0003.dcm is empty: copy it again, or delete it if it is no DICOM")
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_two_predictions_for_one_series(run: Run, tmp_path: Path) -> None:

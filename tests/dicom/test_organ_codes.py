@@ -3,7 +3,7 @@
 import pytest
 
 from nnunetv2_focusnet.datasets.layouts import LAYOUTS
-from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour
+from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour, organ_kind, with_side
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour
     ],
 )
 def test_codes_of_snomed_ct(name: str, code: str, side: str | None) -> None:
-    concept = organ_code(name)
+    concept = with_side(organ_code(name), name)
     assert (concept.CodeValue, concept.CodingSchemeDesignator) == (code, "SCT")
     modifiers = concept.get("SegmentedPropertyTypeModifierCodeSequence") or []
     assert [item.CodeMeaning for item in modifiers] == ([side] if side else [])
@@ -30,7 +30,24 @@ def test_codes_of_snomed_ct(name: str, code: str, side: str | None) -> None:
 
 @pytest.mark.parametrize("layout", ["pddca", "tcia-deepmind", "structseg"])
 def test_organs_of_public_data_sets_have_codes(layout: str) -> None:
-    assert [name for name in LAYOUTS[layout].organs if organ_code(name).CodeValue == "91723000"] == []
+    assert [name for name in LAYOUTS[layout].organs if organ_code(name).value == "91723000"] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "kind", "code"),
+    [
+        (["GTV", "GTVp", "gtv_n1", "GTV-T", "IGTV", "_GTVnd"], "GTV", "228791009"),
+        (["CTV", "CTV_High", "ITV", "ICTV_54"], "CTV", "228792002"),
+        (["PTV", "PTV70", "ptv_6996"], "PTV", "228793007"),
+        (["BODY", "Body", "External"], "EXTERNAL", "38266002"),
+        (["VertebralBody", "Brain-PTV", "Egtved", "SpinalCord_PRV"], "ORGAN", "91723000"),
+    ],
+)
+def test_kinds_of_structures_by_their_names(names: list[str], kind: str, code: str) -> None:
+    """Codes of SNOMED CT: gross tumour, clinical and planning target volume, entire body, anatomical structure."""
+    assert {name: (organ_kind(name), organ_code(name, kind).value) for name in names} == dict.fromkeys(
+        names, (kind, code)
+    )
 
 
 def test_colours_are_distinct() -> None:

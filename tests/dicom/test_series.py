@@ -7,6 +7,8 @@ import pytest
 import SimpleITK as sitk
 from dicom_files import ct_image, write_ct
 from pydicom import dcmread
+from pydicom.encaps import encapsulate
+from pydicom.uid import EnhancedCTImageStorage, RLELossless
 from scipy.spatial.transform import Rotation
 
 from nnunetv2_focusnet.dicom.grid import grid_of, read_image
@@ -84,7 +86,15 @@ def test_tilted_gantry(tmp_path: Path) -> None:
     [
         ({"PixelSpacing": [1.25, 1.4]}, "IM_0017.dcm has another spacing than IM_0003.dcm"),
         ({"ImageOrientationPatient": [0, 1, 0, 1, 0, 0]}, "has another orientation than"),
-        ({"ImagePositionPatient": None}, "IM_0017.dcm doesn't say where in the patient it lies"),
+        ({"ImagePositionPatient": None}, "IM_0017.dcm doesn't say where in the patient it lies (ImagePositionPatient"),
+        ({"ImagePositionPatient": [0, 0, "NaN"]}, "IM_0017.dcm doesn't say where in the patient it lies"),
+        ({"PixelSpacing": [0, 1]}, "IM_0017.dcm doesn't say where in the patient it lies (Rows, Columns and"),
+        ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "isn't two unit vectors"),
+        ({"RescaleSlope": None}, "IM_0017.dcm doesn't say how its pixels become Hounsfield units (RescaleSlope"),
+        ({"RescaleIntercept": ""}, "how its pixels become Hounsfield units (RescaleIntercept"),
+        ({"SOPInstanceUID": ""}, "IM_0017.dcm has no SOPInstanceUID"),
+        ({"NumberOfFrames": 2}, "IM_0017.dcm has several frames"),
+        ({"Rows": 17}, "IM_0017.dcm has fewer pixels than rows and columns"),
     ],
 )
 def test_a_slice_unlike_the_others(tmp_path: Path, change: dict[str, object], text: str) -> None:
@@ -101,7 +111,112 @@ def test_a_single_slice(tmp_path: Path) -> None:
 def test_a_file_cut_off_in_its_pixels(tmp_path: Path, lacking: int) -> None:
     ct = write_ct(tmp_path, ct_image())
     ct.files[4].write_bytes(ct.files[4].read_bytes()[:-lacking])
-    assert problem(tmp_path) == "the pixels of IM_0031.dcm can't be read: copy it again"
+    fault = "is cut off" if lacking <= 20 * 16 * 2 else "ends before its pixels"
+    assert problem(tmp_path) == f"IM_0031.dcm {fault}: copy it again"
+
+
+@pytest.mark.parametrize("ending", [".dcm", ""])
+def test_a_slice_cut_off_anywhere_is_named_and_its_series_is_refused(tmp_path: Path, ending: str) -> None:
+    """An archive's files have no ending; where the cut file doesn't say so itself, its neighbours do."""
+    ct = write_ct(tmp_path, ct_image(size=(5, 4, 3)))
+    files = [file.rename(file.with_suffix(ending)) for file in ct.files]
+    whole = files[0].read_bytes()
+    for end in [*range(0, len(whole), 41), len(whole) - 1]:
+        files[0].write_bytes(whole[:end])
+        tree = read_tree(tmp_path)
+        assert [line.split(" ")[0] for line in tree.unreadable] == [files[0].name], end
+        assert problem(tmp_path) == tree.unreadable[0]
+    files[0].write_bytes(whole)
+    assert read_tree(tmp_path).unreadable == ()
+
+
+def test_what_else_is_in_a_folder_and_no_dicom(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "CT", ct_image())
+    for name in ("notes.txt", "._IM_0003.dcm", ".DS_Store", "Thumbs.db"):
+        (tmp_path / "CT" / name).write_text("read me")
+    (tmp_path / "README").write_text("read me")
+    assert read(tmp_path).GetSize() == ct.image.GetSize()
+    assert read_tree(tmp_path).unreadable == ()
+
+
+@pytest.mark.parametrize("name", ["IM_0900.dcm", "IM_0900.DCM", "image.dicom", "1.IMA"])
+def test_whatever_has_an_ending_of_dicom_has_to_be_dicom(tmp_path: Path, name: str) -> None:
+    write_ct(tmp_path, ct_image())
+    (tmp_path / name).write_text("<html>not found</html>")
+    assert problem(tmp_path) == f"{name} isn't DICOM: copy it again, or delete it if it is no DICOM"
+
+
+def test_numbers_are_no_ending(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    for z, file in enumerate(ct.files):
+        file.rename(tmp_path / f"CT.1.2.840.{z}")
+    (tmp_path / "CT.1.2.840.2").write_bytes(b"")
+    assert problem(tmp_path).startswith("CT.1.2.840.2 is empty: copy it again")
+
+
+def test_a_link_to_nowhere_and_a_patient_of_empty_files(tmp_path: Path) -> None:
+    """What a full disk leaves of a copy: nothing in the folder is DICOM any more, but elsewhere files like it are."""
+    ct = write_ct(tmp_path / "a", ct_image())
+    for file in ct.files:
+        file.rename(file.with_suffix(""))
+    (tmp_path / "b").mkdir()
+    for name in ("IM_0003", "IM_0010"):
+        (tmp_path / "b" / name).write_bytes(b"")
+    (tmp_path / "c.dcm").symlink_to(tmp_path / "moved.dcm")
+    assert [line.split(":")[0] for line in read_tree(tmp_path).unreadable] == [
+        "b/IM_0003 is empty",
+        "b/IM_0010 is empty",
+        "c.dcm can't be read (No such file or directory)",
+    ]
+    assert read(tmp_path).GetSize() == ct.image.GetSize()
+
+
+def test_a_cut_file_that_names_its_series_leaves_the_others_of_its_folder_alone(tmp_path: Path) -> None:
+    first, second = (write_ct(tmp_path / name, ct_image(), uid=f"1.2.{n}") for n, name in enumerate("ab"))
+    second.files = [file.rename(first.files[0].parent / f"b{file.name}") for file in second.files]
+    whole = second.files[2].read_bytes()
+    second.files[2].write_bytes(whole[:-20])
+    assert [series.problem for series in read_tree(tmp_path).series] == ["", "a/bIM_0017.dcm is cut off: copy it again"]
+    # in the middle of the UID, which may then look like another's
+    second.files[2].write_bytes(whole[: whole.index(b"1.2.1\0") + 2])
+    assert all(series.problem.startswith("a/bIM_0017.dcm is") for series in read_tree(tmp_path).series)
+
+
+def test_slices_of_one_number(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    ct.change(3, SOPInstanceUID=ct.instances[1])
+    assert problem(tmp_path).startswith("IM_0010.dcm and IM_0024.dcm have the same SOPInstanceUID")
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "FrameOfReferenceUID", "PatientID"])
+def test_a_series_number_that_several_series_have(tmp_path: Path, keyword: str) -> None:
+    write_ct(tmp_path, ct_image()).change(3, **{keyword: "1.2.3"})
+    assert problem(tmp_path).startswith(f"the series of IM_0003.dcm has 2 values of {keyword}")
+
+
+def test_compressed_slices_are_read_and_cut_ones_refused(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    for file in ct.files:
+        content = dcmread(file)
+        content.compress(RLELossless)
+        content.save_as(file)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read(tmp_path)), sitk.GetArrayFromImage(ct.image))
+    whole = ct.files[2].read_bytes()
+    for lacking in (1, 8, 9, 100, 400):
+        ct.files[2].write_bytes(whole[:-lacking])
+        assert problem(tmp_path).startswith("IM_0017.dcm "), lacking
+    ct.files[2].write_bytes(whole)
+    ct.change(2, PixelData=encapsulate([b"no frame of pixels"]))
+    assert problem(tmp_path) == "the pixels of IM_0017.dcm can't be read: uncompress the series from RLE Lossless"
+
+
+def test_an_enhanced_ct_is_named_as_one(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image(size=(20, 16, 2)))
+    for z in range(2):
+        ct.change(z, SOPClassUID=EnhancedCTImageStorage)
+    text = "IM_0003.dcm is Enhanced CT Image Storage, which isn't read: convert it to CT Image Storage"
+    with pytest.raises(ValueError, match=text):
+        read_tree(tmp_path)
 
 
 def test_other_files_are_passed_over_and_broken_ones_named(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Listings of folders, with what glob keeps quiet about."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from source_folders import forbid
+
+from nnunetv2_focusnet.folders import list_below
+
+
+def relative(paths: list[Path], folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def test_files_and_folders_by_their_names(tmp_path: Path) -> None:
+    for name in ("b/img.nrrd", "a/img.nrrd", "a/.img.nrrd", "__MACOSX/a/img.nrrd", "a/img.nrrd.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    listing = list_below(tmp_path)
+    assert relative(listing.matching("img.*rd"), tmp_path) == ["a/img.nrrd", "b/img.nrrd"]
+    assert len(listing.files) == 5
+    assert listing.problems() == []
+
+
+def test_folders_that_can_not_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a/x", "a/y", "b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "file").touch()
+    forbid(monkeypatch, tmp_path / "a" / "x", tmp_path / "b")
+    listing = list_below(tmp_path)
+    assert relative(listing.files, tmp_path) == ["a/y/file"]
+    lines = [f"{tmp_path / name} can't be listed (Permission denied): " for name in ("a/x", "b")]
+    assert [line.split("change")[0] for line in listing.problems()] == lines
+    assert [line.split("change")[0] for line in listing.problems(tmp_path / "a")] == lines[:1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_folders_of_another_user(tmp_path: Path) -> None:
+    """The real thing: permissions, and a user whom they apply to."""
+    for name in ("mine", "theirs"):
+        (tmp_path / name).mkdir()
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to(tmp_path.parents[1]):
+            folder.chmod(0o755)
+    (tmp_path / "theirs").chmod(0o700)
+    code = f"""
+import os
+from pathlib import Path
+from nnunetv2_focusnet.folders import list_below
+os.setuid(65534)
+print(*list_below(Path({str(tmp_path)!r})).problems())
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith(f"{tmp_path / 'theirs'} can't be listed (Permission denied)")
+
+
+def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere" / "case").mkdir(parents=True)
+    (tmp_path / "elsewhere" / "case" / "img.nrrd").touch()
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "linked").symlink_to(tmp_path / "elsewhere" / "case")
+    (source / "back").symlink_to(source)
+    (source / "self").symlink_to(source / "self")
+    (source / "nowhere").symlink_to(source / "gone")
+    listing = list_below(source)
+    assert relative(listing.files, source) == ["linked/img.nrrd", "nowhere", "self"]
+    assert listing.problems() == []
