@@ -75,7 +75,9 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
                 left_out[case.identifier] = str(error)
 
     known = _known_organs(layout, names)
-    organs = _wanted_organs(wanted, known) if wanted else tuple(dict.fromkeys(known.values()))
+    if left_out and not known:  # the organs are those of the cases, and no case can be read
+        raise ValueError(f"no case can be converted: {next(iter(left_out.values()))}")
+    organs = _wanted_organs(wanted, known, left_out) if wanted else tuple(dict.fromkeys(known.values()))
     selected = []
     for case in cases:
         if case.identifier not in names:
@@ -109,10 +111,11 @@ def _known_organs(layout: Layout, names: dict[str, Sequence[str]]) -> dict[Key, 
     return dict(sorted(by_key.items(), key=lambda item: item[1].lower()))
 
 
-def _wanted_organs(wanted: Sequence[str], known: dict[Key, str]) -> tuple[str, ...]:
+def _wanted_organs(wanted: Sequence[str], known: dict[Key, str], left_out: dict[str, str]) -> tuple[str, ...]:
     if unknown := [name for name in wanted if _key(name) not in known]:
         there = ", ".join(dict.fromkeys(known.values()))
-        raise ValueError(f"--organs: {', '.join(unknown)} is none of the organs here: {there}")
+        unread = f" (cases that can't be read: {len(left_out)}; {next(iter(left_out.values()))})" if left_out else ""
+        raise ValueError(f"--organs: {', '.join(unknown)} is none of the organs here: {there}{unread}")
     organs = tuple(known[_key(name)] for name in wanted)
     if double := [organ for organ, number in Counter(organs).items() if number > 1]:
         raise ValueError(f"--organs has {', '.join(double)} twice")

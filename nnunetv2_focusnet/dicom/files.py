@@ -122,17 +122,16 @@ def read_files(listing: Listing, folder: Path) -> DicomFiles:
         for file, why in others.items()
         if ought_to_be_dicom(file)
     ]
-    broken += [
-        Broken(path.parent, f"{redact(path.relative_to(folder))} can't be listed ({why}): change its permissions")
-        for path, why in listing.unreadable.items()
-    ]
+    for path, why in listing.unreadable.items():
+        name = "the DICOM folder" if path == folder else redact(path.relative_to(folder))
+        broken.append(Broken(path.parent, f"{name} can't be listed ({why}): change its permissions"))
     names = {file: _name(file.relative_to(folder), header, redact) for file, header in headers.items()}
     return DicomFiles(headers, names, tuple(broken))
 
 
 def _why_not_dicom(file: Path, error: Exception) -> str:
     if isinstance(error, OSError):
-        return f"can't be read ({error.strerror or error})"
+        return f"can't be read ({error.strerror})"
     return "isn't DICOM" if file.stat().st_size else EMPTY
 
 

@@ -58,9 +58,10 @@ def _series_of(structure_set: StructureSet, tree: Tree) -> Series:
     in_frame = [series for series in tree.series if series.frame_of_reference in structure_set.frames_of_reference]
     candidates = named or in_frame
     if not candidates:
-        kinds = sorted({tree.other_series[uid] for uid in structure_set.series if uid in tree.other_series})
-        found = f", but to {' and '.join(kinds)}" if kinds else ""
-        raise ValueError(f"{structure_set.name} belongs to no CT series of this folder{found}: put its series there")
+        raise ValueError(
+            f"{structure_set.name} belongs to no CT series of this folder{_where(structure_set, tree)}: "
+            "put its series there"
+        )
     if len(candidates) > 1:
         raise ValueError(
             f"{structure_set.name} belongs to {len(candidates)} CT series, {_names(candidates)}: keep one of them"
@@ -68,9 +69,20 @@ def _series_of(structure_set: StructureSet, tree: Tree) -> Series:
     if structure_set.frames_of_reference and candidates[0] not in in_frame:
         raise ValueError(
             f"{structure_set.name} names {candidates[0].name}, but was drawn in another frame of reference: "
-            "export both again"
+            f"{' and '.join(sorted(structure_set.frames_of_reference))}, where the series has "
+            f"{candidates[0].frame_of_reference or 'none'}; export both again"
         )
     return candidates[0]
+
+
+def _where(structure_set: StructureSet, tree: Tree) -> str:
+    """What a structure set belongs to instead."""
+    if kinds := sorted({tree.other_series[uid] for uid in structure_set.series if uid in tree.other_series}):
+        return f", but to {' and '.join(kinds)}"
+    if not structure_set.series:
+        frames = " and ".join(sorted(structure_set.frames_of_reference)) or "none"
+        return f": it names none, and none has its frame of reference ({frames})"
+    return ""
 
 
 def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[Roi]:
@@ -84,7 +96,7 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
             content = dcmread(structure_set.file)
             listed = [(int(roi.ROINumber), roi) for roi in content.get("StructureSetROISequence") or []]
             drawn = [(int(item.ReferencedROINumber), item) for item in content.get("ROIContourSequence") or []]
-            names = [str(roi.get("ROIName") or "").strip() for _, roi in listed]
+            names = [_name(roi) for _, roi in listed]
             frames = {
                 _text(roi, "ReferencedFrameOfReferenceUID") for number, roi in listed if _has_contours(number, drawn)
             }
@@ -243,6 +255,12 @@ def _points_mm(contour: Dataset) -> np.ndarray:
 
 def _slice_index(points: np.ndarray) -> int:
     return round(float(points[:, 2].mean()))
+
+
+def _name(roi: Dataset) -> str:
+    """The name; a backslash in it, which some systems write, makes a list of it."""
+    name = roi.get("ROIName") or ""
+    return (name if isinstance(name, str) else "\\".join(map(str, name))).strip()
 
 
 def _text(item: Dataset, keyword: str) -> str:

@@ -35,7 +35,7 @@ def fill_with_skimage(contours: list[np.ndarray], shape: tuple[int, int]) -> np.
 @pytest.mark.parametrize("reader", [fill, fill_with_matplotlib, fill_with_skimage, fill_after_rounding])
 def test_masks_with_holes_islands_and_borders_come_back(reader, blur: float) -> None:
     rng = np.random.default_rng(round(10 * blur))
-    for _ in range(20):
+    for _ in range(10):
         mask = gaussian_filter(rng.standard_normal((30, 24)), blur) > 0
         np.testing.assert_array_equal(reader(trace(mask), mask.shape), mask)
 

@@ -158,7 +158,28 @@ def test_structure_sets_without_their_series(tmp_path: Path) -> None:
     write_structure_set(tmp_path / "moved.dcm", ct, [], frame="1.2.4")
     lost, moved, _ = DicomRT().find_cases(tmp_path)
     assert problem(lost) == "lost.dcm belongs to no CT series of this folder: put its series there"
-    assert problem(moved).startswith("moved.dcm names the series of CT/IM_0003.dcm, but was drawn in another frame")
+    assert problem(moved) == (
+        "moved.dcm names the series of CT/IM_0003.dcm, but was drawn in another frame of reference: 1.2.4, where the "
+        f"series has {ct.frame}; export both again"
+    )
+    write_structure_set(tmp_path / "moved.dcm", ct, [], frame="1.2.4", series=[])
+    assert problem(DicomRT().find_cases(tmp_path)[1]).startswith(
+        "moved.dcm belongs to no CT series of this folder: it names none, and none has its frame of reference (1.2.4): "
+    )
+
+
+def test_if_no_case_can_be_read_the_reason_is_named(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])], frame="1.2.4")
+    for wanted in ([], ["Lens_L"]):
+        with pytest.raises(ValueError, match=r"^no case can be converted: RS.dcm names .* frame of reference: 1.2.4"):
+            select(DicomRT(), DicomRT().find_cases(tmp_path), wanted)
+
+
+def test_a_backslash_in_a_name_stays(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    write_structure_set(tmp_path / "RS.dcm", ct, [("GTV\\boost", [box(ct)])])
+    assert list(one_case(tmp_path).structure_names()) == ["GTV\\boost"]
 
 
 def test_two_series_for_a_structure_set_that_names_none(tmp_path: Path) -> None:

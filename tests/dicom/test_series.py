@@ -10,6 +10,7 @@ from pydicom import dcmread
 from pydicom.encaps import encapsulate
 from pydicom.uid import EnhancedCTImageStorage, RLELossless
 from scipy.spatial.transform import Rotation
+from source_folders import forbid
 
 from nnunetv2_focusnet.dicom.grid import grid_of, read_image
 from nnunetv2_focusnet.dicom.tree import read_tree
@@ -66,6 +67,14 @@ def test_rounded_positions_are_no_mixed_spacing(tmp_path: Path) -> None:
     for z in range(41):
         ct.change(z, ImagePositionPatient=[-12.5, -40.0, round(103.5 + 1.25 * z, 1)])
     assert read(tmp_path).GetSpacing()[2] == pytest.approx(1.25)
+
+
+def test_each_slice_has_hounsfield_units_of_its_own(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    ct.change(3, RescaleSlope=2, RescaleIntercept=-1000)
+    expected = sitk.GetArrayFromImage(ct.image)
+    expected[3] = 2 * (expected[3] + 1024) - 1000
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read(tmp_path)), expected)
 
 
 def test_two_images_of_one_slice(tmp_path: Path) -> None:
@@ -234,6 +243,12 @@ def test_folders_without_ct(tmp_path: Path) -> None:
         read_tree(tmp_path)
     with pytest.raises(ValueError, match="is no folder"):
         read_tree(tmp_path / "nowhere")
+
+
+def test_a_folder_that_can_not_be_listed_is_not_called_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forbid(monkeypatch, tmp_path)
+    with pytest.raises(ValueError, match=r"^the DICOM folder can't be listed \(Permission denied\)"):
+        read_tree(tmp_path)
 
 
 def test_series_of_one_folder_are_told_apart(tmp_path: Path) -> None:
