@@ -1,0 +1,71 @@
+"""Tables as Markdown and LaTeX, in which names come out as they are, whatever characters they have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+# What Markdown's dialects (CommonMark, GitHub's, Pandoc's) read as markup in a line. Underscores within a word aren't,
+# so that Lens_L stays readable in the source.
+_MARKDOWN = re.compile(r"[\\`*\[\]|~$^]|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",
+    "<": r"\textless{}",  # without an encoding of fonts, < > | are printed as other characters
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    **{character: rf"\{character}" for character in "&%$#_{}"},
+    **{character: f"{{{character}}}" for character in "[*"},  # at the start of a row they belong to the \\ before it
+}
+_LATEX_SPECIAL = re.compile("|".join([*map(re.escape, _LATEX), "-(?=-)"]))
+
+
+class Cell(NamedTuple):
+    """A cell of a table.
+
+    Attributes:
+        text: plain text.
+        best: it is the best of its row.
+    """
+
+    text: str
+    best: bool = False
+
+
+Table = Sequence[Sequence[Cell]]  # a header and rows
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and other characters that can't be seen."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def markdown_text(text: str) -> str:
+    """Plain text as Markdown that shows it."""
+    return _MARKDOWN.sub(r"\\\g<0>", one_line(text))
+
+
+def markdown_table(table: Table) -> str:
+    """The table as Markdown, the best cells in bold."""
+    header, *body = ([_markdown_cell(cell) for cell in row] for row in table)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *body))
+
+
+def latex_text(text: str) -> str:
+    """Plain text as LaTeX that shows it."""
+    return _LATEX_SPECIAL.sub(lambda found: _LATEX.get(found.group(), "-{}"), one_line(text))
+
+
+def latex_row(row: Sequence[Cell]) -> str:
+    """A row of a tabular, the best cells in bold."""
+    texts = (latex_text(cell.text) for cell in row)
+    return " & ".join(rf"\textbf{{{t}}}" if cell.best else t for t, cell in zip(texts, row, strict=True)) + r" \\"
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = markdown_text(cell.text)
+    return f"**{text}**" if cell.best else text
