@@ -98,7 +98,7 @@ def read_figures(
 
     def mean_of(group: str, metric: str) -> float:
         name = f"{group} organs"
-        return results.group_mean(name, trainer, metric) if name in results.groups else math.nan
+        return results.group_summary(name, trainer, metric).mean if name in results.groups else math.nan
 
     def missed(organs: Sequence[str]) -> int:
         return sum(results.summaries[organ, trainer, "dsc"].missed for organ in organs)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.evaluation.plots import DPI, model_colours
+from nnunetv2_focusnet.evaluation.markup import markdown_table
+from nnunetv2_focusnet.evaluation.pictures import DPI, model_colours
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import METRICS
 from nnunetv2_focusnet.evaluation.tables import summary_table
@@ -37,13 +38,13 @@ def write_tables(
         write_csv(folder / "goals.csv", goal_rows(goals))
     write_csv(folder / "organs.csv", organ_rows(results))
     write_csv(folder / "curves.csv", curve_rows(curves))
-    draw_curves(curves, model_colours(results), folder / "curves.png")
+    draw_curves(curves, model_colours(results.models), folder / "curves.png")
     parts = [f"# {settings.dataset}: {describe(settings)}", *(f"**{warning}**" for warning in warnings)]
     for trainer, of_trainer in goals.items():
         parts += [f"## Goals of {trainer}, against the better stock row in each figure", goals_table(of_trainer)]
     parts += ["## Trainers", trainers_table(figures)]
     for metric in ("dsc", "hd95_mm"):
-        parts += [f"## {METRICS[metric]}", markdown(summary_table(results, metric, lambda cell: f"**{cell}**", False))]
+        parts += [f"## {METRICS[metric]}", markdown_table(summary_table(results, metric, False))]
     file = folder / "results.md"
     file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return file

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from nnunetv2.configuration import default_num_processes
@@ -12,9 +15,11 @@ from tqdm import tqdm
 
 from nnunetv2_focusnet.cli.compare_inputs import Inputs, read_cross_validation, read_folders
 from nnunetv2_focusnet.evaluation.cases import CaseResult, Comparison, evaluate_cases, find_cases
+from nnunetv2_focusnet.evaluation.markup import one_line
 from nnunetv2_focusnet.evaluation.overlays import choose_overlays, draw_overlay, image_file
 from nnunetv2_focusnet.evaluation.plots import draw_boxes, draw_differences
 from nnunetv2_focusnet.evaluation.report import write_report
+from nnunetv2_focusnet.evaluation.report_folder import new_report
 from nnunetv2_focusnet.evaluation.results import Results, split_by_size
 from nnunetv2_focusnet.evaluation.statistics import METRICS
 from nnunetv2_focusnet.evaluation.tables import write_csv_files, write_latex, write_markdown
@@ -29,27 +34,29 @@ def compare(
 
     Args:
         inputs: what to compare.
-        output: folder for the results.
+        output: folder for the results; what an earlier comparison left there is replaced when all is done.
         images: folder with ``CASE_0000`` images, the overlays' background.
         published: put the published figures on PDDCA beside the user's own.
         num_processes: cases evaluated at the same time.
         show_progress: show a progress bar.
 
     Raises:
-        ValueError: there is nothing to compare, or an image is missing or on another grid than its labels.
+        ValueError: there is nothing to compare, or an image is missing.
     """
     cases, messages = find_cases(inputs.comparison)
-    output.mkdir(parents=True, exist_ok=True)
     if images is not None:
         _check_images(images, cases, inputs.comparison.file_ending)
-    evaluated = evaluate_cases(inputs.comparison, cases, num_processes)
-    progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
-    results = _collect(inputs, list(progress), messages)
-    write_csv_files(results, output)
-    write_markdown(results, output / "summary.md", published)
-    write_latex(results, output / "summary.tex", published)
-    pictures = _draw_plots(results, output) | _draw_overlays(inputs.comparison, results, images, output)
-    write_report(results, pictures, output / "report.html", published)
+    with new_report(output) as folder:
+        evaluated = evaluate_cases(inputs.comparison, cases, num_processes)
+        progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
+        results = _collect(inputs, list(progress), messages)
+        pictures = list(_plots(results)) + list(_overlays(inputs.comparison, results, images))
+        if undrawn := _draw(pictures, folder):
+            results = replace(results, messages=(*results.messages, *undrawn))
+        write_csv_files(results, folder)
+        write_markdown(results, folder / "summary.md", published)
+        write_latex(results, folder / "summary.tex", published)
+        write_report(results, _sections(pictures, folder), folder / "report.html", published)
     return results
 
 
@@ -63,39 +70,61 @@ def _collect(inputs: Inputs, evaluated: list[CaseResult], messages: list[str]) -
     messages = [*messages, *(result.error for result in evaluated if result.error is not None)]
     rows = tuple(row for result in evaluated for row in result.rows)
     if not rows:
-        raise ValueError(f"no case could be compared: {messages[0] if messages else 'all label maps are empty'}")
+        more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
+        raise ValueError(f"no case could be compared: {messages[0] if messages else 'all label maps are empty'}{more}")
     comparison = inputs.comparison
     large, small = split_by_size(rows, tuple(comparison.labels), inputs.small_organs)
     return Results(rows, tuple(comparison.predictions), large, small, inputs.tolerances, tuple(messages))
 
 
-def _draw_plots(results: Results, output: Path) -> dict[str, list[tuple[Path, str]]]:
-    sections: dict[str, list[tuple[Path, str]]] = {"Distributions": []}
+@dataclass(frozen=True)
+class _Picture:
+    """A picture of the report: its section, its file, what it shows, and what draws it there."""
+
+    section: str
+    name: str
+    text: str
+    draw: Callable[[Path], None]
+
+
+def _plots(results: Results) -> Iterator[_Picture]:
     for metric in PLOTTED:
-        picture = output / f"boxes_{metric}.png"
-        draw_boxes(results, metric, picture)
-        sections["Distributions"].append((picture, f"{METRICS[metric]} of each case, as boxes per organ and model"))
+        text = f"{METRICS[metric]} of each case, as boxes per organ and model"
+        yield _Picture("Distributions", f"boxes_{metric}.png", text, partial(draw_boxes, results, metric))
     for number, model in enumerate(results.models[1:], start=1):
         for metric in PLOTTED:
-            picture = output / f"differences_{metric}_{number}.png"
-            draw_differences(results, model, metric, picture)
             text = (
                 f"{METRICS[metric]}, {model} minus {results.models[0]}: cases as dots, mean with 95 % interval as bar"
             )
-            sections.setdefault("Paired differences", []).append((picture, text))
-    return sections
+            name = f"differences_{metric}_{number}.png"
+            yield _Picture("Paired differences", name, text, partial(draw_differences, results, model, metric))
 
 
-def _draw_overlays(
-    comparison: Comparison, results: Results, images: Path | None, output: Path
-) -> dict[str, list[tuple[Path, str]]]:
-    shown = []
+def _overlays(comparison: Comparison, results: Results, images: Path | None) -> Iterator[_Picture]:
     for number, overlay in enumerate(choose_overlays(results)):
-        picture = output / f"overlay_{number:02d}.png"
-        draw_overlay(overlay, comparison, results, images, picture)
         text = f"{overlay.organ} in {overlay.case} ({overlay.reason}): contours of the reference and of all models"
-        shown.append((picture, text))
-    return {"Small organs": shown} if shown else {}
+        draw = partial(draw_overlay, overlay, comparison, results, images)
+        yield _Picture("Small organs", f"overlay_{number:02d}.png", text, draw)
+
+
+def _draw(pictures: Sequence[_Picture], folder: Path) -> list[str]:
+    """Draw what can be drawn; one message for each picture that can't be."""
+    messages = []
+    for picture in pictures:
+        try:
+            picture.draw(folder / picture.name)
+        except Exception as error:  # whatever it is, the figures must not be lost for a picture
+            (folder / picture.name).unlink(missing_ok=True)
+            messages.append(f"{picture.name}, {picture.text}: {error or type(error).__name__}")
+    return messages
+
+
+def _sections(pictures: Sequence[_Picture], folder: Path) -> dict[str, list[tuple[Path, str]]]:
+    sections: dict[str, list[tuple[Path, str]]] = {}
+    for picture in pictures:
+        if (folder / picture.name).is_file():
+            sections.setdefault(picture.section, []).append((folder / picture.name, picture.text))
+    return sections
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -134,19 +163,24 @@ def main() -> None:
     args = _parser().parse_args()
     try:
         if args.cv is not None:
+            if args.ref or args.pred or args.dataset_json:
+                raise ValueError("--cv finds its files in nnU-Net's folders: leave out -ref, -pred and --dataset_json")
             inputs = read_cross_validation(args.cv, args.tr, args.p, args.c, args.tolerance_mm)
         else:
+            if args.tr:
+                raise ValueError("-tr names trainers for --cv: add --cv, or leave out -tr")
             inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
         show_progress = not args.disable_progress_bar
         results = compare(inputs, args.o, args.images, args.published is not None, max(args.np, 1), show_progress)
     except BrokenProcessPool:
         sys.exit("nnUNetv2_focusnet_compare: a process died, probably for lack of memory: use a smaller -np")
     except (ValueError, OSError) as error:
-        sys.exit(f"nnUNetv2_focusnet_compare: {error}")
+        sys.exit(f"nnUNetv2_focusnet_compare: {one_line(str(error))}")
     print((args.o / "summary.md").read_text(encoding="utf-8"))
     print(f"Report: {args.o / 'report.html'}")
     if results.messages:
-        sys.exit("\n".join(f"nnUNetv2_focusnet_compare: left out: {message}" for message in results.messages))
+        lines = (f"nnUNetv2_focusnet_compare: left out: {one_line(message)}" for message in results.messages)
+        sys.exit("\n".join(lines))
 
 
 if __name__ == "__main__":

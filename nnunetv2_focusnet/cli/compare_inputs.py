@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import tempfile
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
 from nnunetv2_focusnet.annotations import find_unannotated
-from nnunetv2_focusnet.evaluation.cases import Comparison
+from nnunetv2_focusnet.cli.compare_folds import find_validations
+from nnunetv2_focusnet.evaluation.cases import Comparison, LabelMaps
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,11 @@ class Inputs:
         comparison: what is compared.
         small_organs: named by a model's plans; None: told from their size.
         tolerances: one line on the tolerance of the NSD.
-        folder: holds what was gathered from several folds until the comparison is done.
     """
 
     comparison: Comparison
     small_organs: Collection[str] | None
     tolerances: str
-    folder: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
 
 def read_folders(
@@ -52,17 +51,17 @@ def read_folders(
         if name in models or name == "reference":
             raise ValueError(f"-pred has the name {name} twice, or it is taken: choose another")
         models[name] = Path(folder)
-    for folder_ in (reference, *models.values()):
-        if not folder_.is_dir():
-            raise ValueError(f"{folder_} is no folder")
-    places = (
-        [dataset_json]
-        if dataset_json
-        else [folder / "dataset.json" for folder in (*models.values(), reference, reference.parent)]
-    )
-    dataset = _first_json(places, "name dataset.json with --dataset_json")
-    plans = [json.loads(path.read_text()) for f in models.values() if (path := f / "plans.json").is_file()]
-    return _inputs(reference, models, dataset, _small_organs(plans, None), tolerance)
+    _check_folders(reference, models)
+    beside = [folder / "dataset.json" for folder in (*models.values(), reference, reference.parent)]
+    dataset = _first_json([dataset_json] if dataset_json else beside, "name dataset.json with --dataset_json")
+    if dataset_json is None:
+        _check_same_labels(
+            [file for file in beside if file.is_file()], "name the one that is right with --dataset_json"
+        )
+    references = _label_maps(reference, dataset["file_ending"])
+    predictions_ = {name: _label_maps(folder, dataset["file_ending"]) for name, folder in models.items()}
+    plans = [path for folder in models.values() if (path := folder / "plans.json").is_file()]
+    return _inputs(references, predictions_, dataset, _small_organs(plans, None), tolerance)
 
 
 def read_cross_validation(
@@ -71,36 +70,86 @@ def read_cross_validation(
     """Inputs from ``--cv DATASET_ID -tr TRAINER ...``: validation predictions of all folds, references of the dataset.
 
     Raises:
-        ValueError: a trainer has no validation, or a case was validated twice.
+        ValueError: a trainer is named twice or has no validation, or a case was validated twice or by a model that was
+            trained on it.
     """
-    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results  # only --cv needs these variables
-
     if not trainers:
         raise ValueError("--cv compares trainers: name them with -tr")
-    if nnUNet_preprocessed is None or nnUNet_results is None:
+    if twice := [trainer for trainer in trainers if trainers.count(trainer) > 1]:
+        raise ValueError(f"-tr names {twice[0]} twice: name each trainer once")
+    preprocessed, results = (os.environ.get(name) for name in ("nnUNet_preprocessed", "nnUNet_results"))
+    if not preprocessed or not results:
         raise ValueError("--cv needs nnUNet_preprocessed and nnUNet_results: set these variables")
-    name = maybe_convert_to_dataset_name(dataset)
-    base = Path(nnUNet_preprocessed) / name
+    name = _dataset_name(dataset)
+    base = Path(preprocessed) / name
     content = _first_json([base / "dataset.json"], "preprocess the dataset")
-    gathered = tempfile.TemporaryDirectory()
-    models, plans = {}, []
-    for trainer in trainers:
-        model = Path(nnUNet_results) / name / f"{trainer}__{plans_name}__{configuration}"
-        models[trainer] = Path(gathered.name) / trainer
-        _gather(model, models[trainer], content["file_ending"])
-        plans.append(_first_json([model / "plans.json"], "train the trainer"))
+    models = {t: Path(results) / name / f"{t}__{plans_name}__{configuration}" for t in trainers}
+    predictions = {t: find_validations(model, base, content["file_ending"]) for t, model in models.items()}
+    trained_with = [file for model in models.values() if (file := model / "dataset.json").is_file()]
+    _check_same_labels([base / "dataset.json", *trained_with], "train with the labels as they are now")
+    references = LabelMaps.in_folder(base / "gt_segmentations", content["file_ending"])
+    if not references.files:
+        raise ValueError(f"{references.folder} holds no references: preprocess the dataset")
     # Cases that no fold of any trainer validated have nothing to be compared with.
-    validated = {path.name for folder in models.values() for path in folder.iterdir()}
-    references = Path(gathered.name) / "reference"
-    references.mkdir()
-    for file in sorted(validated):
-        _link(base / "gt_segmentations" / file, references / file)
-    inputs = _inputs(references, models, content, _small_organs(plans, configuration), tolerance)
-    return Inputs(inputs.comparison, inputs.small_organs, inputs.tolerances, gathered)
+    validated = {case for maps in predictions.values() for case in maps.files}
+    references = LabelMaps(references.folder, {c: file for c, file in references.files.items() if c in validated})
+    plans = [model / "plans.json" for model in models.values()]
+    return _inputs(references, predictions, content, _small_organs(plans, configuration), tolerance)
+
+
+def _dataset_name(dataset: str) -> str:
+    try:
+        return maybe_convert_to_dataset_name(dataset)
+    except ValueError:
+        raise ValueError(f"--cv takes the ID or the name of a data set, got {dataset}") from None
+    except RuntimeError as error:  # nnU-Net's list of its folders is several lines long
+        raise ValueError(
+            f"--cv {dataset}: {str(error).splitlines()[0].partition('. ')[0]}; look at nnUNet_raw, nnUNet_preprocessed "
+            "and nnUNet_results"
+        ) from None
+
+
+def _check_folders(reference: Path, models: Mapping[str, Path]) -> None:
+    """Raise a ValueError unless there is a folder with files for the reference and another one for each model."""
+    names = {"the reference": reference} | {f"the model {name}": folder for name, folder in models.items()}
+    known: dict[Path, str] = {}
+    for name, folder in names.items():
+        if not folder.is_dir():
+            raise ValueError(f"{folder} is no folder")
+        if (other := known.setdefault(folder.resolve(), name)) != name:
+            raise ValueError(f"{folder} is given for {other} and for {name}: name the folder of each")
+        if not any(path.suffix != ".json" and not path.name.startswith(".") for path in folder.iterdir()):
+            raise ValueError(f"{folder}, given for {name}, holds no label maps: correct the folder")
+
+
+def _label_maps(folder: Path, file_ending: str) -> LabelMaps:
+    maps = LabelMaps.in_folder(folder, file_ending)
+    if not maps.files:
+        others = min(path.name for path in folder.iterdir() if path.suffix != ".json" and path.name[0] != ".")
+        raise ValueError(
+            f"{folder} holds no label maps (*{file_ending}, as dataset.json says), but {others}, say: correct the "
+            "folder or dataset.json"
+        )
+    return maps
+
+
+def _check_same_labels(files: Sequence[Path], remedy: str) -> None:
+    """Raise a ValueError if an organ has one value in a dataset.json and another in the next, or a value two organs."""
+    first, *others = ((file, _object(file, "").get("labels", {})) for file in files)
+    for other in others:
+        for (organ, value), (other_organ, other_value) in product(first[1].items(), other[1].items()):
+            if (organ == other_organ) != (value == other_value):
+                raise ValueError(
+                    f"{organ} is {value} in {first[0]}, but {other_organ} is {other_value} in {other[0]}: {remedy}"
+                )
 
 
 def _inputs(
-    reference: Path, models: dict[str, Path], dataset: dict[str, Any], small: Collection[str] | None, tolerance: str
+    reference: LabelMaps,
+    models: Mapping[str, LabelMaps],
+    dataset: dict[str, Any],
+    small: Collection[str] | None,
+    tolerance: str,
 ) -> Inputs:
     labels = {
         name: value for name, value in dataset["labels"].items() if name not in ("background", "ignore") and value != 0
@@ -110,49 +159,44 @@ def _inputs(
     tolerances = _tolerances(tolerance, labels)
     distinct = sorted(set(tolerances.values()))
     line = f"{distinct[0]:g} mm" if len(distinct) == 1 else f"{distinct[0]:g} to {distinct[-1]:g} mm, by organ"
-    comparison = Comparison(
-        reference, models, labels, dataset["file_ending"], tolerances, find_unannotated(dataset, labels)
-    )
+    unannotated, ignore_label = find_unannotated(dataset, labels), dataset["labels"].get("ignore")
+    comparison = Comparison(reference, models, labels, dataset["file_ending"], tolerances, unannotated, ignore_label)
     return Inputs(comparison, small, line)
 
 
 def _tolerances(given: str, labels: dict[str, int]) -> dict[str, float]:
     try:
         values: dict[str, Any] = dict.fromkeys(labels, float(given))
+        source = "--tolerance_mm"
     except ValueError:
-        content = _first_json([Path(given)], "--tolerance_mm takes a number or a JSON file")
+        content = _object(Path(given), "--tolerance_mm takes a number or a JSON file")
         values = {organ: content.get(organ) for organ in labels}
+        source = given
     for organ, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise ValueError(f"--tolerance_mm needs a number above 0 for {organ}, got {value}")
+            found = "none" if value is None else json.dumps(value)
+            raise ValueError(f"{source} needs a number of mm above 0 for {organ}, but has {found}")
     return values
 
 
-def _small_organs(plans: Sequence[dict[str, Any]], configuration: str | None) -> set[str] | None:
+def _small_organs(plans: Sequence[Path], configuration: str | None) -> set[str] | None:
     """Small organs that the first FocusNet model among the plans has, as its plans describe them."""
-    for content in plans:
-        for name, entry in content["configurations"].items():
-            if "focusnet" in entry and configuration in (None, name):
-                return {organ["name"] for organ in entry["focusnet"]["small_organs"]}
+    for file in plans:
+        content = _object(file, "train the trainer")
+        try:
+            for name, entry in content["configurations"].items():
+                if "focusnet" in entry and configuration in (None, name):
+                    return {organ["name"] for organ in entry["focusnet"]["small_organs"]}
+        except (KeyError, TypeError, AttributeError):
+            raise ValueError(f"{file} isn't what nnU-Net and FocusNet write: copy it there from the model") from None
     return None
 
 
-def _gather(model: Path, folder: Path, file_ending: str) -> None:
-    """Link the validation predictions of all folds into one folder."""
-    folder.mkdir()
-    for prediction in sorted(model.glob(f"fold_*/validation/*{file_ending}")):
-        if (folder / prediction.name).exists():
-            raise ValueError(f"{prediction} was validated in another fold, too: folds must not share cases")
-        _link(prediction, folder / prediction.name)
-    if not any(folder.iterdir()):
-        raise ValueError(f"{model} has no fold with a validation: train it, or name other plans with -p or -c")
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        target.symlink_to(source.resolve())
-    except OSError:  # Windows needs a right for links
-        shutil.copy(source, target)
+def _object(file: Path, remedy: str) -> dict[str, Any]:
+    content = _first_json([file], remedy)
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold a JSON object {{...}}: correct it")
+    return content
 
 
 def _first_json(places: Sequence[Path], remedy: str) -> dict[str, Any]:

@@ -17,32 +17,53 @@ from nnunetv2_focusnet.processes import map_in_processes
 
 
 @dataclass(frozen=True)
+class LabelMaps:
+    """Label maps of a model, or those of the reference.
+
+    Attributes:
+        folder: where they are.
+        files: by case.
+    """
+
+    folder: Path
+    files: Mapping[str, Path]
+
+    @classmethod
+    def in_folder(cls, folder: Path, file_ending: str) -> LabelMaps:
+        """All label maps of a folder, without hidden files, such as those that macOS puts beside others."""
+        found = sorted(path for path in folder.glob(f"*{file_ending}") if not path.name.startswith("."))
+        return cls(folder, {path.name.removesuffix(file_ending): path for path in found})
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What is compared.
 
     Attributes:
-        reference: folder of reference label maps.
-        predictions: folder of predicted label maps by model name.
+        reference: reference label maps.
+        predictions: predicted label maps by model name.
         labels: organ name to label value, without background and ignore label.
-        file_ending: of all label maps.
+        file_ending: of images and label maps.
         tolerances_mm: of the normalised surface Dice, by organ name.
         unannotated: labels that the reference of a case doesn't have annotated, by case; they aren't counted there.
+        ignore_label: value of the reference's voxels that aren't counted, whatever is predicted there; None: all count.
     """
 
-    reference: Path
-    predictions: Mapping[str, Path]
+    reference: LabelMaps
+    predictions: Mapping[str, LabelMaps]
     labels: Mapping[str, int]
     file_ending: str
     tolerances_mm: Mapping[str, float]
     unannotated: Mapping[str, Collection[int]] = field(default_factory=dict)
+    ignore_label: int | None = None
 
     def reference_file(self, case: str) -> Path:
         """The reference label map of a case."""
-        return self.reference / f"{case}{self.file_ending}"
+        return self.reference.files[case]
 
     def prediction_file(self, model: str, case: str) -> Path:
         """The label map that a model predicted for a case."""
-        return self.predictions[model] / f"{case}{self.file_ending}"
+        return self.predictions[model].files[case]
 
 
 @dataclass(frozen=True)
@@ -68,26 +89,25 @@ def find_cases(comparison: Comparison) -> tuple[list[str], list[str]]:
     """Cases that the reference and every model have, and one message for each file without a partner.
 
     Raises:
-        ValueError: the reference folder has no label maps, or no case is complete.
+        ValueError: no case is complete.
     """
-    ending = comparison.file_ending
-
-    def cases_in(folder: Path) -> set[str]:
-        return {path.name.removesuffix(ending) for path in folder.glob(f"*{ending}")}
-
-    wanted = cases_in(comparison.reference)
-    if not wanted:
-        raise ValueError(f"{comparison.reference} holds no label maps (*{ending}): name the folder of references")
+    reference = comparison.reference
+    wanted = reference.files.keys()
     complete, messages = set(wanted), []
-    for model, folder in comparison.predictions.items():
-        found = cases_in(folder)
+    for model, maps in comparison.predictions.items():
+        found = maps.files.keys()
+        if not wanted & found:
+            raise ValueError(
+                f"{maps.folder} has no prediction of a case of {reference.folder}, but of {min(found)}, say: name "
+                "predictions as their references, or correct the folders"
+            )
         complete &= found
-        messages += [f"{folder} has no prediction of {case} by {model}" for case in sorted(wanted - found)]
-        messages += [
-            f"{folder / (case + ending)} has no reference in {comparison.reference}" for case in sorted(found - wanted)
-        ]
+        messages += [f"{maps.folder} has no prediction of {case} by {model}" for case in sorted(wanted - found)]
+        messages += [f"{maps.files[case]} has no reference in {reference.folder}" for case in sorted(found - wanted)]
     if not complete:
-        raise ValueError(f"no case of {comparison.reference} was predicted by all models: check the folders")
+        raise ValueError(
+            f"no case of {reference.folder} was predicted by all models: leave out the one that lacks them"
+        )
     return sorted(complete), messages
 
 
@@ -99,16 +119,29 @@ def evaluate_cases(comparison: Comparison, cases: Sequence[str], num_processes: 
 def evaluate_case(comparison: Comparison, case: str) -> CaseResult:
     """Metrics of all organs and models in one case; what is wrong with its files becomes its error."""
     try:
-        reference, image = read_labels(comparison.reference_file(case), comparison.labels)
-        rows: list[Row] = []
-        for model in comparison.predictions:
-            file = comparison.prediction_file(model, case)
-            prediction, predicted_image = read_labels(file, comparison.labels)
-            check_geometry(comparison.reference_file(case), image, file, predicted_image)
-            rows += _rows(comparison, case, model, reference, prediction, image.GetSpacing()[::-1])
+        return CaseResult(case, tuple(_evaluate(comparison, case)))
     except ValueError as error:
         return CaseResult(case, error=str(error))
-    return CaseResult(case, tuple(rows))
+    except Exception as error:  # whatever it is, the results of other cases must not be lost for it
+        return CaseResult(case, error=f"{case} can't be evaluated: {type(error).__name__}: {error}")
+
+
+def _evaluate(comparison: Comparison, case: str) -> Iterator[Row]:
+    reference_file, ignore_label = comparison.reference_file(case), comparison.ignore_label
+    values = comparison.labels if ignore_label is None else {**comparison.labels, "ignore": ignore_label}
+    reference, image = read_labels(reference_file, values)
+    ignored = reference == ignore_label
+    for model in comparison.predictions:
+        file = comparison.prediction_file(model, case)
+        prediction, predicted_image = read_labels(file, values)
+        check_geometry(reference_file, image, file, predicted_image)
+        if ignore_label is not None and (prediction == ignore_label).any():
+            raise ValueError(
+                f"{file} holds the ignore label {ignore_label}, which only references have: is it a prediction?"
+            )
+        # As nnU-Net's evaluation: neither side has an organ where the reference doesn't say what is there.
+        counted = [np.where(ignored, 0, labels) for labels in (reference, prediction)]
+        yield from _rows(comparison, case, model, counted[0], counted[1], image.GetSpacing()[::-1])
 
 
 def read_labels(path: Path, labels: Mapping[str, int]) -> tuple[np.ndarray, sitk.Image]:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from nnunetv2_focusnet.evaluation.cases import Comparison
-from nnunetv2_focusnet.evaluation.plots import DPI, model_colours
+from nnunetv2_focusnet.evaluation.markup import one_line
+from nnunetv2_focusnet.evaluation.pictures import label, model_colours, new_picture
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import values_of
+from nnunetv2_focusnet.grids import grid_difference
 
 PLANES = ("axial", "coronal", "sagittal")
 FIELD_OF_VIEW = 3.0  # times the organ's extent, as FocusNet's ROI
 SMALLEST_FIELD_MM = 30.0
 REFERENCE_COLOUR = "#F0E442"  # white would vanish on bone
+IGNORED_COLOUR = "#E6A0A0"
+IGNORED_HATCH = "///"
 PERCENTILES = (1, 99)  # of the image, as its window of grey values
+LARGEST_LEGEND = 5  # columns
+TITLE_WIDTH = 120  # characters
 
 
 @dataclass(frozen=True)
@@ -58,6 +66,8 @@ def draw_overlay(
 ) -> None:
     """Draw one overlay: axial, coronal and sagittal plane through the organ's centre.
 
+    Voxels with the ignore label are hatched, and predictions end there, as they do where they are counted.
+
     Args:
         overlay: what to draw.
         comparison: where the label maps are.
@@ -68,34 +78,46 @@ def draw_overlay(
     Raises:
         ValueError: the image isn't on the grid of its label map.
     """
-    label = comparison.labels[overlay.organ]
+    value = comparison.labels[overlay.organ]
     image = _read(comparison.reference_file(overlay.case))
     spacing = image.GetSpacing()[::-1]
-    masks = {"reference": sitk.GetArrayFromImage(image) == label}
+    reference = sitk.GetArrayFromImage(image)
+    ignored = reference == comparison.ignore_label
+    masks = {"reference": reference == value}
     for model in results.models:
-        masks[model] = sitk.GetArrayFromImage(_read(comparison.prediction_file(model, overlay.case))) == label
-    background = np.zeros(masks["reference"].shape, dtype=np.float32)
+        prediction = sitk.GetArrayFromImage(_read(comparison.prediction_file(model, overlay.case)))
+        masks[model] = (prediction == value) & ~ignored
+    background = np.zeros(reference.shape, dtype=np.float32)
     if images is not None:
         file = image_file(images, overlay.case, comparison.file_ending)
-        background = sitk.GetArrayFromImage(_read(file))
-        if background.shape != masks["reference"].shape:
+        background_image = _read(file)
+        if grid_difference(background_image, image):
             raise ValueError(f"{file} isn't on the grid of its label map: correct it, or leave out --images")
+        background = sitk.GetArrayFromImage(background_image)
     window = tuple(np.percentile(background, PERCENTILES).tolist())
 
     shown = masks["reference"] if masks["reference"].any() else np.logical_or.reduce(list(masks.values()))
     voxels = np.argwhere(shown)
     centre = voxels.mean(0).round().astype(int)
     half = max(FIELD_OF_VIEW * _extent_mm(voxels, spacing), SMALLEST_FIELD_MM) / 2
-    colours = {"reference": REFERENCE_COLOUR, **model_colours(results)}
+    colours = {"reference": REFERENCE_COLOUR, **model_colours(results.models)}
+    lines: list[Artist] = [Line2D([], [], color=c, linewidth=2.5, label=label(name)) for name, c in colours.items()]
+    if ignored.any():
+        lines.append(Patch(facecolor="none", edgecolor=IGNORED_COLOUR, hatch=IGNORED_HATCH, label="ignored"))
 
-    figure = Figure(figsize=(12, 4.6), layout="constrained", facecolor="white")
-    for axis, (ax, plane) in enumerate(zip(figure.subplots(1, 3), PLANES, strict=True)):
-        _draw_plane(ax, background, window, masks, colours, spacing, axis, centre, half)
-        ax.set_title(plane)
-    lines = [Line2D([], [], color=colour, linewidth=2.5, label=name) for name, colour in colours.items()]
-    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), facecolor="0.25", labelcolor="white")
-    figure.suptitle(f"{overlay.organ}, {overlay.case}: {overlay.reason}; {2 * half:.0f} mm wide")
-    figure.savefig(picture, dpi=DPI)
+    with new_picture(picture, 12, 4.6) as figure:
+        for axis, (ax, plane) in enumerate(zip(figure.subplots(1, 3), PLANES, strict=True)):
+            _draw_plane(ax, background, window, masks, ignored, colours, spacing, axis, centre, half)
+            ax.set_title(plane)
+        figure.legend(
+            handles=lines,
+            loc="outside lower center",
+            ncols=min(len(lines), LARGEST_LEGEND),
+            facecolor="0.25",
+            labelcolor="white",
+        )
+        title = f"{overlay.organ}, {overlay.case}: {overlay.reason}; {2 * half:.0f} mm wide"
+        figure.suptitle(textwrap.fill(one_line(title), TITLE_WIDTH))  # matplotlib's wrapping reads formulas
 
 
 def _read(path: Path) -> sitk.Image:
@@ -112,6 +134,7 @@ def _draw_plane(
     background: np.ndarray,
     window: tuple[float, ...],
     masks: dict[str, np.ndarray],
+    ignored: np.ndarray,
     colours: dict[str, str],
     spacing: tuple[float, ...],
     axis: int,
@@ -130,6 +153,11 @@ def _draw_plane(
         origin="lower",
         interpolation="nearest",
     )
+    hatched = np.take(ignored, centre[axis], axis=axis)
+    if hatched.any():
+        # an edge of its own for each voxel would hide what is drawn there
+        hatching = ax.contourf(across, down, hatched, levels=[0.5, 1.5], colors="none", hatches=[IGNORED_HATCH])
+        hatching.set_edgecolor(IGNORED_COLOUR)
     for name, mask in masks.items():
         cut = np.take(mask, centre[axis], axis=axis)
         if cut.any():

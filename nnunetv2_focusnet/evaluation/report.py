@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 
+from nnunetv2_focusnet.evaluation.markup import Cell, Table
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import METRICS, SUMMARISED
 from nnunetv2_focusnet.evaluation.tables import caption, details_table, paired_table, summary_table
-
-_BOLD = ("\x02", "\x03")  # survive escaping; no name has them
 
 
 def write_report(results: Results, pictures: dict[str, list[tuple[Path, str]]], path: Path, published: bool) -> None:
@@ -28,8 +28,7 @@ def write_report(results: Results, pictures: dict[str, list[tuple[Path, str]]], 
         items = "".join(f"<li>{escape(message)}</li>" for message in results.messages)
         parts.append(f'<section class="warning"><h2>Left out</h2><ul>{items}</ul></section>')
     for metric, title in METRICS.items():
-        table = summary_table(results, metric, lambda cell: f"{_BOLD[0]}{cell}{_BOLD[1]}", published)
-        parts.append(_section(title, _table(table, footer_rows=len(results.groups))))
+        parts.append(_section(title, _table(summary_table(results, metric, published), len(results.groups))))
     for model, metric in results.comparisons:
         title = f"{model} minus {results.models[0]}: {METRICS[metric]}"
         parts.append(_section(title, _table(paired_table(results, model, metric))))
@@ -54,10 +53,10 @@ def _section(title: str, content: str) -> str:
     return f"<section><h2>{escape(title)}</h2>{content}</section>"
 
 
-def _table(table: list[list[str]], footer_rows: int = 0) -> str:
+def _table(table: Table, footer_rows: int = 0) -> str:
     header, *body = table
     split = len(body) - footer_rows
-    head = "".join(f'<th scope="col" aria-sort="none"><button>{escape(cell)}</button></th>' for cell in header)
+    head = "".join(f'<th scope="col" aria-sort="none"><button>{escape(cell.text)}</button></th>' for cell in header)
     rows, footer = ("".join(_row(cells) for cells in part) for part in (body[:split], body[split:]))
     foot = f"<tfoot>{footer}</tfoot>" if footer else ""
     return (
@@ -66,9 +65,14 @@ def _table(table: list[list[str]], footer_rows: int = 0) -> str:
     )
 
 
-def _row(cells: list[str]) -> str:
-    first, *others = (escape(cell).replace(_BOLD[0], "<strong>").replace(_BOLD[1], "</strong>") for cell in cells)
-    return f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in others)}</tr>'
+def _row(cells: Sequence[Cell]) -> str:
+    first, *others = cells
+    data = "".join(f"<td>{_best(cell) if cell.best else escape(cell.text)}</td>" for cell in others)
+    return f'<tr><th scope="row">{escape(first.text)}</th>{data}</tr>'
+
+
+def _best(cell: Cell) -> str:
+    return f"<strong>{escape(cell.text)}</strong>"
 
 
 def _figure(picture: Path, text: str) -> str:

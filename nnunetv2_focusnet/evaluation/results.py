@@ -21,7 +21,7 @@ class Results:
         large: large organs, in the order of their labels.
         small: small organs, likewise.
         tolerances: one line on the tolerance of the NSD.
-        messages: what was wrong with cases that are left out.
+        messages: what was wrong with cases and pictures that are left out.
     """
 
     rows: tuple[Row, ...]
@@ -61,9 +61,13 @@ class Results:
             for metric in statistics.METRICS
         }
 
-    def group_mean(self, group: str, model: str, metric: str) -> float:
-        """Mean over the organs of a group of their means over cases; NaN if none has a finite value."""
-        return statistics.group_mean(self.rows, self.groups[group], model, metric)
+    def group_summary(self, group: str, model: str, metric: str) -> statistics.GroupSummary:
+        """Mean over the organs of a group of their means over cases, and what these lack."""
+        return statistics.summarise_group([self.summaries[organ, model, metric] for organ in self.groups[group]])
+
+    def over_same_cases(self, organ: str, metric: str) -> bool:
+        """Whether the means of all models are over the same cases."""
+        return len({statistics.finite_cases(self.rows, organ, model, metric) for model in self.models}) == 1
 
 
 def split_by_size(

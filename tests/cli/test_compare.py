@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nnunetv2.evaluation.evaluate_predictions import compute_metrics
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_focusnet.cli import compare
 
@@ -169,7 +171,7 @@ def test_tolerances_per_organ(run: Run, folders: Path) -> None:
     assert nsd["Lens_L"] == 1
     assert nsd["Lens_R"] < 1
     file.write_text(json.dumps({"Brain": 1, "Lens_L": 0}))
-    assert "above 0 for Lens_L, got 0" in failure(run, "--tolerance_mm", str(file))
+    assert f"{file} needs a number of mm above 0 for Lens_L, but has 0" in failure(run, "--tolerance_mm", str(file))
 
 
 def test_published_figures_are_marked(run: Run, folders: Path) -> None:
@@ -257,7 +259,8 @@ def test_extra_predictions_are_named(run: Run, folders: Path) -> None:
         (("--tolerance_mm", "-1"), "above 0"),
         (("-pred", "right"), "NAME=FOLDER, got right"),
         (("-pred", "a=nowhere"), "nowhere is no folder"),
-        (("--cv", "1"), "name them with -tr"),
+        (("--cv", "1"), "leave out -ref, -pred and --dataset_json"),
+        (("-tr", "FocusNetTrainer"), "-tr names trainers for --cv"),
     ],
 )
 def test_options_that_make_no_sense(run: Run, options: tuple[str, ...], words: str) -> None:
@@ -273,36 +276,10 @@ def test_images_are_drawn_below_the_contours(run: Run, folders: Path) -> None:
     plain = (folders / "report" / "overlay_00.png").read_bytes()
     run("--images", str(folders / "imagesTs"))
     assert (folders / "report" / "overlay_00.png").read_bytes() != plain
-    save(folders / "imagesTs" / "head_2_0000.nii.gz", np.zeros((24, 40, 47)))
+    save(folders / "imagesTs" / "head_2_0000.nii.gz", np.zeros((24, 40, 48)), spacing=(1.0, 1.0, 2.5))
     assert "head_2_0000.nii.gz isn't on the grid" in failure(run, "--images", str(folders / "imagesTs"))
     (folders / "imagesTs" / "head_3_0000.nii.gz").unlink()
     assert "head_3_0000.nii.gz doesn't exist" in failure(run, "--images", str(folders / "imagesTs"))
-
-
-def test_cross_validation_folders_are_found(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "Dataset042_Heads"
-    preprocessed, results = folders / "preprocessed", folders / "results"
-    shutil.copytree(folders / "labelsTs", preprocessed / name / "gt_segmentations")
-    write(preprocessed / name / "gt_segmentations" / "head_4.nii.gz")  # in no validation yet
-    shutil.copy(folders / "dataset.json", preprocessed / name / "dataset.json")
-    for trainer, predictions in (("Stock", "shifted"), ("Ours", "right")):
-        model = results / name / f"{trainer}__nnUNetPlans__3d_fullres"
-        for fold, case in enumerate(CASES):
-            (model / f"fold_{fold}" / "validation").mkdir(parents=True)
-            shutil.copy(folders / predictions / f"{case}.nii.gz", model / f"fold_{fold}" / "validation")
-        (model / "plans.json").write_text(json.dumps({"configurations": {"3d_fullres": {}}}))
-    monkeypatch.setattr("nnunetv2.paths.nnUNet_preprocessed", str(preprocessed))
-    monkeypatch.setattr("nnunetv2.paths.nnUNet_results", str(results))
-    monkeypatch.setattr(
-        "nnunetv2_focusnet.cli.compare_inputs.maybe_convert_to_dataset_name", lambda given: f"Dataset0{given}_Heads"
-    )
-    arguments = ["--cv", "42", "-tr", "Stock", "Ours", "-o", str(folders / "report"), "-np", "1"]
-    monkeypatch.setattr("sys.argv", ["nnUNetv2_focusnet_compare", *arguments])
-    compare.main()
-    rows = metrics(folders)
-    assert {row["model"] for row in rows} == {"Stock", "Ours"}
-    assert {row["case"] for row in rows} == set(CASES)
-    assert {row["dsc"] for row in rows if row["model"] == "Ours"} == {"1.0"}
 
 
 def test_report_needs_nothing_from_elsewhere_and_describes_its_pictures(run: Run, folders: Path) -> None:
@@ -340,3 +317,167 @@ document.title = JSON.stringify({order, broken, wide});
     assert title is not None
     seen = json.loads(title[1].replace("&quot;", '"'))
     assert seen == {"order": ["Brain", "Lens_L", "Lens_R"], "broken": 0, "wide": False}
+
+
+IGNORE = len(LABELS)
+
+
+def ignore_slices(folders: Path) -> None:
+    """Ignore slices 10 and above in the references: half of the brain, no lens; the predictions stay as they are."""
+    (folders / "dataset.json").write_text(json.dumps({"labels": LABELS | {"ignore": IGNORE}, "file_ending": ".nii.gz"}))
+    for case in CASES:
+        file = folders / "labelsTs" / f"{case}.nii.gz"
+        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(file)))
+        labels[10:] = IGNORE
+        save(file, labels)
+
+
+def test_ignored_voxels_are_not_counted_as_in_nnunets_evaluation(run: Run, folders: Path) -> None:
+    ignore_slices(folders)
+    beyond = sitk.GetArrayFromImage(sitk.ReadImage(str(folders / "right" / "head_1.nii.gz")))
+    beyond[10:] = 3  # where nobody knows
+    beyond[5, 12:28, 16:32] = 0  # a slice of brain is missing where it counts
+    save(folders / "right" / "head_1.nii.gz", beyond)
+    run(models=("right",))
+    rows = {(row["case"], row["organ"]): row for row in metrics(folders)}
+    files = (str(folders / folder / "head_1.nii.gz") for folder in ("labelsTs", "right"))
+    theirs = compute_metrics(*files, SimpleITKIO(), [1, 2, 3], IGNORE)["metrics"]
+    for organ, value in list(LABELS.items())[1:]:
+        ours = rows["head_1", organ]
+        assert float(ours["dsc"]) == pytest.approx(theirs[value]["Dice"])
+        assert float(ours["predicted_ml"]) == pytest.approx(theirs[value]["n_pred"] * 2 / 1000)
+        assert float(ours["reference_ml"]) == pytest.approx(theirs[value]["n_ref"] * 2 / 1000)
+    # By hand: of the 6 counted slices of brain, all or all but the second; the lens is as it should be.
+    assert float(rows["head_1", "Brain"]["dsc"]) == pytest.approx(2 * 5 / 11)
+    assert {float(rows["head_2", "Brain"][name]) for name in ("hd95_mm", "centroid_distance_mm")} == {0}
+    assert [float(rows["head_1", "Lens_R"][name]) for name in ("dsc", "nsd", "hd95_mm")] == [1, 1, 0]
+
+
+def test_predictions_do_not_have_the_ignore_label(run: Run, folders: Path) -> None:
+    ignore_slices(folders)
+    shutil.copy(folders / "labelsTs" / "head_2.nii.gz", folders / "right")
+    message = failure(run)
+    assert f"right/head_2.nii.gz holds the ignore label {IGNORE}, which only references have" in message
+    assert {row["case"] for row in metrics(folders)} == {"head_1", "head_3"}
+
+
+def test_a_second_comparison_replaces_the_first(run: Run, folders: Path) -> None:
+    run()
+    (folders / "report" / "notes.txt").write_text("mine")
+    run(models=("shifted",))
+    files = {path.name for path in (folders / "report").iterdir()}
+    assert "notes.txt" in files
+    assert not [name for name in files if name.startswith(("paired", "differences", "."))]
+    page = (folders / "report" / "report.html").read_text()
+    for case in CASES:
+        (folders / "right" / f"{case}.nii.gz").write_bytes(b"no image")
+    assert "no case could be compared" in failure(run)
+    assert (folders / "report" / "report.html").read_text() == page
+
+
+def test_results_are_written_though_a_picture_cannot_be_drawn(
+    run: Run, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no room for\na picture")
+
+    monkeypatch.setattr(compare, "draw_overlay", fail)
+    message = failure(run)
+    assert "left out: overlay_00.png, Lens_L in head_2" in message.splitlines()[0]
+    assert "no room for a picture" in message.splitlines()[0]
+    assert len(metrics(folders)) == 18
+    page = (folders / "report" / "report.html").read_text()
+    assert "no room for" in page
+    assert "as boxes per organ and model" in page
+
+
+def test_names_come_out_as_they_are(run: Run, folders: Path) -> None:
+    names = {"A$\\frac{$": 1, "_<b>_": 2, "a\nb|c": 3}
+    (folders / "dataset.json").write_text(json.dumps({"labels": {"background": 0, **names}, "file_ending": ".nii.gz"}))
+    run()
+    assert {row["organ"] for row in metrics(folders)} == set(names)
+    summary, latex, page = (
+        (folders / "report" / name).read_text() for name in ("summary.md", "summary.tex", "report.html")
+    )
+    for shown in (r"| A\$\\frac{\$ |", r"| \_<b>\_ |".replace("<", r"\<"), r"| a b\|c |"):
+        assert shown in summary
+    for shown in (r"A\$\textbackslash{}frac\{\$ & ", r"\_\textless{}b\textgreater{}\_ & ", r"a b\textbar{}c & "):
+        assert shown in latex
+    assert "_&lt;b&gt;_" in page
+    assert "<b>" not in page
+
+
+def same_folder_twice(folders: Path) -> tuple[str, ...]:
+    return ("-pred", f"a={folders / 'right'}", f"b={folders / 'right' / '..' / 'right'}")
+
+
+def reference_as_prediction(folders: Path) -> tuple[str, ...]:
+    return ("-pred", f"a={folders / 'labelsTs'}")
+
+
+def nothing_predicted(folders: Path) -> tuple[str, ...]:
+    (folders / "empty").mkdir()
+    shutil.copy(folders / "dataset.json", folders / "empty")
+    return ("-pred", f"a={folders / 'empty'}")
+
+
+def other_cases(folders: Path) -> tuple[str, ...]:
+    write(folders / "others" / "patient.nii.gz")
+    write(folders / "others" / "._head_1.nii.gz")  # as macOS leaves beside files
+    return ("-pred", f"a={folders / 'others'}")
+
+
+def other_ending(folders: Path) -> tuple[str, ...]:
+    write(folders / "nrrd" / "head_1.nrrd")
+    return ("-pred", f"a={folders / 'nrrd'}")
+
+
+def other_labels(folders: Path) -> tuple[str, ...]:
+    labels = LABELS | {"Lens_L": 3, "Lens_R": 2}
+    (folders / "right" / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
+    return ("-pred", f"a={folders / 'shifted'}", f"b={folders / 'right'}")
+
+
+def broken_plans(folders: Path) -> tuple[str, ...]:
+    (folders / "right" / "plans.json").write_text('{"configurations": ')
+    return ("-pred", f"a={folders / 'right'}")
+
+
+def plans_of_another_kind(folders: Path) -> tuple[str, ...]:
+    (folders / "right" / "plans.json").write_text('{"configurations": {"3d": {"focusnet": 1}}}')
+    return ("-pred", f"a={folders / 'right'}")
+
+
+def tolerances_of_another_kind(folders: Path) -> tuple[str, ...]:
+    (folders / "tolerances.json").write_text("[1, 2]")
+    return ("--tolerance_mm", str(folders / "tolerances.json"))
+
+
+def tolerances_without_a_number(folders: Path) -> tuple[str, ...]:
+    (folders / "tolerances.json").write_text('{"Brain": NaN, "Lens_L": 1, "Lens_R": 1}')
+    return ("--tolerance_mm", str(folders / "tolerances.json"))
+
+
+@pytest.mark.parametrize(
+    ("prepare", "words"),
+    [
+        (same_folder_twice, ("right is given for the model a and for the model b",)),
+        (reference_as_prediction, ("labelsTs is given for the reference and for the model a",)),
+        (nothing_predicted, ("empty, given for the model a, holds no label maps",)),
+        (other_cases, ("others has no prediction of a case", "labelsTs", "but of patient")),
+        (other_ending, ("nrrd holds no label maps (*.nii.gz", "head_1.nrrd")),
+        (other_labels, ("Lens_L is 3 in", "right/dataset.json", "is 2 in", "--dataset_json")),
+        (broken_plans, ("right/plans.json isn't JSON",)),
+        (plans_of_another_kind, ("right/plans.json isn't what",)),
+        (tolerances_of_another_kind, ("tolerances.json must hold a JSON object",)),
+        (tolerances_without_a_number, ("tolerances.json needs a number", "Brain, but has NaN")),
+    ],
+)
+def test_inputs_that_cannot_be_compared_are_named_in_a_line(
+    run: Run, folders: Path, prepare: Callable[[Path], tuple[str, ...]], words: tuple[str, ...]
+) -> None:
+    message = failure(run, *prepare(folders))
+    for word in words:
+        assert word in message
+    assert "\n" not in message
+    assert not (folders / "report").exists()
