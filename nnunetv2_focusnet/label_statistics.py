@@ -6,15 +6,13 @@ torch: the processes that read the files are spawned, and each imports it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -26,8 +24,9 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from scipy.ndimage import find_objects
 from tqdm import tqdm
 
+from nnunetv2_focusnet.files import WriteError, write_text
 from nnunetv2_focusnet.grids import Grid
-from nnunetv2_focusnet.processes import map_in_processes
+from nnunetv2_focusnet.processes import ProcessDiedError, map_in_processes
 
 CACHE_NAME = "focusnet_organs.json"
 CACHE_VERSION = 1
@@ -117,12 +116,12 @@ def _measure_all(
     """Yield the statistics of the files in their order, whichever process is done first."""
     measured = map_in_processes(partial(_measure_file, reader=reader), files, num_processes)
     try:
-        yield from tqdm(measured, total=len(files), desc="Measuring organs", unit="file", disable=not files)
-    except BrokenProcessPool:
-        raise RuntimeError(
-            f"A process that measured the label files in {files[0].path.parent} died: if memory ran out, set "
-            f"nnUNet_def_n_proc to less than {num_processes}; if a script of yours trains, put its calls under "
-            'if __name__ == "__main__".'
+        with closing(measured):
+            yield from tqdm(measured, total=len(files), desc="Measuring organs", unit="file", disable=not files)
+    except ProcessDiedError as error:
+        raise ProcessDiedError(
+            f"Measuring the label files in {files[0].path.parent}: {error}; if a script of yours trains, put its calls "
+            'under if __name__ == "__main__"'
         ) from None
     except ValueError as error:
         raise ValueError(str(error)) from None  # without the traceback of the process it comes from
@@ -247,17 +246,10 @@ def _measured(entry: dict[str, Any]) -> Measured:
 
 def _save_cache(path: Path, measured: dict[str, Measured]) -> None:
     content = {"version": CACHE_VERSION, "files": {name: asdict(measured[name]) for name in sorted(measured)}}
-    # other processes, of this training or of other folds, may read and write the cache meanwhile
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # on a read-only mount even a missing file raises
-            temporary.unlink()
-        warnings.warn(
-            f"{path} can't be written ({error.strerror}): the organs will be measured anew next time.", stacklevel=2
-        )
+        write_text(path, json.dumps(content, indent=1))
+    except WriteError as error:
+        warnings.warn(f"{error}; until then the organs are measured anew each time.", stacklevel=2)
 
 
 def _one_line(error: Exception) -> str:

@@ -1,20 +1,44 @@
-"""Work spread over processes. This module imports no torch, which each of the spawned processes would import, too."""
+"""Processes that never outlive the one that started them. This module imports no torch, as each worker imports it."""
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from typing import TypeVar
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+# A process of its own that ends a group of others as soon as nobody holds the other end of its input.
+_GUARD = """
+import os, signal, sys
+sys.stdin.read()
+os.killpg(int(sys.argv[1]), signal.SIGKILL)
+"""
 
-def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], num_processes: int) -> Iterator[Result]:
+
+class ProcessDiedError(RuntimeError):
+    """A process was killed from outside."""
+
+
+def map_in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], num_processes: int
+) -> Generator[Result, None, None]:
     """Yield the results in the order of ``items``, from as many processes; with one, from this one.
 
+    The processes end at once where an error, an interrupt or ``close`` ends the iteration, and where this process is
+    killed.
+
     Raises:
-        BrokenProcessPool: a process died, of which memory is the usual cause.
+        ProcessDiedError: a process died, of which memory is the usual cause.
     """
     workers = min(num_processes, len(items))
     if workers <= 1:
@@ -22,9 +46,78 @@ def map_in_processes(function: Callable[[Item], Result], items: Sequence[Item], 
         return
     # Spawned, as nnU-Net's own are: a forked process may inherit a lock that one of torch's threads holds.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts_to_parent) as pool:
-        yield from pool.map(function, items)
+    theirs, ours = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent, initargs=(theirs,))
+    with pool, ours:  # ours is closed first, which ends the workers
+        try:
+            with _signals_held_back():
+                results = pool.map(function, items)
+            yield from results
+        except BrokenProcessPool:
+            raise ProcessDiedError(
+                f"one of {workers} processes died, probably because memory ran out: use fewer, "
+                "with -np or nnUNet_def_n_proc"
+            ) from None
 
 
-def _leave_interrupts_to_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Workers started here never get to see these signals: the parent decides, also while they are still starting."""
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_parent(parent: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, where nothing holds it back
+
+    def wait() -> None:
+        parent.poll(None)  # nothing is ever sent: this is the end of the parent, or of its interest
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+@contextmanager
+def process_group(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """Start a command; it and all that it started end with the block, and where this process is killed.
+
+    On Windows, which has no groups of processes, the command alone is ended, and only with the block.
+
+    Args:
+        command: program and arguments.
+        options: for :class:`subprocess.Popen`.
+    """
+    process = subprocess.Popen(command, start_new_session=True, **options)
+    guard = None
+    try:
+        if sys.platform != "win32":
+            watch = [sys.executable, "-I", "-S", "-c", _GUARD, str(process.pid)]
+            guard = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
+        yield process
+    finally:
+        _end_group(process)
+        if guard is not None:
+            guard.kill()
+            guard.communicate()
+
+
+def _end_group(process: "subprocess.Popen[str]") -> None:
+    """End what is still running of a process and its workers; nothing happens where all have ended."""
+    if sys.platform == "win32":
+        process.kill()
+        process.wait()
+        return
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGTERM)
+        for _ in range(50):
+            process.poll()  # an ended process counts as one of its group until its status is fetched
+            os.killpg(process.pid, 0)
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

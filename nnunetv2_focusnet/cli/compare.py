@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from nnunetv2.configuration import default_num_processes
 from tqdm import tqdm
 
+from nnunetv2_focusnet.cli.command import check_num_processes, command
 from nnunetv2_focusnet.cli.compare_inputs import Inputs, read_cross_validation, read_folders
 from nnunetv2_focusnet.evaluation.cases import CaseResult, Comparison, evaluate_cases, find_cases
 from nnunetv2_focusnet.evaluation.markup import one_line
@@ -23,7 +24,9 @@ from nnunetv2_focusnet.evaluation.report_folder import new_report
 from nnunetv2_focusnet.evaluation.results import Results, split_by_size
 from nnunetv2_focusnet.evaluation.statistics import METRICS
 from nnunetv2_focusnet.evaluation.tables import write_csv_files, write_latex, write_markdown
+from nnunetv2_focusnet.files import WriteError
 
+COMMAND = "nnUNetv2_focusnet_compare"
 PLOTTED = ("dsc", "hd95_mm")
 
 
@@ -42,14 +45,15 @@ def compare(
 
     Raises:
         ValueError: there is nothing to compare, or an image is missing.
+        WriteError: the results can't be written.
     """
     cases, messages = find_cases(inputs.comparison)
     if images is not None:
         _check_images(images, cases, inputs.comparison.file_ending)
     with new_report(output) as folder:
-        evaluated = evaluate_cases(inputs.comparison, cases, num_processes)
-        progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
-        results = _collect(inputs, list(progress), messages)
+        with closing(evaluate_cases(inputs.comparison, cases, num_processes)) as evaluated:
+            progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
+            results = _collect(inputs, list(progress), messages)
         pictures = list(_plots(results)) + list(_overlays(inputs.comparison, results, images))
         if undrawn := _draw(pictures, folder):
             results = replace(results, messages=(*results.messages, *undrawn))
@@ -113,6 +117,8 @@ def _draw(pictures: Sequence[_Picture], folder: Path) -> list[str]:
     for picture in pictures:
         try:
             picture.draw(folder / picture.name)
+        except WriteError:  # the tables can't be written either
+            raise
         except Exception as error:  # whatever it is, the figures must not be lost for a picture
             (folder / picture.name).unlink(missing_ok=True)
             messages.append(f"{picture.name}, {picture.text}: {error or type(error).__name__}")
@@ -129,7 +135,7 @@ def _sections(pictures: Sequence[_Picture], folder: Path) -> dict[str, list[tupl
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="nnUNetv2_focusnet_compare",
+        prog=COMMAND,
         description="Compare models organ by organ (DSC, HD95, NSD, volumes), with paired statistics, tables, plots "
         "and an HTML report. Either name folders with -ref and -pred, or trainers with --cv and -tr.",
     )
@@ -158,29 +164,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command(COMMAND)
 def main() -> None:
     """Compare what the command line names."""
     args = _parser().parse_args()
-    try:
-        if args.cv is not None:
-            if args.ref or args.pred or args.dataset_json:
-                raise ValueError("--cv finds its files in nnU-Net's folders: leave out -ref, -pred and --dataset_json")
-            inputs = read_cross_validation(args.cv, args.tr, args.p, args.c, args.tolerance_mm)
-        else:
-            if args.tr:
-                raise ValueError("-tr names trainers for --cv: add --cv, or leave out -tr")
-            inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
-        show_progress = not args.disable_progress_bar
-        results = compare(inputs, args.o, args.images, args.published is not None, max(args.np, 1), show_progress)
-    except BrokenProcessPool:
-        sys.exit("nnUNetv2_focusnet_compare: a process died, probably for lack of memory: use a smaller -np")
-    except (ValueError, OSError) as error:
-        sys.exit(f"nnUNetv2_focusnet_compare: {one_line(str(error))}")
+    num_processes = check_num_processes(args.np)
+    if args.cv is not None:
+        if args.ref or args.pred or args.dataset_json:
+            raise ValueError("--cv finds its files in nnU-Net's folders: leave out -ref, -pred and --dataset_json")
+        inputs = read_cross_validation(args.cv, args.tr, args.p, args.c, args.tolerance_mm)
+    else:
+        if args.tr:
+            raise ValueError("-tr names trainers for --cv: add --cv, or leave out -tr")
+        inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
+    show_progress = not args.disable_progress_bar
+    results = compare(inputs, args.o, args.images, args.published is not None, num_processes, show_progress)
     print((args.o / "summary.md").read_text(encoding="utf-8"))
     print(f"Report: {args.o / 'report.html'}")
     if results.messages:
-        lines = (f"nnUNetv2_focusnet_compare: left out: {one_line(message)}" for message in results.messages)
-        sys.exit("\n".join(lines))
+        sys.exit("\n".join(f"{COMMAND}: left out: {one_line(message)}" for message in results.messages))
 
 
 if __name__ == "__main__":

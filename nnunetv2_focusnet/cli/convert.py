@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from collections import Counter
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +14,16 @@ from nnunetv2.configuration import default_num_processes
 from tqdm import tqdm
 
 from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet.cli.command import check_num_processes, command, folder_from_environment
 from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.datasets.conversion_report import Conversion, write_report
 from nnunetv2_focusnet.datasets.layouts import LAYOUTS
 from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase, UnusableCase
 from nnunetv2_focusnet.datasets.raw_dataset import RawDataset, convert_cases, write_description, write_json
 from nnunetv2_focusnet.datasets.selection import Selection, select
+from nnunetv2_focusnet.files import make_folder, new_folder
+
+COMMAND = "nnUNetv2_focusnet_convert"
 
 
 @dataclass(frozen=True)
@@ -54,28 +57,21 @@ def convert(layout: Layout, source: Path, folder: Path, options: Options) -> tup
 
     Raises:
         ValueError: there is nothing to convert, or no training case could be.
+        WriteError: the data set can't be written.
     """
     if options.symlink and layout.image_ending is None:
         raise ValueError(f"images of the layout {layout.name} have to be put together: leave out --symlink")
     selection = select(layout, _find_cases(layout, source), options.organs)
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    if unfinished.exists():
-        raise ValueError(f"{unfinished} is left from a conversion that was killed, or one is running: delete it")
-    dataset = RawDataset(
-        folder=unfinished,
-        organs=selection.organs,
-        num_channels=len(layout.channel_names),
-        file_ending=layout.image_ending if options.symlink and layout.image_ending else ".nii.gz",
-        symlink=options.symlink,
-        resample_labels=options.resample_labels,
-    )
-    try:
-        conversion, folds = _write(dataset, layout, source, folder.name, selection, options.num_processes)
-        unfinished.rename(folder)
-    except BaseException:  # an interrupt, too
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    return conversion, folds
+    with new_folder(folder) as unfinished:
+        dataset = RawDataset(
+            folder=unfinished,
+            organs=selection.organs,
+            num_channels=len(layout.channel_names),
+            file_ending=layout.image_ending if options.symlink and layout.image_ending else ".nii.gz",
+            symlink=options.symlink,
+            resample_labels=options.resample_labels,
+        )
+        return _write(dataset, layout, source, folder.name, selection, options.num_processes)
 
 
 def _find_cases(layout: Layout, source: Path) -> list[SourceCase]:
@@ -100,14 +96,13 @@ def _write(
     dataset: RawDataset, layout: Layout, source: Path, name: str, selection: Selection, num_processes: int
 ) -> tuple[Conversion, list]:
     for split in {each.case.split for each in selection.cases}:
-        dataset.image_file(split, "", 0).parent.mkdir(parents=True)
-        dataset.label_file(split, "").parent.mkdir()
-    progress = tqdm(total=len(selection.cases), desc="Converting", unit="case", disable=None)
-    converted = []
-    for case in convert_cases(dataset, selection.cases, num_processes):
-        converted.append(case)
-        progress.update()
-    progress.close()
+        make_folder(dataset.image_file(split, "", 0).parent)
+        make_folder(dataset.label_file(split, "").parent)
+    with (
+        closing(convert_cases(dataset, selection.cases, num_processes)) as cases,
+        tqdm(cases, total=len(selection.cases), desc="Converting", unit="case", disable=None) as progress,
+    ):
+        converted = list(progress)
 
     done = tuple(case for case in converted if case.error is None)
     left_out = selection.left_out | {case.case: case.error for case in converted if case.error is not None}
@@ -155,7 +150,7 @@ def _print_summary(conversion: Conversion, folds: list, folder: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="nnUNetv2_focusnet_convert",
+        prog=COMMAND,
         description="Write head-and-neck data as a raw data set into $nnUNet_raw, with the organs that each case has "
         "annotated, official splits, and a report on overlaps and geometry.",
     )
@@ -180,23 +175,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+@command(COMMAND)
 def main() -> None:
     """Convert what the command line names."""
     args = _parser().parse_args()
-    try:
-        raw_folder = os.environ.get("nnUNet_raw")
-        if not raw_folder:
-            raise ValueError("nnUNet_raw is not set: set it to the folder for raw datasets")
-        layout = LAYOUTS[args.layout].from_options(args)
-        folder = new_dataset_folder(args.d, args.n or layout.title, Path(raw_folder))
-        options = Options(tuple(args.organs), args.symlink, args.resample_labels, max(args.np, 1))
-        conversion, folds = convert(layout, args.source, folder, options)
-    except BrokenProcessPool:
-        sys.exit("nnUNetv2_focusnet_convert: a process died, probably for lack of memory: use a smaller -np")
-    except KeyboardInterrupt:
-        sys.exit("nnUNetv2_focusnet_convert: interrupted, and nothing is left of it")
-    except (ValueError, OSError) as error:
-        sys.exit(f"nnUNetv2_focusnet_convert: {error}")
+    layout = LAYOUTS[args.layout].from_options(args)
+    folder = new_dataset_folder(args.d, args.n or layout.title, folder_from_environment("nnUNet_raw"))
+    options = Options(tuple(args.organs), args.symlink, args.resample_labels, check_num_processes(args.np))
+    conversion, folds = convert(layout, args.source, folder, options)
     _print_summary(conversion, folds, folder)
     faults = [f"left out: {why}" for why in conversion.left_out.values()]
     if never := conversion.never_there():
@@ -205,7 +191,7 @@ def main() -> None:
             "convert again with the other organs, see --organs"
         )
     if faults:
-        sys.exit("\n".join(f"nnUNetv2_focusnet_convert: {fault}" for fault in faults))
+        sys.exit("\n".join(f"{COMMAND}: {fault}" for fault in faults))
 
 
 if __name__ == "__main__":

@@ -5,23 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 import torch
 
 from nnunetv2_focusnet import __version__
-from nnunetv2_focusnet.cli.demo_commands import CommandError, run_command
+from nnunetv2_focusnet.cli.command import command
+from nnunetv2_focusnet.cli.demo_commands import run_command
 from nnunetv2_focusnet.cli.demo_pictures import draw_case
 from nnunetv2_focusnet.cli.demo_plans import CONFIGURATION, shrink_plans
 from nnunetv2_focusnet.cli.demo_progress import EpochProgress
+from nnunetv2_focusnet.files import make_folder, write_text
 from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS, STEPS
 
+COMMAND = "nnUNetv2_focusnet_demo"
 DATASET_ID = "901"
 DATASET = f"Dataset{DATASET_ID}_HeadPhantom"
 TRAINERS = {"stock": "StockDemoTrainer", "focusnet": "FocusNetDemoTrainer"}
@@ -69,8 +69,9 @@ class Demo:
             ("predict_stock", "predict the unseen heads with it", partial(self.predict, "stock")),
             ("compare", "compare both", self.compare),
         ]
-        (self.folder / "logs").mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._write_finished()
+        make_folder(self.folder / "logs")
         for number, (name, title, action) in enumerate(steps, start=1):
             heading = f"[{self._elapsed()}] {number}/{len(steps)} {title}"
             if name in self.finished:
@@ -80,7 +81,7 @@ class Demo:
             action(self.folder / "logs" / f"{number}_{name}.log")
             self.finished.append(name)
             self._write_finished()
-        table = (self.report / "summary.md").read_text().split("## ")[1].strip()
+        table = (self.report / "summary.md").read_text(encoding="utf-8").split("## ")[1].strip()
         print(
             f"[{self._elapsed()}] done\n\n{table}\n\nSimulated heads and {STEPS} steps each: this shows that", end=" "
         )
@@ -89,13 +90,15 @@ class Demo:
 
     def simulate(self, log: Path) -> None:
         """Write the phantom dataset."""
-        # Half a dataset of an interrupted run; the command would not write over it.
+        # Of a run that was killed before it could note that it was done; the command would not write over it.
         shutil.rmtree(self.raw, ignore_errors=True)
         arguments = ["-d", DATASET_ID, "-n", str(TRAINING_CASES), "--test", str(TEST_CASES)]
         self._command(log, "nnUNetv2_focusnet_phantom", *arguments)
 
     def preprocess(self, log: Path) -> None:
         """Let nnU-Net plan and preprocess."""
+        # nnU-Net would take over what a killed run has written half.
+        shutil.rmtree(self.preprocessed, ignore_errors=True)
         arguments = ["-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", "2", "-np", "2", "--verify_dataset_integrity"]
         self._command(log, "nnUNetv2_plan_and_preprocess", *arguments)
 
@@ -103,12 +106,12 @@ class Demo:
         """Make the planned network one for 2 CPU cores."""
         plans_file = self.preprocessed / "nnUNetPlans.json"
         changed = shrink_plans(plans_file)
-        log.write_text(f"{plans_file}: {changed}\n")
+        write_text(log, f"{plans_file}: {changed}\n")
         print(f"       {changed}")
 
     def train(self, model: str, log: Path) -> None:
         """Train fold 0 of a model, or go on with it."""
-        # "--c" only behind an interrupted run: the first run reads as a user's own would.
+        # "--c" only after an interrupted run: the first run reads as a user's own would.
         resume = ["--c"] if log.exists() else []
         arguments = [DATASET_ID, CONFIGURATION, "0", "-tr", TRAINERS[model], "-device", self.device, *resume]
         self._command(log, "nnUNetv2_train", *arguments, show=EpochProgress(EPOCHS, self._elapsed))
@@ -128,7 +131,7 @@ class Demo:
 
     def draw(self, log: Path) -> None:
         """Draw what FocusNet predicted, a picture per unseen case."""
-        self.pictures.mkdir(exist_ok=True)
+        make_folder(self.pictures)
         for reference in sorted((self.raw / "labelsTs").iterdir()):
             case = reference.name.removesuffix(".nii.gz")
             image = self.raw / "imagesTs" / f"{case}_0000.nii.gz"
@@ -142,36 +145,37 @@ class Demo:
         return f"{minutes:2d}:{seconds:02d}"
 
     def _read_finished(self) -> list[str]:
-        if not self.folder.exists() or not any(self.folder.iterdir()):
+        if not self.folder.exists():
             return []
         state_file = self.folder / STATE_FILE
         if not state_file.exists():
-            raise ValueError(f"{self.folder} holds other files: name a new or empty folder with -o")
-        state = json.loads(state_file.read_text())
-        if state["version"] != __version__:
-            raise ValueError(
-                f"{self.folder} holds the demo of version {state['version']}, this is {__version__}: "
-                "delete it or name another folder with -o"
-            )
-        return state["finished"]
+            # What a killed run was about to write its state to isn't anybody's.
+            if any(not path.name.startswith(f".{STATE_FILE}.") for path in self.folder.iterdir()):
+                raise ValueError(f"{self.folder} holds other files: name a new or empty folder with -o")
+            return []
+        remedy = "delete the folder or name another with -o"
+        try:
+            state = json.loads(state_file.read_text(encoding="utf-8"))
+            version, finished = state["version"], [str(step) for step in state["finished"]]
+        except (ValueError, TypeError, KeyError):
+            raise ValueError(f"{state_file} doesn't say what the demo has done: {remedy}") from None
+        if version != __version__:
+            raise ValueError(f"{self.folder} holds the demo of version {version}, this is {__version__}: {remedy}")
+        return finished
 
     def _write_finished(self) -> None:
-        (self.folder / STATE_FILE).write_text(json.dumps({"version": __version__, "finished": self.finished}))
+        write_text(self.folder / STATE_FILE, json.dumps({"version": __version__, "finished": self.finished}))
 
 
 def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _end(number: int, _: FrameType | None) -> None:
-    # As for Ctrl-C, the running command is ended on the way out.
-    sys.exit(128 + number)
-
-
+@command(COMMAND, when_stopped="the same command goes on from here")
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(
-        prog="nnUNetv2_focusnet_demo",
+        prog=COMMAND,
         description="Make a few simulated head CTs, train FocusNet and stock nnU-Net on them with nnU-Net's own "
         "commands, predict unseen heads, draw pictures and compare both. Takes less than 10 minutes on 2 CPU cores. "
         "Writes only into DIR.",
@@ -181,18 +185,11 @@ def main() -> None:
         "-o", type=Path, default=default, metavar="DIR", help=f"folder for everything (default: {default})"
     )
     folder = parser.parse_args().o
-    signal.signal(signal.SIGTERM, _end)
-    try:
-        demo = Demo(folder)
-        print(
-            f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; about 8 minutes on 2 CPU cores",
-            flush=True,
-        )
-        demo.run()
-    except KeyboardInterrupt:
-        sys.exit("\nnnUNetv2_focusnet_demo: stopped; the same command goes on from here")
-    except (CommandError, ValueError, OSError) as error:
-        sys.exit(f"nnUNetv2_focusnet_demo: {error}")
+    demo = Demo(folder)
+    print(
+        f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; about 8 minutes on 2 CPU cores", flush=True
+    )
+    demo.run()
 
 
 if __name__ == "__main__":

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
+from nnunetv2_focusnet.files import naming
+from nnunetv2_focusnet.processes import process_group
 
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 _SETTINGS = {
@@ -63,10 +63,11 @@ def run_command(command: list[str], folder: Path, log: Path, show: Callable[[str
         show: called with each line, without its end.
 
     Raises:
-        CommandError: where it ends with an error; names the command, its last words and the log.
+        CommandError: it ended with an error; names the command, its last words and the log.
+        WriteError: the log can't be written.
     """
     print(f"       $ {shlex.join(command)}", flush=True)
-    process = subprocess.Popen(
+    with process_group(
         [find_command(command[0]), *command[1:]],
         env=environment(folder),
         stdin=subprocess.DEVNULL,
@@ -75,15 +76,13 @@ def run_command(command: list[str], folder: Path, log: Path, show: Callable[[str
         text=True,
         encoding="utf-8",
         errors="replace",
-        start_new_session=True,  # one group to be ended as a whole: nnU-Net starts workers of its own
-    )
-    lines = _Reader(process, log, show)
-    lines.start()
-    try:
+    ) as process:
+        lines = _Reader(process, log, show)
+        lines.start()
         status = process.wait()
-    finally:
-        _end_group(process)
-        lines.join()
+    lines.join()
+    if lines.error is not None:
+        raise lines.error
     if status != 0:
         raise CommandError(f"{command[0]} ended with status {status} ({lines.last_words[:200]}); its log is {log}")
 
@@ -95,29 +94,16 @@ class _Reader(threading.Thread):
         super().__init__(daemon=True)
         self.process, self.log, self.show = process, log, show
         self.last_words = "it said nothing"
+        self.error: OSError | None = None
 
     def run(self) -> None:
-        with self.log.open("w", encoding="utf-8") as file:
-            for line in self.process.stdout or ():
-                file.write(line)
-                file.flush()
-                self.show(line.rstrip())
-                self.last_words = line.strip() or self.last_words
-
-
-def _end_group(process: subprocess.Popen[str]) -> None:
-    """End what is still running of a process and its workers; nothing happens where all have ended."""
-    if not hasattr(os, "killpg"):  # Windows has no process groups of this kind
-        process.kill()
-        process.wait()
-        return
-    try:
-        os.killpg(process.pid, signal.SIGTERM)
-        for _ in range(50):
-            process.poll()  # an ended process counts as one of its group until its status is fetched
-            os.killpg(process.pid, 0)
-            time.sleep(0.1)
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        pass
-    process.wait()
+        try:
+            with naming(self.log), self.log.open("w", encoding="utf-8") as file:
+                for line in self.process.stdout or ():
+                    file.write(line)
+                    file.flush()
+                    self.last_words = line.strip() or self.last_words
+                    self.show(line.rstrip())
+        except OSError as error:  # full disk, or nobody to show it to
+            self.error = error
+            self.process.kill()  # else it would wait for ever to be read

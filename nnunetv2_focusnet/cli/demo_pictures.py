@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnunetv2_focusnet.datasets.phantom import LABELS
+from nnunetv2_focusnet.evaluation.plots import save_figure
 
 # After Okabe and Ito, so that colour-blind readers tell them apart; the left of a pair is the lighter one.
 COLOURS = {
@@ -24,6 +25,7 @@ COLOURS = {
     "Parotid_L": "#E7A6CB",
     "Parotid_R": "#D55E00",
 }
+DPI = 90
 HU_WINDOW = (-120.0, 200.0)
 ZOOM_MM = 20.0
 # The thin white reference stays visible on top of a coloured prediction that meets it.
@@ -61,7 +63,7 @@ def draw_case(image_file: Path, reference_file: Path, prediction_file: Path, pic
         ax.set_title(title + (f", {2 * ZOOM_MM:.0f} mm wide" if zoomed else ""))
     _draw_legend(axes.flat[-1])
     figure.suptitle(f"{reference_file.name.removesuffix('.nii.gz')}: simulated CT, never seen in training", fontsize=16)
-    figure.savefig(picture, dpi=90)
+    save_figure(figure, picture, DPI)
 
 
 def _centre(labels: np.ndarray, label: int) -> np.ndarray:

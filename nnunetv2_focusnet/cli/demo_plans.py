@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from nnunetv2_focusnet.files import write_text
+
 CONFIGURATION = "3d_fullres"
 PATCH_ZYX = [32, 64, 64]
 BATCH_SIZE = 2
@@ -24,7 +26,7 @@ def shrink_plans(plans_file: Path) -> str:
     configuration["patch_size"] = PATCH_ZYX
     configuration["batch_size"] = BATCH_SIZE
     architecture["features_per_stage"] = [min(NARROWEST * 2**i, WIDEST) for i in range(architecture["n_stages"])]
-    plans_file.write_text(json.dumps(plans, indent=4))
+    write_text(plans_file, json.dumps(plans, indent=4))
     return f"{before} -> {_describe(configuration)}"
 
 

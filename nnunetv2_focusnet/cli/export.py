@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nnunetv2_focusnet.cli.command import command
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 from nnunetv2_focusnet.evaluation.cases import read_labels
+from nnunetv2_focusnet.files import WriteError, make_folder, write_bytes
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -50,6 +52,7 @@ def export(
 
     Raises:
         ValueError: nothing can be exported.
+        WriteError: a file can't be written.
     """
     check_libraries()
     from nnunetv2_focusnet.dicom.organs import dicom_organs
@@ -64,13 +67,15 @@ def export(
     files = _prediction_files(predictions, file_ending)
     tree = read_tree(dicom)
     matcher = Matcher(tree.series, files, _series_uids(dataset_json))
-    output.mkdir(parents=True, exist_ok=True)
+    make_folder(output)
     messages = list(tree.unreadable)
     for case, file in files.items():
         target = output / f"{case}_{kind}.dcm"
         try:
             with without_warnings():
                 text = _export_case(case, file, target, matcher, organs, make)
+        except WriteError:  # the next one can't be written either
+            raise
         except (ValueError, OSError) as error:
             messages += [str(error)] if str(error) not in messages else []
         else:
@@ -103,13 +108,9 @@ def _maker(kind: str, written: Mapping[str, DicomOrgan]) -> Make:
 
 
 def _save(content: Dataset, target: Path) -> None:
-    """Write under another name first: a file that has its name is whole."""
-    partial = target.with_suffix(".partial")
-    try:
-        content.save_as(partial, enforce_file_format=True)
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    content.save_as(buffer, enforce_file_format=True)
+    write_bytes(target, buffer.getvalue())
 
 
 def _prediction_files(predictions: Path, file_ending: str) -> dict[str, Path]:
@@ -155,6 +156,7 @@ def _json(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} isn't JSON ({error}): correct it") from None
 
 
+@command(COMMAND, when_stopped="the files that have been named are complete")
 def main() -> None:
     """Export what the command line names."""
     parser = argparse.ArgumentParser(
@@ -182,10 +184,7 @@ def main() -> None:
         help="JSON with the name, type, colour and code of organs in DICOM (default: as their names say)",
     )
     args = parser.parse_args()
-    try:
-        messages = export(args.predictions, args.o, args.dicom, args.format, args.dataset_json, args.mapping)
-    except (ValueError, OSError) as error:
-        sys.exit(f"{COMMAND}: {error}")
+    messages = export(args.predictions, args.o, args.dicom, args.format, args.dataset_json, args.mapping)
     if messages:
         sys.exit("\n".join(f"{COMMAND}: left out: {message}" for message in messages))
 

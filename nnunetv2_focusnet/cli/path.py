@@ -3,12 +3,16 @@
 import argparse
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, OPT_OUT, discovery_folder
+from nnunetv2_focusnet.cli.command import command
+
+COMMAND = "nnUNetv2_focusnet_path"
 
 
+@command(COMMAND)
 def main() -> None:
     """Print the folder in which nnU-Net finds the trainers of this package."""
     argparse.ArgumentParser(
-        prog="nnUNetv2_focusnet_path",
+        prog=COMMAND,
         description=f"Print the folder in which nnU-Net finds the FocusNet trainers. "
         f"It is only needed where {OPT_OUT}=1 is set: put it into {EXT_TRAINER} then.",
     ).parse_args()

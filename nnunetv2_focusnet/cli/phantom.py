@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
+from nnunetv2_focusnet.cli.command import command, folder_from_environment
 from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.datasets.phantom import write_phantom_dataset
 
+COMMAND = "nnUNetv2_focusnet_phantom"
 FEWEST_CASES = 5
 
 
+@command(COMMAND)
 def main() -> None:
     """Write the phantom that the command line asks for."""
     parser = argparse.ArgumentParser(
-        prog="nnUNetv2_focusnet_phantom",
+        prog=COMMAND,
         description="Write a simulated head CT dataset (brain, eyes, lenses, optic nerves, parotids) in nnU-Net's raw "
         "format. Case i of a seed is always the same image.",
     )
@@ -28,18 +29,12 @@ def main() -> None:
         "--test", type=int, default=0, metavar="CASES", help="cases for imagesTs and labelsTs (default: 0)"
     )
     args = parser.parse_args()
-    try:
-        if args.n < FEWEST_CASES:
-            raise ValueError(f"nnU-Net's 5-fold cross-validation needs at least {FEWEST_CASES} cases, got -n {args.n}")
-        if args.test < 0 or args.seed < 0:
-            raise ValueError(f"--test and --seed must not be negative, got --test {args.test} --seed {args.seed}")
-        raw_folder = args.o or os.environ.get("nnUNet_raw")
-        if not raw_folder:
-            raise ValueError("nnUNet_raw is not set: set it, or name a folder with -o")
-        folder = new_dataset_folder(args.d, "HeadPhantom", Path(raw_folder))
-        write_phantom_dataset(folder, args.n, args.test, args.seed, progress=True)
-    except (ValueError, OSError) as error:
-        sys.exit(f"nnUNetv2_focusnet_phantom: {error}")
+    if args.n < FEWEST_CASES:
+        raise ValueError(f"nnU-Net's 5-fold cross-validation needs at least {FEWEST_CASES} cases, got -n {args.n}")
+    if args.test < 0 or args.seed < 0:
+        raise ValueError(f"--test and --seed must not be negative, got --test {args.test} --seed {args.seed}")
+    folder = new_dataset_folder(args.d, "HeadPhantom", args.o or folder_from_environment("nnUNet_raw"))
+    write_phantom_dataset(folder, args.n, args.test, args.seed, progress=True)
     print(f"{folder}: {args.n} training and {args.test} test cases")
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_focusnet.datasets.raw_dataset import ConvertedCase, write_json
+from nnunetv2_focusnet.files import write_text
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Conversion:
 def write_report(conversion: Conversion, folder: Path) -> None:
     """Write conversion_report.json and conversion_report.md into the data set's folder."""
     write_json(folder / "conversion_report.json", _as_json(conversion))
-    (folder / "conversion_report.md").write_text("\n".join(_as_markdown(conversion)) + "\n", encoding="utf-8")
+    write_text(folder / "conversion_report.md", "\n".join(_as_markdown(conversion)) + "\n")
 
 
 def _as_json(conversion: Conversion) -> dict[str, Any]:

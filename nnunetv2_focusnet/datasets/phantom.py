@@ -20,6 +20,9 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
+from nnunetv2_focusnet.files import make_folder, naming, new_folder
+from nnunetv2_focusnet.images.writing import write_image
+
 SHAPE_ZYX = (48, 96, 96)
 SPACING_MM_ZYX = (2.5, 1.5, 1.5)
 LABELS = {
@@ -71,7 +74,7 @@ def make_case(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
 def write_phantom_dataset(
     folder: Path, num_training_cases: int, num_test_cases: int, seed: int = 0, progress: bool = False
 ) -> None:
-    """Write a complete nnU-Net raw dataset: imagesTr, labelsTr, imagesTs, labelsTs and, last, dataset.json.
+    """Write an nnU-Net raw dataset, which is complete or not there: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json.
 
     Args:
         folder: the dataset's folder, `DatasetXXX_Name`; it is made here.
@@ -82,28 +85,30 @@ def write_phantom_dataset(
 
     Raises:
         FileExistsError: where `folder` exists.
+        WriteError: where it can't be written.
     """
-    folder.mkdir(parents=True)
     total = num_training_cases + num_test_cases
-    for index in range(total):
-        part = "Tr" if index < num_training_cases else "Ts"
-        hu, labels = make_case(seed, index)
-        _write(hu, folder / f"images{part}" / f"Head_{index:03d}_0000.nii.gz")
-        _write(labels, folder / f"labels{part}" / f"Head_{index:03d}.nii.gz")
-        if progress:
-            print(f"simulated case {index + 1} of {total} ({'training' if part == 'Tr' else 'test'})", flush=True)
-    generate_dataset_json(
-        str(folder),
-        channel_names={"0": "CT"},
-        labels=dict(LABELS),
-        num_training_cases=num_training_cases,
-        file_ending=".nii.gz",
-        overwrite_image_reader_writer="SimpleITKIO",
-        dataset_name=folder.name,
-        description=f"Simulated CT of ellipsoid heads, seed {seed}. No patient data.",
-        license="CC0",
-        converted_by="nnunetv2-focusnet",
-    )
+    with new_folder(folder) as unfinished:
+        for index in range(total):
+            part = "Tr" if index < num_training_cases else "Ts"
+            hu, labels = make_case(seed, index)
+            _write(hu, unfinished / f"images{part}" / f"Head_{index:03d}_0000.nii.gz")
+            _write(labels, unfinished / f"labels{part}" / f"Head_{index:03d}.nii.gz")
+            if progress:
+                print(f"simulated case {index + 1} of {total} ({'training' if part == 'Tr' else 'test'})", flush=True)
+        with naming(unfinished / "dataset.json"):
+            generate_dataset_json(
+                str(unfinished),
+                channel_names={"0": "CT"},
+                labels=dict(LABELS),
+                num_training_cases=num_training_cases,
+                file_ending=".nii.gz",
+                overwrite_image_reader_writer="SimpleITKIO",
+                dataset_name=folder.name,
+                description=f"Simulated CT of ellipsoid heads, seed {seed}. No patient data.",
+                license="CC0",
+                converted_by="nnunetv2-focusnet",
+            )
 
 
 @dataclass
@@ -231,8 +236,8 @@ def _scan(hu: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _write(array: np.ndarray, path: Path) -> None:
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     image = sitk.GetImageFromArray(array)
     image.SetSpacing(SPACING_MM_ZYX[::-1])
     image.SetOrigin([-(n - 1) / 2 * mm for n, mm in zip(SHAPE_ZYX[::-1], SPACING_MM_ZYX[::-1], strict=True)])
-    sitk.WriteImage(image, str(path))
+    write_image(image, path)

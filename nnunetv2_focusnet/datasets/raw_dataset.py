@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ import SimpleITK as sitk
 from nnunetv2_focusnet.datasets.label_maps import OrganMask, Overlap, merge, read_organ_mask
 from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout
 from nnunetv2_focusnet.datasets.selection import SelectedCase
+from nnunetv2_focusnet.files import WriteError, naming, write_text
+from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.processes import map_in_processes
 
 PARTS = {"train": "Tr", "test": "Ts"}
@@ -72,10 +74,15 @@ class ConvertedCase:
     error: str | None = None
 
 
-def convert_cases(dataset: RawDataset, cases: list[SelectedCase], num_processes: int) -> Iterator[ConvertedCase]:
+def convert_cases(
+    dataset: RawDataset, cases: list[SelectedCase], num_processes: int
+) -> Generator[ConvertedCase, None, None]:
     """Write the cases, and yield what became of each, in their order.
 
     A case that can't be converted leaves no file behind and doesn't stop the others.
+
+    Raises:
+        WriteError: a case can't be written, which is no fault of its own.
     """
     return map_in_processes(partial(convert_case, dataset), cases, num_processes)
 
@@ -94,6 +101,8 @@ def convert_case(dataset: RawDataset, selected: SelectedCase) -> ConvertedCase:
             _write_image(channel, dataset.image_file(case.split, case.identifier, number), dataset.symlink)
         if masks:
             _write(_labels_on(reference, labels), dataset.label_file(case.split, case.identifier))
+    except WriteError:
+        raise
     except (ValueError, OSError, RuntimeError) as error:
         _remove(dataset, selected)
         line = str(error).strip().splitlines()[-1]
@@ -138,7 +147,7 @@ def write_description(
 
 def write_json(file: Path, content: Any) -> None:
     """Write a file that people read, too."""
-    file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def _describe(
@@ -176,7 +185,8 @@ def _labels_on(reference: sitk.Image, labels: np.ndarray) -> sitk.Image:
 
 def _write_image(channel: Channel, file: Path, symlink: bool) -> None:
     if symlink and channel.file is not None:
-        file.symlink_to(channel.file.resolve())
+        with naming(file):
+            file.symlink_to(channel.file.resolve())
     else:
         _write(channel.image, file)
 
@@ -185,7 +195,7 @@ def _write(image: sitk.Image, file: Path) -> None:
     """Write without what the source's header holds beside geometry: among that may be a patient's name."""
     for key in image.GetMetaDataKeys():
         image.EraseMetaData(key)
-    sitk.WriteImage(image, str(file), useCompression=True)
+    write_image(image, file)
 
 
 def _remove(dataset: RawDataset, selected: SelectedCase) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -111,7 +111,9 @@ def find_cases(comparison: Comparison) -> tuple[list[str], list[str]]:
     return sorted(complete), messages
 
 
-def evaluate_cases(comparison: Comparison, cases: Sequence[str], num_processes: int) -> Iterator[CaseResult]:
+def evaluate_cases(
+    comparison: Comparison, cases: Sequence[str], num_processes: int
+) -> Generator[CaseResult, None, None]:
     """Yield the result of each case, in the order of ``cases``."""
     return map_in_processes(partial(evaluate_case, comparison), cases, num_processes)
 

@@ -12,6 +12,7 @@ from nnunetv2_focusnet.evaluation.markup import Cell, Table
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import METRICS, SUMMARISED
 from nnunetv2_focusnet.evaluation.tables import caption, details_table, paired_table, summary_table
+from nnunetv2_focusnet.files import write_text
 
 
 def write_report(results: Results, pictures: dict[str, list[tuple[Path, str]]], path: Path, published: bool) -> None:
@@ -46,7 +47,7 @@ def write_report(results: Results, pictures: dict[str, list[tuple[Path, str]]], 
         "content": "\n".join(parts),
     }.items():
         page = page.replace(f"<!-- {name} -->", content)
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _section(title: str, content: str) -> str:

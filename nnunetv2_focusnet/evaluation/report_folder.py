@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nnunetv2_focusnet.files import make_folder
+
 # All that a comparison writes, report.html in the end: where it is there, the report is complete.
 WRITTEN = (
     *("metrics.csv", "summary.csv", "paired.csv", "summary.md", "summary.tex"),
@@ -24,13 +26,16 @@ def new_report(folder: Path) -> Iterator[Path]:
 
     Args:
         folder: made if it doesn't exist.
+
+    Raises:
+        WriteError: it can't be made.
     """
     is_new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     unfinished = folder / UNFINISHED
     if unfinished.is_dir():
         shutil.rmtree(unfinished)  # of a comparison that was killed
-    unfinished.mkdir()
+    make_folder(unfinished)
     try:
         yield unfinished
         _replace(folder, unfinished)

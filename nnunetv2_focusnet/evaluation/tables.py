@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +14,7 @@ from nnunetv2_focusnet.evaluation.markup import Cell, latex_row, markdown_table,
 from nnunetv2_focusnet.evaluation.published import published_means
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import HIGHER_IS_BETTER, METRICS, WITHOUT_MISSED, PairedComparison
+from nnunetv2_focusnet.files import write_text
 
 DIGITS = {"dsc": 3, "hd95_mm": 2, "nsd": 3, "volume_error_ml": 2, "centroid_distance_mm": 2}
 PUBLISHED_MARK = " (published, not measured)"
@@ -109,7 +111,7 @@ def write_markdown(results: Results, path: Path, published: bool) -> None:
     for model, metric in results.comparisons:
         parts += [f"## {markdown_text(f'{model} minus {results.models[0]}: {METRICS[metric]}')}"]
         parts += [markdown_table(paired_table(results, model, metric))]
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 def write_latex(results: Results, path: Path, published: bool) -> None:
@@ -123,7 +125,7 @@ def write_latex(results: Results, path: Path, published: bool) -> None:
             lines += [r"\midrule"] if i in rules else []
             lines.append(latex_row(row))
         parts.append("\n".join([rf"% {title}: {caption(results)}", *lines, r"\bottomrule", r"\end{tabular}"]))
-    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    write_text(path, "\n\n".join(parts) + "\n")
 
 
 def caption(results: Results) -> str:
@@ -181,10 +183,11 @@ def _metrics_row(row: object) -> dict[str, object]:
 
 def _write_csv(path: Path, rows: Iterable[dict[str, object]]) -> None:
     rows = list(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    content = io.StringIO(newline="")
+    writer = csv.DictWriter(content, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, content.getvalue())
 
 
 def _group(results: Results, organ: str) -> str:

@@ -1,0 +1,146 @@
+"""What all commands share: whatever ends one, the user gets a line and a status, and nothing is left running."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import textwrap
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from nnunetv2_focusnet.files import FULL_DISK
+
+TRACEBACK = "NNUNETV2_FOCUSNET_TRACEBACK"
+PACKAGE = Path(__file__).resolve().parents[1]
+BROKEN_PIPE = 128 + 13  # as of a command that SIGPIPE ended
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the command to end, which is handled as Ctrl-C is."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def command(name: str, when_stopped: str = "nothing unfinished is left") -> Iterator[None]:
+    """Run the block, or the decorated ``main``, as a command.
+
+    What was raised becomes a line ``NAME: MESSAGE`` on stderr and a status: 1 for errors, 128 + number for signals.
+    SIGTERM and SIGHUP, by which batch systems and closed terminals end a command, are handled as Ctrl-C is. A reader
+    who has seen enough, such as ``head``, is no fault and gets no line.
+
+    Args:
+        name: of the command.
+        when_stopped: what the user who stopped it has to know.
+
+    Raises:
+        SystemExit: the command failed or was stopped.
+    """
+    _let_any_name_be_printed()
+    status: str | int | None = None
+    try:
+        with _signals_as_interrupts():
+            yield
+    except SystemExit as end:
+        status = end.code
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
+        cause = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        print(f"{name}: stopped by {cause}; {when_stopped}", file=sys.stderr)
+        status = 128 + number
+    except BrokenPipeError:
+        status = BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get(TRACEBACK) == "1":
+            traceback.print_exception(error)
+        status = f"{name}: {_explain(error)}"
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        # Python would try to write the rest once more on its way out.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            status = status or f"{name}: standard output can't be written ({error.strerror})"
+        status = status or BROKEN_PIPE
+    if status:
+        sys.exit(status)
+
+
+def folder_from_environment(variable: str) -> Path:
+    """One of nnU-Net's folders.
+
+    Raises:
+        ValueError: the variable is not set.
+    """
+    folder = os.environ.get(variable)
+    if not folder:
+        raise ValueError(f"{variable} is not set: set it to nnU-Net's folder of that name")
+    return Path(folder)
+
+
+def check_num_processes(given: int) -> int:
+    """What was given for ``-np``.
+
+    Raises:
+        ValueError: it is no number of processes.
+    """
+    if given < 1:
+        raise ValueError(f"-np must be 1 or more, got {given}")
+    return given
+
+
+def _explain(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if type(error) is ValueError or type(error).__module__.startswith(f"{PACKAGE.name}."):
+        return text  # raised on purpose
+    if isinstance(error, OSError):
+        reason = error.strerror or text
+        remedy = f": {FULL_DISK[error.errno]}" if error.errno in FULL_DISK else ""
+        return f"{error.filename}: {reason}{remedy}" if error.filename is not None else f"{reason}{remedy}"
+    if isinstance(error, MemoryError):
+        return f"memory ran out ({text or 'no details'}): end other programs, or use a smaller -np"
+    kind, detail = type(error).__name__, textwrap.shorten(text, 300) or "no details"
+    return f"unexpected {kind} in {_place(error)} ({detail}): please report it with what {TRACEBACK}=1 shows"
+
+
+def _place(error: Exception) -> str:
+    """The line of this package at which the error came up."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = [each for each in frames if PACKAGE in Path(each.filename).parents or each is frames[0]][-1]
+    return f"{Path(frame.filename).name}, line {frame.lineno}"
+
+
+@contextmanager
+def _signals_as_interrupts() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise, unless they are handled or ignored (nohup) already."""
+
+    def stop(number: int, _: FrameType | None) -> NoReturn:
+        raise Stopped(number)
+
+    in_main_thread = threading.current_thread() is threading.main_thread()  # no other may set handlers
+    there = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
+    ours = [number for number in there if in_main_thread and signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _let_any_name_be_printed() -> None:
+    """Not every terminal has all characters, and not every file name is valid text."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,0 +1,137 @@
+"""Writing that leaves nothing half done: a file or a folder has its name only when it is complete."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock
+
+FULL_DISK = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on that disk, then run it again")
+_REMEDIES = {
+    **FULL_DISK,
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), then run it again",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "name a place where you may write"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is where a folder should be, name another folder"),
+    errno.ENOTEMPTY: "somebody else has made it meanwhile, delete it or name another",
+}
+_UNFINISHED = ".unfinished"
+_NO_LOCK = (OSError, NotImplementedError)  # another process has it, or the file system has no locks
+
+
+class WriteError(OSError):
+    """A file or folder can't be written, for which no input is to blame; the message is complete."""
+
+    @classmethod
+    def at(cls, path: Path, error: OSError) -> WriteError:
+        """What to tell of an error that came up while ``path`` was written."""
+        reason = error.strerror or " ".join(str(error).split())
+        return cls(f"{path} can't be written ({reason}): {_REMEDIES.get(error.errno or 0, 'check that place')}")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let errors say which file or folder was written: those of a full disk don't.
+
+    Raises:
+        WriteError: instead of an OSError of the block.
+    """
+    try:
+        yield
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError.at(path, error) from None
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one piece; where that fails, or the process is killed, the file that was there stays.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        with naming(path):
+            temporary.write_bytes(content)
+            temporary.replace(path)
+    except BaseException:  # an interrupt, too
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write a text file in one piece, as UTF-8; bytes of a file name that aren't text are escaped.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    write_bytes(path, content.encode("utf-8", errors="backslashreplace"))
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they don't exist.
+
+    Raises:
+        WriteError: it can't be made.
+    """
+    with naming(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield a hidden folder that becomes ``path`` when the block is complete, and is removed where it isn't.
+
+    A killed process leaves its hidden folder behind. The next one that makes ``path`` removes it: a lock, which ends
+    with the process that holds it, tells it from the folder of one that is still running.
+
+    Args:
+        path: a folder that doesn't exist yet; those above it are made.
+
+    Raises:
+        FileExistsError: ``path`` exists.
+        WriteError: the folder can't be made.
+    """
+    if path.exists():
+        raise FileExistsError(errno.EEXIST, "exists already: delete it or name another", str(path))
+    make_folder(path.parent)
+    _remove_abandoned(path)
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
+    lock = _lock_of(unfinished)
+    try:
+        with suppress(*_NO_LOCK):
+            lock.acquire()
+        with naming(path):
+            unfinished.mkdir()
+        yield unfinished
+        with naming(path):
+            unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _remove(lock)
+
+
+def _remove_abandoned(path: Path) -> None:
+    for other in path.parent.iterdir():
+        if other.name.startswith(f".{path.name}.") and other.suffix == _UNFINISHED:
+            lock = _lock_of(other)
+            with suppress(*_NO_LOCK):
+                lock.acquire(timeout=0)
+                shutil.rmtree(other, ignore_errors=True)
+                _remove(lock)
+
+
+def _lock_of(unfinished: Path) -> FileLock:
+    return FileLock(unfinished.with_suffix(".lock"))
+
+
+def _remove(lock: FileLock) -> None:
+    with suppress(OSError):
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)

@@ -1,0 +1,38 @@
+"""Writing images so that a full disk is noticed: ITK truncates NIfTI files without a word."""
+
+from __future__ import annotations
+
+import gzip
+from contextlib import suppress
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from nnunetv2_focusnet.files import WriteError
+
+NIFTI_HEADER_BYTES = 352
+_CHUNK = 2**20
+
+
+def write_image(image: sitk.Image, path: Path) -> None:
+    """Write an image, compressed, and look whether all of it is there; one that isn't is removed.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+        if path.name.endswith((".nii", ".nii.gz")):
+            _check_whole(path, sitk.GetArrayViewFromImage(image).nbytes)
+    except (RuntimeError, OSError, EOFError) as error:
+        with suppress(OSError):
+            path.unlink()
+        last = str(error).strip().splitlines()[-1]
+        raise WriteError(f"{path} can't be written ({last}): make room on that disk, then run it again") from None
+
+
+def _check_whole(path: Path, voxel_bytes: int) -> None:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        held = sum(map(len, iter(lambda: stream.read(_CHUNK), b"")))  # raises where a gzip stream ends early
+    if held < NIFTI_HEADER_BYTES + voxel_bytes:
+        raise EOFError(f"only {held} of {NIFTI_HEADER_BYTES + voxel_bytes} bytes are there")
