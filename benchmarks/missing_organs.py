@@ -16,15 +16,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
+from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.cli.compare import compare
 from nnunetv2_focusnet.cli.compare_inputs import read_folders
-from nnunetv2_focusnet.cli.demo_commands import find_command
+from nnunetv2_focusnet.cli.demo_commands import CommandError, find_command
 from nnunetv2_focusnet.evaluation.results import Results
+from nnunetv2_focusnet.processes import process_group
 
 ARMS = ("background", "listed")
 PROBABILITY_OF_REMOVAL = 0.8
@@ -83,7 +87,9 @@ def prepare(source: Path, folder: Path, seed: int) -> None:
         [sys.executable, str(BENCHMARKS / "cpu_plans.py"), number],
         [find_command("nnUNetv2_preprocess"), "-d", number, "-plans_name", "CpuPlans", "-c", "3d_fullres", "-np", "2"],
     ):
-        subprocess.run(command, env=environment(listed), check=True)
+        with process_group(command, env=environment(listed)) as process:
+            if process.wait() != 0:
+                raise CommandError(f"{Path(command[0]).name} ended with status {process.returncode}")
     preprocessed = listed / "nnUNet_preprocessed" / source.name
     cases = sorted(path.stem for path in (preprocessed / "CpuPlans_3d_fullres").glob("*.pkl"))
     split = {"train": cases[UNSEEN_CASES:], "val": cases[:UNSEEN_CASES]}
@@ -96,15 +102,19 @@ def prepare(source: Path, folder: Path, seed: int) -> None:
     (background / "nnUNet_results").mkdir()
 
 
-def train(folder: Path, arm: str, dataset: str, trainer: str) -> subprocess.Popen:
-    """Start an arm's training, which ends with the prediction of the unseen cases, or go on with it."""
+@contextmanager
+def training(folder: Path, arm: str, dataset: str, trainer: str) -> Iterator["subprocess.Popen[str]"]:
+    """An arm's training, new or gone on with, which predicts the unseen cases in the end; the block has to wait."""
     fold = model_folder(folder, arm, dataset, trainer) / "fold_0"
     command = [find_command("nnUNetv2_train"), dataset, "3d_fullres", "0", "-p", "CpuPlans", "-tr", trainer]
     command += ["-device", "cpu", *(["--c"] if any(fold.glob("checkpoint_*.pth")) else [])]
     # Augmentation in the trainer's own process: both arms draw the same random numbers.
     variables = environment(folder / arm) | {"nnUNet_n_proc_DA": "0"}
-    with (folder / f"{arm}.log").open("a") as log:
-        return subprocess.Popen(command, env=variables, stdout=log, stderr=subprocess.STDOUT)
+    with (
+        (folder / f"{arm}.log").open("a") as log,
+        process_group(command, env=variables, stdout=log, stderr=subprocess.STDOUT) as process,
+    ):
+        yield process
 
 
 def model_folder(folder: Path, arm: str, dataset: str, trainer: str) -> Path:
@@ -137,6 +147,7 @@ def tabulate(results: Results, listed_json: Path) -> list[dict[str, object]]:
     return rows
 
 
+@as_command("missing_organs.py", when_stopped="the same command goes on from here")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path, help="a raw nnU-Net dataset in which all cases have all labels")
@@ -146,12 +157,9 @@ def main() -> None:
     arguments = parser.parse_args()
     name, folder = arguments.dataset.name, arguments.o.resolve()
     prepare(arguments.dataset.resolve(), folder, arguments.seed)
-    runs = {arm: train(folder, arm, name, arguments.tr) for arm in ARMS}
-    try:
+    with ExitStack() as stack:
+        runs = {arm: stack.enter_context(training(folder, arm, name, arguments.tr)) for arm in ARMS}
         failed = [arm for arm, run in runs.items() if run.wait() != 0]
-    finally:  # also when this script is stopped
-        for run in runs.values():
-            run.terminate()
     if failed:
         sys.exit(f"Training failed, see {', '.join(str(folder / f'{arm}.log') for arm in failed)}")
     dataset_json = folder / "listed" / "nnUNet_preprocessed" / name / "dataset.json"

@@ -12,8 +12,6 @@ nnUNet_results. Stopped or killed, the same command goes on; further trainers ca
 import argparse
 import os
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +21,10 @@ from cpu_plans import add_arguments
 from side_by_side.budget import Speed, choose_epochs
 from side_by_side.prepare import find_dataset, prepare
 from side_by_side.scores import Curve, judge, read_curve, read_figures, smooth
-from side_by_side.state import BenchmarkError, Settings, State, read_json, write_json
+from side_by_side.state import Settings, State, read_json, write_json
 from side_by_side.tables import warn_of_stock, warn_of_time, write_tables
 
+from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.cli.compare import compare
 from nnunetv2_focusnet.cli.compare_inputs import read_folders
 
@@ -120,23 +119,18 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+@as_command("small_organs.py", when_stopped="the same command goes on from here")
 def main() -> None:
     arguments = parse_arguments()
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # ends the running worker on the way out
     trainers = list(dict.fromkeys([*STOCK, *arguments.tr]))
-    try:
-        source = find_dataset(arguments.dataset)
-        shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
-        state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name})))
-        say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
-        prepare(state, source)
-        measure(state, trainers)
-        train_and_predict(state, trainers)
-        file = score(state, trainers, arguments.dsc_goal)
-    except (BenchmarkError, ValueError, OSError) as error:
-        sys.exit(f"small_organs.py: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nsmall_organs.py: stopped; the same command goes on from here")
+    source = find_dataset(arguments.dataset)
+    shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
+    state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name})))
+    say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
+    prepare(state, source)
+    measure(state, trainers)
+    train_and_predict(state, trainers)
+    file = score(state, trainers, arguments.dsc_goal)
     print(file.read_text(encoding="utf-8"))
     print(f"Results: {file.parent}")
 

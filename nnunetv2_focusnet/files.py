@@ -19,7 +19,7 @@ _REMEDIES = {
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is where a folder should be, name another folder"),
     errno.ENOTEMPTY: "somebody else has made it meanwhile, delete it or name another",
 }
-_UNFINISHED = ".unfinished"
+_PARTIAL, _UNFINISHED = ".partial", ".unfinished"
 _NO_LOCK = (OSError, NotImplementedError)  # another process has it, or the file system has no locks
 
 
@@ -54,7 +54,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         WriteError: it can't be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
     try:
         with naming(path):
             temporary.write_bytes(content)
@@ -82,6 +82,11 @@ def make_folder(path: Path) -> None:
     """
     with naming(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether a folder doesn't exist or holds nothing, but for what a killed process was about to write there."""
+    return not folder.exists() or all(path.suffix == _PARTIAL for path in folder.iterdir())
 
 
 @contextmanager

@@ -2,11 +2,9 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,15 @@ from typing import Any
 from cpu_plans import CONFIGURATION, NAME
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
+from nnunetv2_focusnet.cli.demo_commands import CommandError
+from nnunetv2_focusnet.files import is_unused, make_folder, write_text
+from nnunetv2_focusnet.processes import process_group
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 
 
-class BenchmarkError(RuntimeError):
+class BenchmarkError(CommandError):
     """Something that the user has to know in one line."""
 
 
@@ -66,9 +67,8 @@ class State:
         """
         file = folder / "settings.json"
         if not file.is_file():
-            if folder.exists() and any(folder.iterdir()):
+            if not is_unused(folder):
                 raise BenchmarkError(f"{folder} holds other files: name a new or empty folder with -o")
-            folder.mkdir(parents=True, exist_ok=True)
             write_json(file, asdict(settings))
         earlier = read_json(file)
         if changed := [f"{key} {earlier.get(key)}" for key, value in asdict(settings).items() if earlier[key] != value]:
@@ -146,20 +146,17 @@ class State:
         """
         log = self.folder / "logs" / f"{log_name}.log"
         log.parent.mkdir(exist_ok=True)
-        with log.open("a", encoding="utf-8") as output:
-            process = subprocess.Popen(
+        with (
+            log.open("a", encoding="utf-8") as output,
+            process_group(
                 command,
                 env=self.environment() | variables,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # a group, to be ended with the data loaders that nnU-Net starts
-            )
-            try:
-                status = process.wait()
-            finally:
-                with suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+            ) as process,
+        ):
+            status = process.wait()
         if status != 0:
             last_words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
             raise BenchmarkError(
@@ -181,8 +178,6 @@ def read_json(file: Path) -> Any:
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write in one piece: who is killed while writing leaves the file that was there."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f"{file.name}.partial")
-    partial.write_text(json.dumps(content, indent=1))
-    os.replace(partial, file)
+    """Write in one piece; the folder is made."""
+    make_folder(file.parent)
+    write_text(file, json.dumps(content, indent=1))

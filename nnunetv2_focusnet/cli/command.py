@@ -31,7 +31,7 @@ class Stopped(KeyboardInterrupt):
 
 
 @contextmanager
-def command(name: str, when_stopped: str = "nothing unfinished is left") -> Iterator[None]:
+def as_command(name: str, when_stopped: str = "nothing unfinished is left") -> Iterator[None]:
     """Run the block, or the decorated ``main``, as a command.
 
     What was raised becomes a line ``NAME: MESSAGE`` on stderr and a status: 1 for errors, 128 + number for signals.
@@ -102,7 +102,7 @@ def check_num_processes(given: int) -> int:
 
 def _explain(error: Exception) -> str:
     text = " ".join(str(error).split())
-    if type(error) is ValueError or type(error).__module__.startswith(f"{PACKAGE.name}."):
+    if type(error) is ValueError or any(base.__module__.startswith(f"{PACKAGE.name}.") for base in type(error).mro()):
         return text  # raised on purpose
     if isinstance(error, OSError):
         reason = error.strerror or text

@@ -13,7 +13,7 @@ from pathlib import Path
 from nnunetv2.configuration import default_num_processes
 from tqdm import tqdm
 
-from nnunetv2_focusnet.cli.command import check_num_processes, command
+from nnunetv2_focusnet.cli.command import as_command, check_num_processes
 from nnunetv2_focusnet.cli.compare_inputs import Inputs, read_cross_validation, read_folders
 from nnunetv2_focusnet.evaluation.cases import CaseResult, Comparison, evaluate_cases, find_cases
 from nnunetv2_focusnet.evaluation.markup import one_line
@@ -164,7 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command(COMMAND)
+@as_command(COMMAND)
 def main() -> None:
     """Compare what the command line names."""
     args = _parser().parse_args()

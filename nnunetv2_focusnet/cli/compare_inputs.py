@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,6 +13,7 @@ from typing import Any
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
 from nnunetv2_focusnet.annotations import find_unannotated
+from nnunetv2_focusnet.cli.command import folder_from_environment
 from nnunetv2_focusnet.cli.compare_folds import find_validations
 from nnunetv2_focusnet.evaluation.cases import Comparison, LabelMaps
 
@@ -77,13 +77,11 @@ def read_cross_validation(
         raise ValueError("--cv compares trainers: name them with -tr")
     if twice := [trainer for trainer in trainers if trainers.count(trainer) > 1]:
         raise ValueError(f"-tr names {twice[0]} twice: name each trainer once")
-    preprocessed, results = (os.environ.get(name) for name in ("nnUNet_preprocessed", "nnUNet_results"))
-    if not preprocessed or not results:
-        raise ValueError("--cv needs nnUNet_preprocessed and nnUNet_results: set these variables")
+    preprocessed, results = (folder_from_environment(f"nnUNet_{name}") for name in ("preprocessed", "results"))
     name = _dataset_name(dataset)
-    base = Path(preprocessed) / name
+    base = preprocessed / name
     content = _first_json([base / "dataset.json"], "preprocess the dataset")
-    models = {t: Path(results) / name / f"{t}__{plans_name}__{configuration}" for t in trainers}
+    models = {t: results / name / f"{t}__{plans_name}__{configuration}" for t in trainers}
     predictions = {t: find_validations(model, base, content["file_ending"]) for t, model in models.items()}
     trained_with = [file for model in models.values() if (file := model / "dataset.json").is_file()]
     _check_same_labels([base / "dataset.json", *trained_with], "train with the labels as they are now")

@@ -14,7 +14,7 @@ from nnunetv2.configuration import default_num_processes
 from tqdm import tqdm
 
 from nnunetv2_focusnet import __version__
-from nnunetv2_focusnet.cli.command import check_num_processes, command, folder_from_environment
+from nnunetv2_focusnet.cli.command import as_command, check_num_processes, folder_from_environment
 from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.datasets.conversion_report import Conversion, write_report
 from nnunetv2_focusnet.datasets.layouts import LAYOUTS
@@ -175,7 +175,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@command(COMMAND)
+@as_command(COMMAND)
 def main() -> None:
     """Convert what the command line names."""
     args = _parser().parse_args()

@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 from nnunetv2_focusnet import __version__
-from nnunetv2_focusnet.cli.command import command
+from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.cli.demo_commands import run_command
 from nnunetv2_focusnet.cli.demo_pictures import draw_case
 from nnunetv2_focusnet.cli.demo_plans import CONFIGURATION, shrink_plans
 from nnunetv2_focusnet.cli.demo_progress import EpochProgress
-from nnunetv2_focusnet.files import make_folder, write_text
+from nnunetv2_focusnet.files import is_unused, make_folder, write_text
 from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS, STEPS
 
 COMMAND = "nnUNetv2_focusnet_demo"
@@ -145,14 +145,11 @@ class Demo:
         return f"{minutes:2d}:{seconds:02d}"
 
     def _read_finished(self) -> list[str]:
-        if not self.folder.exists():
+        if is_unused(self.folder):
             return []
         state_file = self.folder / STATE_FILE
         if not state_file.exists():
-            # What a killed run was about to write its state to isn't anybody's.
-            if any(not path.name.startswith(f".{STATE_FILE}.") for path in self.folder.iterdir()):
-                raise ValueError(f"{self.folder} holds other files: name a new or empty folder with -o")
-            return []
+            raise ValueError(f"{self.folder} holds other files: name a new or empty folder with -o")
         remedy = "delete the folder or name another with -o"
         try:
             state = json.loads(state_file.read_text(encoding="utf-8"))
@@ -171,7 +168,7 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-@command(COMMAND, when_stopped="the same command goes on from here")
+@as_command(COMMAND, when_stopped="the same command goes on from here")
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(

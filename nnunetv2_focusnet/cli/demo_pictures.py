@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnunetv2_focusnet.datasets.phantom import LABELS
-from nnunetv2_focusnet.evaluation.plots import save_figure
+from nnunetv2_focusnet.images.writing import save_figure
 
 # After Okabe and Ito, so that colour-blind readers tell them apart; the left of a pair is the lighter one.
 COLOURS = {

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nnunetv2_focusnet.cli.command import command
+from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 from nnunetv2_focusnet.evaluation.cases import read_labels
 from nnunetv2_focusnet.files import WriteError, make_folder, write_bytes
@@ -156,7 +156,7 @@ def _json(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} isn't JSON ({error}): correct it") from None
 
 
-@command(COMMAND, when_stopped="the files that have been named are complete")
+@as_command(COMMAND, when_stopped="the files that have been named are complete")
 def main() -> None:
     """Export what the command line names."""
     parser = argparse.ArgumentParser(

@@ -3,12 +3,12 @@
 import argparse
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, OPT_OUT, discovery_folder
-from nnunetv2_focusnet.cli.command import command
+from nnunetv2_focusnet.cli.command import as_command
 
 COMMAND = "nnUNetv2_focusnet_path"
 
 
-@command(COMMAND)
+@as_command(COMMAND)
 def main() -> None:
     """Print the folder in which nnU-Net finds the trainers of this package."""
     argparse.ArgumentParser(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_focusnet.cli.command import command, folder_from_environment
+from nnunetv2_focusnet.cli.command import as_command, folder_from_environment
 from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.datasets.phantom import write_phantom_dataset
 
@@ -13,7 +13,7 @@ COMMAND = "nnUNetv2_focusnet_phantom"
 FEWEST_CASES = 5
 
 
-@command(COMMAND)
+@as_command(COMMAND)
 def main() -> None:
     """Write the phantom that the command line asks for."""
     parser = argparse.ArgumentParser(

@@ -74,7 +74,7 @@ def make_case(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
 def write_phantom_dataset(
     folder: Path, num_training_cases: int, num_test_cases: int, seed: int = 0, progress: bool = False
 ) -> None:
-    """Write an nnU-Net raw dataset, which is complete or not there: imagesTr, labelsTr, imagesTs, labelsTs, dataset.json.
+    """Write an nnU-Net raw dataset: imagesTr, labelsTr, imagesTs, labelsTs and dataset.json, or nothing.
 
     Args:
         folder: the dataset's folder, `DatasetXXX_Name`; it is made here.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from nnunetv2_focusnet.evaluation.markup import one_line
-from nnunetv2_focusnet.files import write_bytes
+from nnunetv2_focusnet.images.writing import save_figure
 
 # After Okabe and Ito, so that colour-blind readers tell them apart; contours and boxes share them.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -52,6 +51,4 @@ def new_picture(path: Path, width: float, height: float) -> Iterator[Figure]:
     with style.context(["default", {"text.parse_math": False}]):
         figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
         yield figure
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=DPI)
-        write_bytes(path, content.getvalue())
+        save_figure(figure, path, DPI)

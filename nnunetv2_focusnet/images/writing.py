@@ -1,14 +1,16 @@
-"""Writing images so that a full disk is noticed: ITK truncates NIfTI files without a word."""
+"""Writing images and pictures so that a full disk is noticed."""
 
 from __future__ import annotations
 
 import gzip
+import io
 from contextlib import suppress
 from pathlib import Path
 
 import SimpleITK as sitk
+from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.files import WriteError
+from nnunetv2_focusnet.files import WriteError, write_bytes
 
 NIFTI_HEADER_BYTES = 352
 _CHUNK = 2**20
@@ -16,6 +18,8 @@ _CHUNK = 2**20
 
 def write_image(image: sitk.Image, path: Path) -> None:
     """Write an image, compressed, and look whether all of it is there; one that isn't is removed.
+
+    ITK truncates NIfTI files without a word.
 
     Raises:
         WriteError: it can't be written.
@@ -36,3 +40,14 @@ def _check_whole(path: Path, voxel_bytes: int) -> None:
         held = sum(map(len, iter(lambda: stream.read(_CHUNK), b"")))  # raises where a gzip stream ends early
     if held < NIFTI_HEADER_BYTES + voxel_bytes:
         raise EOFError(f"only {held} of {NIFTI_HEADER_BYTES + voxel_bytes} bytes are there")
+
+
+def save_figure(figure: Figure, picture: Path, dpi: int) -> None:
+    """Write a PNG in one piece. Pillow, left to itself, doesn't say why it can't.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    write_bytes(picture, content.getvalue())
