@@ -11,7 +11,6 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 Item = TypeVar("Item")
@@ -46,18 +45,22 @@ def map_in_processes(
         return
     # Spawned, as nnU-Net's own are: a forked process may inherit a lock that one of torch's threads holds.
     context = multiprocessing.get_context("spawn")
-    theirs, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent, initargs=(theirs,))
-    with pool, ours:  # ours is closed first, which ends the workers
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+        others = multiprocessing.active_children()
         try:
             with _signals_held_back():
                 results = pool.map(function, items)
             yield from results
-        except BrokenProcessPool:
-            raise ProcessDiedError(
-                f"one of {workers} processes died, probably because memory ran out: use fewer, "
-                "with -np or nnUNet_def_n_proc"
-            ) from None
+        except BaseException as error:  # an interrupt or close(), too
+            for process in multiprocessing.active_children():
+                if process not in others:
+                    process.kill()
+            if isinstance(error, BrokenProcessPool):
+                raise ProcessDiedError(
+                    f"one of {workers} processes died, probably because memory ran out: use fewer, "
+                    "with -np or nnUNet_def_n_proc"
+                ) from None
+            raise
 
 
 @contextmanager
@@ -73,14 +76,16 @@ def _signals_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _end_with_parent(parent: Connection) -> None:
+def _end_with_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, where nothing holds it back
+    threading.Thread(target=_wait_for_end_of_parent, daemon=True).start()
 
-    def wait() -> None:
-        parent.poll(None)  # nothing is ever sent: this is the end of the parent, or of its interest
-        os._exit(1)
 
-    threading.Thread(target=wait, daemon=True).start()
+def _wait_for_end_of_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def as_command(name: str, when_stopped: str = "nothing unfinished is left") -> I
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            status = status or f"{name}: standard output can't be written ({error.strerror})"
+            status = status or f"{name}: {_explain(error)}"
         status = status or BROKEN_PIPE
     if status:
         sys.exit(status)
@@ -106,8 +106,9 @@ def _explain(error: Exception) -> str:
         return text  # raised on purpose
     if isinstance(error, OSError):
         reason = error.strerror or text
-        remedy = f": {FULL_DISK[error.errno]}" if error.errno in FULL_DISK else ""
-        return f"{error.filename}: {reason}{remedy}" if error.filename is not None else f"{reason}{remedy}"
+        if error.errno in FULL_DISK:  # files that this package writes are named
+            return f"{error.filename or 'standard output'} can't be written ({reason}): {FULL_DISK[error.errno]}"
+        return f"{error.filename}: {reason}" if error.filename is not None else reason
     if isinstance(error, MemoryError):
         return f"memory ran out ({text or 'no details'}): end other programs, or use a smaller -np"
     kind, detail = type(error).__name__, textwrap.shorten(text, 300) or "no details"

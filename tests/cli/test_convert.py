@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import source_folders as sources
+from commands_apart import ended, files_below, group_of, largest_file, start, wait_until
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from source_folders import ORIGIN, SPACING, box, ct, mask, save
@@ -344,16 +346,22 @@ def test_without_a_single_training_case_nothing_is_left(run: Run, source: Path, 
     assert not list((tmp_path / "nnUNet_raw").iterdir())
 
 
-def test_an_interrupted_conversion_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_conversion_leaves_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(convert, "write_report", interrupted)
-    assert "interrupted" in failure(run)
+    with pytest.raises(SystemExit) as stopped:
+        run()
+    assert stopped.value.code == 130
+    line = "nnUNetv2_focusnet_convert: stopped by Ctrl-C; nothing unfinished is left\n"
+    assert capsys.readouterr().err.endswith(line)
     assert not list((tmp_path / "nnUNet_raw").iterdir())
 
 
-def test_a_killed_conversion_does_not_look_like_a_data_set(run: Run, source: Path, tmp_path: Path) -> None:
+def test_a_killed_conversion_is_no_data_set_and_goes_with_the_next(run: Run, source: Path, tmp_path: Path) -> None:
     killed = """
 import os, signal
 from nnunetv2_focusnet.cli import convert
@@ -362,6 +370,55 @@ convert.main()
 """
     command = [sys.executable, "-c", killed, "pddca", str(source), "-d", "42", "-np", "1"]
     assert subprocess.run(command, capture_output=True, check=False).returncode == -9
-    (left,) = (tmp_path / "nnUNet_raw").iterdir()
-    assert left.name == ".Dataset042_PDDCA.unfinished"
-    assert f"{left} is left from a conversion that was killed, or one is running: delete it" in failure(run)
+    raw = tmp_path / "nnUNet_raw"
+    left = list(raw.iterdir())
+    assert left
+    assert all(path.name.startswith(".") for path in left)
+    run()
+    assert [path.name for path in raw.iterdir()] == ["Dataset042_PDDCA"]
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_full_disk_is_no_fault_of_a_case(run: Run, tmp_path: Path, processes: str) -> None:
+    """Two images fit, and what doesn't isn't left out of the data set: there is none."""
+    run()
+    raw = tmp_path / "nnUNet_raw"
+    sizes = [file.stat().st_size for file in (raw / "Dataset042_PDDCA").rglob("*.nii.gz")]
+    shutil.rmtree(raw / "Dataset042_PDDCA")
+    with largest_file(max(sizes) - 1):
+        message = failure(run, processes=processes)
+    assert message.startswith(f"nnUNetv2_focusnet_convert: {raw}")
+    assert "_0000.nii.gz can't be written (" in message
+    assert "make room on that disk" in message
+    assert "\n" not in message
+    assert files_below(raw) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_stopped_conversion_ends_its_workers_and_leaves_nothing(run: Run, source: Path, tmp_path: Path) -> None:
+    cases = source / "PDDCA"
+    for number in range(100, 300):
+        shutil.copytree(cases / "0522c0001", cases / f"0522c{number:04d}", copy_function=os.link)
+    raw = tmp_path / "nnUNet_raw"
+    command = ["-m", "nnunetv2_focusnet.cli.convert", "pddca", str(source), "-d", "42", "-np", "2"]
+    with ended(start(*command)) as process:
+        wait_until(lambda: any(path.name.endswith(".nii.gz") for path in raw.rglob("*")), "an image")
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+        assert group_of(process) == []
+    assert process.returncode == 143
+    assert err == "nnUNetv2_focusnet_convert: stopped by SIGTERM; nothing unfinished is left\n"
+    assert files_below(raw) == []
+
+
+@pytest.mark.parametrize("given", ["0", "-3"])
+def test_a_conversion_takes_a_process_at_least(run: Run, given: str) -> None:
+    assert failure(run, processes=given) == f"nnUNetv2_focusnet_convert: -np must be 1 or more, got {given}"
+
+
+def test_nnunet_raw_may_not_be_a_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("nnUNet_raw", str(tmp_path / "file"))
+    message = failure(run)
+    assert "a file is where a folder should be" in message
+    assert "\n" not in message

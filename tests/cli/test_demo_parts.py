@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from commands_apart import children_of, ended, is_running, largest_file, start, wait_until
 from matplotlib.image import imread
 
 from nnunetv2_focusnet import __version__
@@ -19,6 +20,7 @@ from nnunetv2_focusnet.cli.demo_pictures import COLOURS, draw_case
 from nnunetv2_focusnet.cli.demo_plans import PATCH_ZYX, shrink_plans
 from nnunetv2_focusnet.cli.demo_progress import EpochProgress
 from nnunetv2_focusnet.datasets.phantom import LABELS, make_case
+from nnunetv2_focusnet.files import WriteError
 
 
 def ignore(line: str) -> None:
@@ -203,7 +205,7 @@ def test_the_demo_leaves_other_peoples_folders_alone(tmp_path: Path) -> None:
 
 def test_a_demo_of_another_version_is_not_continued(tmp_path: Path) -> None:
     (tmp_path / "demo.json").write_text(json.dumps({"version": "0.0.0", "finished": []}))
-    with pytest.raises(ValueError, match=rf"version 0\.0\.0, this is {__version__}: delete it"):
+    with pytest.raises(ValueError, match=rf"version 0\.0\.0, this is {__version__}: delete the folder"):
         Demo(tmp_path)
 
 
@@ -216,3 +218,34 @@ def test_a_stopped_demo_goes_on_behind_its_last_finished_step(tmp_path: Path) ->
         Demo(tmp_path).run()
     assert json.loads(state.read_text())["finished"] == finished
     assert [path.name for path in (tmp_path / "logs").iterdir()] == ["9_compare.log"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 1}', '{"version": "1", "finished": 3}'])
+def test_a_broken_note_of_what_is_finished_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "demo.json").write_text(content)
+    with pytest.raises(ValueError, match=r"demo\.json doesn't say what the demo has done: delete the folder"):
+        Demo(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_a_stopped_demo_ends_its_command_and_goes_on_later(tmp_path: Path) -> None:
+    folder = tmp_path / "my demo"
+    with ended(start("-m", "nnunetv2_focusnet.cli.demo", "-o", str(folder))) as process:
+        log = folder / "logs" / "1_simulate.log"
+        wait_until(lambda: log.is_file() and "case 1" in log.read_text(), "the first command's first case")
+        started = children_of(process)
+        assert len(started) >= 1
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+        assert not any(map(is_running, started))
+    assert err == "nnUNetv2_focusnet_demo: stopped by SIGTERM; the same command goes on from here\n"
+    assert process.returncode == 143
+    assert list((folder / "nnUNet_raw").iterdir()) == []
+    assert Demo(folder).finished == []
+
+
+def test_a_log_that_cannot_be_written_ends_the_command(tmp_path: Path, scripts: Path) -> None:
+    """It would wait for ever for somebody to read what it prints."""
+    write_script(scripts, "talker", "while True: print('x' * 10_000)")
+    with largest_file(50_000), pytest.raises(WriteError, match=r"step\.log can't be written \(File too large\)"):
+        run_command(["talker"], tmp_path, tmp_path / "step.log", ignore)

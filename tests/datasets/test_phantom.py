@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from commands_apart import ended, files_below, largest_file, start
 
 from nnunetv2_focusnet.datasets.phantom import LABELS, SHAPE_ZYX, SPACING_MM_ZYX, make_case, write_phantom_dataset
+from nnunetv2_focusnet.files import WriteError
 
 PAIRED = [name[:-2] for name in LABELS if name.endswith("_L")]
 SEEDS = range(4)
@@ -145,3 +148,25 @@ def test_an_id_taken_in_the_results_folder_is_taken(tmp_path: Path) -> None:
     done = run_cli("-d", "7", "-n", "5", "-o", str(tmp_path / "raw"), nnUNet_results=str(tmp_path / "results"))
     assert done.returncode == 1
     assert "ID 7 is taken by Dataset007_Other" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_stopped_command_leaves_nothing(tmp_path: Path) -> None:
+    with ended(start("-m", "nnunetv2_focusnet.cli.phantom", "-d", "7", "-n", "99", "-o", str(tmp_path))) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "simulated case 1 of 99 (training)\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert err == "nnUNetv2_focusnet_phantom: stopped by Ctrl-C; nothing unfinished is left\n"
+    assert process.returncode == 130
+    assert files_below(tmp_path) == []
+
+
+def test_a_full_disk_leaves_nothing_and_is_named(tmp_path: Path) -> None:
+    """The image of 0.9 MB doesn't fit, its label map would."""
+    with (
+        largest_file(100_000),
+        pytest.raises(WriteError, match=r"Head_000_0000\.nii\.gz can't be written \(.*make room"),
+    ):
+        write_phantom_dataset(tmp_path / "Dataset901_HeadPhantom", num_training_cases=1, num_test_cases=0)
+    assert files_below(tmp_path) == []

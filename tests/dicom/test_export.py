@@ -10,6 +10,7 @@ import highdicom
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from commands_apart import largest_file
 from dicom_files import BIRTH_DATE, NAME, NUMBER, CTFiles, ct_image, write_ct
 from matplotlib.path import Path as Polygon
 from pydicom import Dataset, dcmread
@@ -466,16 +467,15 @@ def test_a_failed_case_does_not_stop_the_others(run: Run, tmp_path: Path) -> Non
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good_rtstruct.dcm"]
 
 
-def test_an_interrupted_export_leaves_no_file(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_a_full_disk_ends_the_export_and_leaves_no_half_file(run: Run, tmp_path: Path, kind: str) -> None:
     ct = write_ct(tmp_path / "dicom", ct_image())
-    write_prediction(tmp_path / "pred" / "head.nii.gz", ct)
-
-    def full_disk(self: Dataset, path: Path, **options: bool) -> None:
-        path.write_bytes(b"half")
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr(Dataset, "save_as", full_disk)
-    assert "No space left on device" in failure(run)[0]
+    for case in ("a", "b"):
+        write_prediction(tmp_path / "pred" / f"{case}.nii.gz", ct)
+    with largest_file(1000):
+        (line,) = failure(run, kind=kind)
+    target = tmp_path / "out" / f"a_{kind}.dcm"
+    assert line.startswith(f"nnUNetv2_focusnet_export: {target} can't be written (File too large): ")
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -1,0 +1,164 @@
+"""Whatever ends a command: one line, a status, no traceback."""
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from commands_apart import ended, start
+
+from nnunetv2_focusnet.cli.command import as_command, check_num_processes, folder_from_environment
+from nnunetv2_focusnet.cli.demo_commands import CommandError
+from nnunetv2_focusnet.files import WriteError
+from nnunetv2_focusnet.processes import ProcessDiedError
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+SLEEPER = """
+import time
+from nnunetv2_focusnet.cli.command import as_command
+
+@as_command("sleeper", when_stopped="ORDER")
+def main():
+    try:
+        print("started")
+        time.sleep(60)
+    finally:
+        print("cleaned up")
+
+main()
+"""
+
+
+def status_of(error: BaseException) -> object:
+    """What a command exits with; text is printed to stderr, with status 1."""
+    with pytest.raises(SystemExit) as stopped, as_command("name"):
+        raise error
+    return stopped.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("a.txt has 2: make it 3"), "name: a.txt has 2: make it 3"),
+        (ValueError("two\nlines"), "name: two lines"),
+        (CommandError("train ended"), "name: train ended"),
+        (ProcessDiedError("one of 2 processes died"), "name: one of 2 processes died"),
+        (WriteError("a.txt can't be written"), "name: a.txt can't be written"),
+        (FileNotFoundError(errno.ENOENT, "No such file", "/a b/ü"), "name: /a b/ü: No such file"),
+        (
+            OSError(errno.ENOSPC, "No space left", "/full"),
+            "name: /full can't be written (No space left): make room on that disk, then run it again",
+        ),
+        (MemoryError(), "name: memory ran out (no details): end other programs, or use a smaller -np"),
+    ],
+)
+def test_an_expected_error_is_one_line(error: Exception, line: str) -> None:
+    assert status_of(error) == line
+
+
+def test_an_unexpected_error_is_one_line_that_says_where_and_how_to_see_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def faulty() -> None:
+        with as_command("name"):
+            check_num_processes(None)  # type: ignore[arg-type]
+
+    with pytest.raises(SystemExit) as stopped:
+        faulty()
+    line = str(stopped.value.code)
+    assert line.startswith("name: unexpected TypeError in command.py, line ")
+    assert "NNUNETV2_FOCUSNET_TRACEBACK=1" in line
+    assert "\n" not in line
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("NNUNETV2_FOCUSNET_TRACEBACK", "1")
+    with pytest.raises(SystemExit):
+        faulty()
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_errors_of_libraries_that_are_value_errors_are_not_taken_for_messages() -> None:
+    """What json says names no file."""
+    with pytest.raises(SystemExit) as stopped, as_command("name"):
+        json.loads("{")
+    assert str(stopped.value.code).startswith("name: unexpected JSONDecodeError in ")
+
+
+def test_faults_that_a_command_lists_stay_lines_of_their_own() -> None:
+    assert status_of(SystemExit("one\ntwo")) == "one\ntwo"
+    assert status_of(SystemExit(2)) == 2
+    with as_command("name"):
+        pass  # and a command without any raises nothing
+
+
+@posix
+@pytest.mark.parametrize(
+    ("number", "cause"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")]
+)
+def test_a_stopped_command_cleans_up_and_says_so_in_a_line(number: int, cause: str) -> None:
+    with ended(start("-c", SLEEPER)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert out == "cleaned up\n"
+    assert err == f"sleeper: stopped by {cause}; ORDER\n"
+    assert process.returncode == 128 + number
+
+
+@posix
+def test_nohup_is_heeded() -> None:
+    script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + SLEEPER.replace("60", "1")
+    with ended(start("-c", script)) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert process.communicate(timeout=60) == ("cleaned up\n", "")
+    assert process.returncode == 0
+
+
+@posix
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_has_seen_enough_is_no_fault(lines: int) -> None:
+    """Both what is printed at once and what lies in the buffer until the end."""
+    script = f"from nnunetv2_focusnet.cli.command import as_command\nwith as_command('name'): print('a\\n' * {lines})"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", script], stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device of Linux")
+def test_output_that_goes_to_a_full_disk_is_a_fault() -> None:
+    script = "from nnunetv2_focusnet.cli.command import as_command\nwith as_command('name'): print('a')"
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"name: standard output can't be written (No space left on device): make room")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped() -> None:
+    script = "from nnunetv2_focusnet.cli.command import as_command\nwith as_command('name'): print('Müller \\udcfc')"
+    environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, rb"M\xfcller \udcfc")
+
+
+@pytest.mark.parametrize("given", [0, -1])
+def test_a_number_of_processes_is_at_least_one(given: int) -> None:
+    with pytest.raises(ValueError, match=rf"^-np must be 1 or more, got {given}$"):
+        check_num_processes(given)
+    assert check_num_processes(1) == 1
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_variable_has_to_be_set(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    if value is not None:
+        monkeypatch.setenv("nnUNet_raw", value)
+    with pytest.raises(ValueError, match=r"^nnUNet_raw is not set: set it"):
+        folder_from_environment("nnUNet_raw")

@@ -1,0 +1,87 @@
+"""Scripts and commands in processes of their own, and what becomes of the processes that they start."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+SECONDS = 60.0
+
+
+def start(*command: str, **environment: str) -> "subprocess.Popen[str]":
+    """Start Python with these arguments in a process group of its own, which heeds Ctrl-C."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # Shells without job control hand SIGINT down ignored, and Python keeps it so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def wait_until(condition: Callable[[], object], what: str) -> None:
+    """Call a condition until it holds."""
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited for {SECONDS:g} s: {what}"
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended but whose parent hasn't looked (a zombie) doesn't."""
+    return pid in (row[0] for row in _running())
+
+
+def group_of(process: "subprocess.Popen[str]") -> list[int]:
+    """The processes of its group that run."""
+    return [pid for pid, _, group in _running() if group == process.pid]
+
+
+def children_of(process: "subprocess.Popen[str]") -> list[int]:
+    """The processes that it has started, in whatever group, and that run."""
+    return [pid for pid, parent, _ in _running() if parent == process.pid]
+
+
+def _running() -> list[tuple[int, int, int]]:
+    """Process, parent and group of all that run."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="], capture_output=True, text=True, check=True)
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return [(int(pid), int(parent), int(group)) for pid, parent, group, state in rows if state[0] != "Z"]
+
+
+@contextlib.contextmanager
+def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]:
+    """Leave nothing of it to other tests."""
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@contextlib.contextmanager
+def largest_file(size: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes, as on a disk that is nearly full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def files_below(folder: Path) -> list[str]:
+    """All of them, hidden ones, too."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
