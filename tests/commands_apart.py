@@ -44,19 +44,14 @@ def is_running(pid: int) -> bool:
 
 def group_of(process: "subprocess.Popen[str]") -> list[int]:
     """The processes of its group that run."""
-    return [pid for pid, _, group in _running() if group == process.pid]
+    return [pid for pid, group in _running() if group == process.pid]
 
 
-def children_of(process: "subprocess.Popen[str]") -> list[int]:
-    """The processes that it has started, in whatever group, and that run."""
-    return [pid for pid, parent, _ in _running() if parent == process.pid]
-
-
-def _running() -> list[tuple[int, int, int]]:
-    """Process, parent and group of all that run."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,pgid=,stat="], capture_output=True, text=True, check=True)
+def _running() -> list[tuple[int, int]]:
+    """Process and group of all that run."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,pgid=,stat="], capture_output=True, text=True, check=True)
     rows = [line.split() for line in listed.stdout.splitlines()]
-    return [(int(pid), int(parent), int(group)) for pid, parent, group, state in rows if state[0] != "Z"]
+    return [(int(pid), int(group)) for pid, group, state in rows if state[0] != "Z"]
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ def as_command(name: str, when_stopped: str = "nothing unfinished is left") -> I
         when_stopped: what the user who stopped it has to know.
 
     Raises:
-        SystemExit: the command failed or was stopped.
+        SystemExit: the command failed or was stopped, or the block raised it.
     """
     _let_any_name_be_printed()
     status: str | int | None = None
@@ -51,7 +51,7 @@ def as_command(name: str, when_stopped: str = "nothing unfinished is left") -> I
         with _signals_as_interrupts():
             yield
     except SystemExit as end:
-        status = end.code
+        status = end.code or 0
     except KeyboardInterrupt as interrupt:
         number = interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
         cause = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
@@ -73,7 +73,7 @@ def as_command(name: str, when_stopped: str = "nothing unfinished is left") -> I
         if not isinstance(error, BrokenPipeError):
             status = status or f"{name}: {_explain(error)}"
         status = status or BROKEN_PIPE
-    if status:
+    if status is not None:
         sys.exit(status)
 
 

@@ -3,13 +3,16 @@
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from commands_apart import ended, start
 
+from nnunetv2_focusnet.cli import compare, scripts
 from nnunetv2_focusnet.cli.command import as_command, check_num_processes, folder_from_environment
 from nnunetv2_focusnet.cli.demo_commands import CommandError
 from nnunetv2_focusnet.files import WriteError
@@ -162,3 +165,57 @@ def test_a_variable_has_to_be_set(value: str | None, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv("nnUNet_raw", value)
     with pytest.raises(ValueError, match=r"^nnUNet_raw is not set: set it"):
         folder_from_environment("nnUNet_raw")
+
+
+@posix
+def test_ctrl_c_while_a_command_is_still_loading_is_one_line() -> None:
+    slow = """
+import sys, time
+from nnunetv2_focusnet.cli import scripts
+
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "nnunetv2_focusnet.cli.phantom":
+            print("loading")
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+scripts.phantom()
+"""
+    with ended(start("-c", slow)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert err == "nnUNetv2_focusnet_phantom: stopped by Ctrl-C; nothing was done\n"
+    assert process.returncode == 130
+
+
+def test_every_console_script_is_a_command(
+    monkeypatch: pytest.MonkeyPatch, repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (repository / "pyproject.toml").read_text()
+    names = re.findall(r"^(nnUNetv2_focusnet_\w+) = \"nnunetv2_focusnet\.cli\.scripts:(\w+)\"$", text, re.MULTILINE)
+    assert len(names) == 6
+    for name, function in names:
+        monkeypatch.setattr("sys.argv", ["script", "--help"])
+        with pytest.raises(SystemExit) as stopped:
+            getattr(scripts, function)()
+        assert not stopped.value.code
+        assert capsys.readouterr().out.startswith(f"usage: {name} ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["-np", "0"], "nnUNetv2_focusnet_compare: -np must be 1 or more, got 0"),
+        (["--cv", "7", "-tr", "A"], "nnUNetv2_focusnet_compare: nnUNet_preprocessed is not set: set it to nnU-Net's"),
+    ],
+)
+def test_compare_says_what_it_lacks(arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+    monkeypatch.setattr("sys.argv", ["nnUNetv2_focusnet_compare", "-o", "nowhere", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        compare.main()
+    assert str(stopped.value.code).startswith(line)
+    assert "\n" not in str(stopped.value.code)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from commands_apart import children_of, ended, is_running, largest_file, start, wait_until
+from commands_apart import largest_file
 from matplotlib.image import imread
 
 from nnunetv2_focusnet import __version__
@@ -225,23 +225,6 @@ def test_a_broken_note_of_what_is_finished_is_named(tmp_path: Path, content: str
     (tmp_path / "demo.json").write_text(content)
     with pytest.raises(ValueError, match=r"demo\.json doesn't say what the demo has done: delete the folder"):
         Demo(tmp_path)
-
-
-@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
-def test_a_stopped_demo_ends_its_command_and_goes_on_later(tmp_path: Path) -> None:
-    folder = tmp_path / "my demo"
-    with ended(start("-m", "nnunetv2_focusnet.cli.demo", "-o", str(folder))) as process:
-        log = folder / "logs" / "1_simulate.log"
-        wait_until(lambda: log.is_file() and "case 1" in log.read_text(), "the first command's first case")
-        started = children_of(process)
-        assert len(started) >= 1
-        process.terminate()
-        _, err = process.communicate(timeout=60)
-        assert not any(map(is_running, started))
-    assert err == "nnUNetv2_focusnet_demo: stopped by SIGTERM; the same command goes on from here\n"
-    assert process.returncode == 143
-    assert list((folder / "nnUNet_raw").iterdir()) == []
-    assert Demo(folder).finished == []
 
 
 def test_a_log_that_cannot_be_written_ends_the_command(tmp_path: Path, scripts: Path) -> None:
