@@ -1,5 +1,6 @@
 """A file or a folder has its name only when it is complete."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,13 +13,14 @@ import SimpleITK as sitk
 from commands_apart import ended, files_below, largest_file, start
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.files import WriteError, is_unused, make_folder, new_folder, write_bytes, write_text
+from nnunetv2_focusnet.files import WriteError, is_unused, make_folder, naming, write_bytes, write_text
 from nnunetv2_focusnet.images.writing import save_figure, write_image
+from nnunetv2_focusnet.new_folder import new_folder
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from nnunetv2_focusnet.files import new_folder
+from nnunetv2_focusnet.new_folder import new_folder
 
 with new_folder(Path(sys.argv[1])) as unfinished:
     (unfinished / "half").write_text("done")
@@ -87,11 +89,22 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(WriteError, match=r"file can't be written \(Permission denied\): name a place where"):
-        write_text(tmp_path / "file", "")
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "No space left on device): make room on that disk"),
+        (errno.EDQUOT, "): make room on that disk"),
+        (errno.EROFS, "Read-only file system): name a place where you may write"),
+        (errno.EACCES, "Permission denied): name a place where you may write"),
+        (errno.EIO, "): check that place"),
+    ],
+)
+def test_what_to_do_depends_on_the_reason(number: int, words: str) -> None:
+    """Only one of these can be provoked everywhere, and by root, too."""
+    with pytest.raises(WriteError) as error, naming(Path("a b/file")):
+        raise OSError(number, os.strerror(number))
+    assert str(error.value).startswith("a b/file can't be written (")
+    assert words in str(error.value)
 
 
 def test_a_folder_is_there_when_it_is_complete(tmp_path: Path) -> None:

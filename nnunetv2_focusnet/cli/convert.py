@@ -21,7 +21,8 @@ from nnunetv2_focusnet.datasets.layouts import LAYOUTS
 from nnunetv2_focusnet.datasets.layouts.base import Layout, SourceCase, UnusableCase
 from nnunetv2_focusnet.datasets.raw_dataset import RawDataset, convert_cases, write_description, write_json
 from nnunetv2_focusnet.datasets.selection import Selection, select
-from nnunetv2_focusnet.files import make_folder, new_folder
+from nnunetv2_focusnet.files import make_folder
+from nnunetv2_focusnet.new_folder import new_folder
 
 COMMAND = "nnUNetv2_focusnet_convert"
 

@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from nnunetv2_focusnet.files import make_folder, naming, new_folder
+from nnunetv2_focusnet.files import make_folder, naming
 from nnunetv2_focusnet.images.writing import write_image
+from nnunetv2_focusnet.new_folder import new_folder
 
 SHAPE_ZYX = (48, 96, 96)
 SPACING_MM_ZYX = (2.5, 1.5, 1.5)

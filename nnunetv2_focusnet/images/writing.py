@@ -32,7 +32,7 @@ def write_image(image: sitk.Image, path: Path) -> None:
         with suppress(OSError):
             path.unlink()
         last = str(error).strip().splitlines()[-1]
-        raise WriteError(f"{path} can't be written ({last}): make room on that disk, then run it again") from None
+        raise WriteError(f"{path} can't be written ({last}): make room on that disk, or write elsewhere") from None
 
 
 def _check_whole(path: Path, voxel_bytes: int) -> None:
