@@ -43,11 +43,11 @@ def _check_whole(path: Path, voxel_bytes: int) -> None:
 
 
 def save_figure(figure: Figure, picture: Path, dpi: int) -> None:
-    """Write a PNG in one piece. Pillow, left to itself, doesn't say why it can't.
+    """Write a picture, in the format that its name ends in, in one piece. Pillow, left to itself, doesn't say why it can't.
 
     Raises:
         WriteError: it can't be written.
     """
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dpi)
+    figure.savefig(content, format=picture.suffix[1:], dpi=dpi)
     write_bytes(picture, content.getvalue())

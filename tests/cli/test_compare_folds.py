@@ -128,4 +128,4 @@ def test_what_is_not_there_is_named(run: Run, trainers: tuple[str, ...], dataset
 
 def test_nnunets_folders_are_needed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("nnUNet_results")
-    assert "--cv needs nnUNet_preprocessed and nnUNet_results" in failure(run, "Stock")
+    assert "nnUNet_results is not set" in failure(run, "Stock")
