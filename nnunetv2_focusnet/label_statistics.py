@@ -25,7 +25,7 @@ from scipy.ndimage import find_objects
 from tqdm import tqdm
 
 from nnunetv2_focusnet.files import WriteError, write_text
-from nnunetv2_focusnet.grids import Grid
+from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.processes import ProcessDiedError, map_in_processes
 
 CACHE_NAME = "focusnet_organs.json"

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.datasets.layouts.base import Structure
-from nnunetv2_focusnet.grids import grid_difference, nearest_on_grid, voxels_coincide
+from nnunetv2_focusnet.images.grid import grid_difference, nearest_on_grid, voxels_coincide
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.evaluation.metrics import OrganMetrics, compare_masks
-from nnunetv2_focusnet.grids import grid_difference
+from nnunetv2_focusnet.images.grid import grid_difference
 from nnunetv2_focusnet.processes import map_in_processes
 
 

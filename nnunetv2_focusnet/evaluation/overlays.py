@@ -18,7 +18,7 @@ from nnunetv2_focusnet.evaluation.markup import one_line
 from nnunetv2_focusnet.evaluation.pictures import label, model_colours, new_picture
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import values_of
-from nnunetv2_focusnet.grids import grid_difference
+from nnunetv2_focusnet.images.grid import grid_difference
 
 PLANES = ("axial", "coronal", "sagittal")
 FIELD_OF_VIEW = 3.0  # times the organ's extent, as FocusNet's ROI

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, SourceCase, Structure, UnusableCase
 from nnunetv2_focusnet.folders import Listing, list_below
-from nnunetv2_focusnet.grids import grid_difference
+from nnunetv2_focusnet.images.grid import grid_difference
 
 LFS_POINTER = b"version https://git-lfs"
 

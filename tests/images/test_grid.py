@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from nnunetv2_focusnet.evaluation.cases import check_geometry
-from nnunetv2_focusnet.grids import grid_difference
+from nnunetv2_focusnet.images.grid import grid_difference
 
 SIZE = (50, 40, 30)
 SPACING = (0.9765625, 0.9765625, 1.0)
