@@ -1,0 +1,108 @@
+"""The package's one way to read images and label maps: whole files, or a ValueError that names the file."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnunetv2_focusnet.images.completeness import BrokenFileError, NotFiniteError, check_complete, last_line
+
+REMEDY = "copy it there again"
+LARGEST_COSINE = 1e-3  # between axes; 0.5 mm at the end of a field of view of 500 mm
+SHEARED = (
+    "its axes aren't at right angles (sheared, as after a gantry tilt)",
+    "resample it, for example with nibabel.processing.resample_to_output, labels with order=0",
+)
+
+
+def check_file(file: Path, remedy: str = REMEDY) -> None:
+    """Check a file that another reader is to read, such as nnU-Net's own; formats that aren't volumes' pass.
+
+    Args:
+        file: of an image or a label map.
+        remedy: what to do with a file that isn't whole.
+
+    Raises:
+        ValueError: it is missing, empty, cut off or damaged, or holds NaN where ITK would read 0.
+    """
+    try:
+        check_complete(file)
+    except BrokenFileError as error:
+        raise _named(file, error, remedy) from None
+
+
+def read_image(file: Path, remedy: str = REMEDY) -> sitk.Image:
+    """Read an image of any number of axes and components.
+
+    Raises:
+        ValueError: as `check_file`; or its format is unknown, a value isn't finite, or axes aren't at right angles.
+    """
+    reader = read_header(file, remedy)
+    try:
+        image = reader.Execute()
+        finite = bool(np.isfinite(sitk.GetArrayViewFromImage(image)).all())
+    except RuntimeError as error:
+        raise _named(file, explain(error), remedy) from None
+    if not finite:
+        raise _named(file, NotFiniteError(), remedy)
+    return image
+
+
+def read_volume(file: Path, remedy: str = REMEDY) -> sitk.Image:
+    """Read an image of 3 axes with one number per voxel.
+
+    Raises:
+        ValueError: as `read_image`, or the image is of another kind.
+    """
+    image = read_image(file, remedy)
+    axes, numbers = image.GetDimension(), image.GetNumberOfComponentsPerPixel()
+    if "complex" in image.GetPixelIDTypeAsString():
+        numbers *= 2
+    if (axes, numbers) != (3, 1):
+        raise ValueError(
+            f"{file} has {axes} axes and {numbers} numbers per voxel, but 3 axes and 1 number are needed: replace it"
+        )
+    return image
+
+
+def read_header(file: Path, remedy: str = REMEDY) -> sitk.ImageFileReader:
+    """Check a file and read what its header says, but no voxels; its Execute() reads them.
+
+    Raises:
+        ValueError: as `read_image`; of other formats than NIfTI, values aren't looked at.
+    """
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(file))
+    try:
+        if not check_complete(file):
+            raise BrokenFileError("it is neither NIfTI, NRRD, MetaImage, GIPL nor TIFF")
+        reader.ReadImageInformation()
+        _check_geometry(reader)
+    except BrokenFileError as error:
+        raise _named(file, error, remedy) from None
+    except RuntimeError as error:
+        raise _named(file, explain(error), remedy) from None
+    return reader
+
+
+def explain(error: Exception) -> BrokenFileError:
+    """What a reader's error means."""
+    if "orthonormal" in str(error):  # ITK's word for NIfTI's; the other formats' directions it takes as they are
+        return BrokenFileError(*SHEARED)
+    return BrokenFileError(last_line(error))
+
+
+def _check_geometry(reader: sitk.ImageFileReader) -> None:
+    numbers = (*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection())
+    if not all(map(math.isfinite, numbers)) or min(reader.GetSpacing()) <= 0:
+        raise BrokenFileError("its header has a voxel size of 0, or numbers that aren't finite", "correct its header")
+    direction = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))
+    if np.abs(direction.T @ direction - np.eye(len(direction))).max() > LARGEST_COSINE:
+        raise BrokenFileError(*SHEARED)
+
+
+def _named(file: Path, error: BrokenFileError, remedy: str) -> ValueError:
+    return ValueError(f"{file} can't be read, {error}: {error.remedy or remedy}")
