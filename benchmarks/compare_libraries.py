@@ -20,13 +20,15 @@ from medpy.metric.binary import hd95 as medpy_hd95
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
 from nnunetv2_focusnet.evaluation.metrics import compare_masks
+from nnunetv2_focusnet.folders import files_with_ending
+from nnunetv2_focusnet.images.reading import read_volume
 
 MARGIN = 3  # voxels around the organ, so that no library meets the border of the volume
 
 
 def organs(reference_file: Path, prediction_file: Path) -> Iterator[tuple[np.ndarray, np.ndarray, tuple[float, ...]]]:
     """Both masks (z, y, x) of each organ that is in both files, cut to the organ, and the spacing (z, y, x) in mm."""
-    images = [sitk.ReadImage(str(path)) for path in (reference_file, prediction_file)]
+    images = [read_volume(path) for path in (reference_file, prediction_file)]
     spacing = images[0].GetSpacing()[::-1]
     labels = [sitk.GetArrayFromImage(image) for image in images]
     for label in np.intersect1d(*labels):
@@ -64,7 +66,7 @@ def main() -> None:
     arguments = parser.parse_args()
     found = [
         differences(*masks, arguments.tolerance_mm)
-        for file in sorted(arguments.references.glob("*.nii.gz"))
+        for file in files_with_ending(arguments.references, ".nii.gz")
         for masks in organs(file, arguments.predictions / file.name)
     ]
     with open(arguments.o, "w", newline="") if arguments.o else sys.stdout as output:

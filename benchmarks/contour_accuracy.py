@@ -19,6 +19,8 @@ from matplotlib.path import Path as Polygon
 
 from nnunetv2_focusnet.dicom.contours import trace
 from nnunetv2_focusnet.dicom.rtstruct import DECIMALS
+from nnunetv2_focusnet.folders import files_with_ending
+from nnunetv2_focusnet.images.reading import read_volume
 
 POINTS = 7
 
@@ -32,8 +34,8 @@ def main() -> None:
     args = parser.parse_args()
     organs = {n: v for n, v in json.loads(args.dataset_json.read_text())["labels"].items() if n != "background"}
     results = defaultdict(list)
-    for file in sorted(args.labels.glob("*.nii.gz")):
-        image = sitk.ReadImage(str(file))
+    for file in files_with_ending(args.labels, ".nii.gz"):
+        image = read_volume(file)
         array = sitk.GetArrayFromImage(image)
         for organ, label in organs.items():
             mask = array == label

@@ -28,6 +28,8 @@ from nnunetv2_focusnet.cli.compare import compare
 from nnunetv2_focusnet.cli.compare_inputs import read_folders
 from nnunetv2_focusnet.cli.demo_commands import CommandError, find_command
 from nnunetv2_focusnet.evaluation.results import Results
+from nnunetv2_focusnet.folders import files_with_ending
+from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.processes import process_group
 
 ARMS = ("background", "listed")
@@ -54,7 +56,7 @@ def remove_organs(source: Path, target: Path, seed: int) -> None:
     dataset = json.loads((source / "dataset.json").read_text())
     organs = {name: label for name, label in dataset["labels"].items() if name not in ("background", "ignore")}
     ending = dataset["file_ending"]
-    cases = sorted(path.name.removesuffix(ending) for path in (source / "labelsTr").glob(f"*{ending}"))
+    cases = [path.name.removesuffix(ending) for path in files_with_ending(source / "labelsTr", ending)]
     training = cases[UNSEEN_CASES:]
     rng = np.random.default_rng(seed)
     reduced = set(rng.choice(training, len(training) // 2, replace=False))
@@ -62,7 +64,7 @@ def remove_organs(source: Path, target: Path, seed: int) -> None:
     shutil.copytree(source / "imagesTr", target / "imagesTr", copy_function=os.symlink)
     (target / "labelsTr").mkdir()
     for case in cases:
-        image = sitk.ReadImage(str(source / "labelsTr" / f"{case}{ending}"))
+        image = read_volume(source / "labelsTr" / f"{case}{ending}")
         labels = sitk.GetArrayFromImage(image)
         if case in annotated:
             labels[~np.isin(labels, [organs[name] for name in annotated[case]])] = 0

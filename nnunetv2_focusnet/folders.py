@@ -1,4 +1,8 @@
-"""What lies below a folder. Python's glob passes over folders that it may not read, and over linked ones."""
+"""What lies in a folder and below it.
+
+Python's glob passes over folders that it may not read, and over linked ones. Passed over here are hidden files and
+folders: macOS puts ``._NAME`` beside each file on disks that aren't its own, and a folder of such files into archives.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Listing:
-    """All that lies below a folder, linked folders included.
+    """All that lies below a folder and isn't hidden, linked folders included.
 
     Attributes:
         content: each folder to what lies in it, sorted. A link back to a folder on the way to it holds nothing new, and
@@ -29,25 +33,20 @@ class Listing:
         return sorted(path for paths in self.content.values() for path in paths if path not in folders)
 
     def matching(self, pattern: str) -> list[Path]:
-        """Files and folders by their names, sorted, without those that macOS puts into archives."""
-        return sorted(
-            path
-            for paths in self.content.values()
-            for path in paths
-            if fnmatchcase(path.name, pattern) and not path.name.startswith(".") and "__MACOSX" not in path.parts
-        )
+        """Files and folders by their names, sorted."""
+        return sorted(path for paths in self.content.values() for path in paths if fnmatchcase(path.name, pattern))
 
     def problems(self, folder: Path | None = None) -> list[str]:
         """A line for each folder that can't be read: all, or those among a folder and what lies below it."""
         return [
-            f"{path} can't be listed ({reason}): change its permissions, or move it away"
+            _problem(path, reason)
             for path, reason in self.unreadable.items()
             if folder is None or path.is_relative_to(folder)
         ]
 
 
 def list_below(folder: Path) -> Listing:
-    """List a folder and its subfolders. What can't be read is in the listing, too."""
+    """List a folder and its subfolders. Those that can't be read are in the listing, too."""
     content: dict[Path, list[Path]] = {}
     unreadable: dict[Path, str] = {}
     pending: list[tuple[Path, frozenset[tuple[int, int]]]] = [(folder, frozenset())]
@@ -59,14 +58,49 @@ def list_below(folder: Path) -> Listing:
             if identity in above:
                 content[path] = []
                 continue
-            with os.scandir(path) as entries:
-                found = sorted((Path(entry), _is_folder(entry)) for entry in entries)
+            found = sorted((Path(entry), _is_folder(entry)) for entry in _entries(path))
         except OSError as error:
-            unreadable[path] = error.strerror or str(error)
+            unreadable[path] = _reason(error)
             continue
         content[path] = [each for each, _ in found]
         pending += [(each, above | {identity}) for each, is_folder in found if is_folder]
     return Listing(dict(sorted(content.items())), dict(sorted(unreadable.items())))
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """What lies in a folder and isn't hidden, sorted; nothing lies in one that doesn't exist.
+
+    Raises:
+        ValueError: the folder can't be listed.
+    """
+    try:
+        return sorted(Path(entry) for entry in _entries(folder))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ValueError(_problem(folder, _reason(error))) from None
+
+
+def files_with_ending(folder: Path, ending: str, prefix: str = "") -> list[Path]:
+    """Files ``PREFIX NAME ENDING`` of a folder, sorted.
+
+    Raises:
+        ValueError: the folder can't be listed.
+    """
+    return [file for file in list_folder(folder) if file.name.startswith(prefix) and file.name.endswith(ending)]
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
+def _problem(folder: Path, reason: str) -> str:
+    return f"{folder} can't be listed ({reason}): change its permissions, or move it away"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -25,11 +25,13 @@ from scipy.ndimage import find_objects
 from tqdm import tqdm
 
 from nnunetv2_focusnet.files import WriteError, write_text
+from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.images.grid import Grid
+from nnunetv2_focusnet.images.reading import check_file, explain
 from nnunetv2_focusnet.processes import ProcessDiedError, map_in_processes
 
 CACHE_NAME = "focusnet_organs.json"
-CACHE_VERSION = 1
+CACHE_VERSION = 2  # 1 had sizes from files that were cut off
 LARGEST_LABEL = 2**16 - 1  # nnU-Net writes label maps of 16 bits at most
 REMEDY = "mend or replace the case's file in labelsTr of nnUNet_raw, then run nnUNetv2_preprocess again"
 
@@ -80,11 +82,11 @@ def measure_label_files(
         num_processes: processes that read files.
 
     Raises:
-        ValueError: there are no label files, or one can't be read, holds something else than labels or doesn't lie on
-            the grid of its image.
+        ValueError: there are no label files, or one isn't whole, can't be read, holds something else than labels or
+            doesn't lie on the grid of its image.
     """
     folder = preprocessed_folder / "gt_segmentations"
-    paths = sorted(folder.glob(f"*{file_ending}"))
+    paths = files_with_ending(folder, file_ending)
     if not paths:
         raise ValueError(f"{folder} holds no label files (*{file_ending}): run nnUNetv2_preprocess for this dataset.")
     describe = partial(
@@ -128,10 +130,12 @@ def _measure_all(
 
 
 def _measure_file(file: LabelFile, reader: type[BaseReaderWriter]) -> dict[int, LabelStatistics]:
+    check_file(file.path, REMEDY)  # nnU-Net's readers take one that is cut off
     try:
         segmentation, properties = reader().read_seg(str(file.path))
     except Exception as error:  # every reader has exceptions of its own
-        raise ValueError(f"{file.path} can't be read as a label file ({_one_line(error)}): {REMEDY}.") from None
+        reason = explain(error)
+        raise ValueError(f"{file.path} can't be read as a label file, {reason}: {reason.remedy or REMEDY}.") from None
     labels = segmentation[0]
     properties = properties | {"shape": labels.shape}
     if file.image is not None:
@@ -237,11 +241,14 @@ def _load_cache(path: Path) -> dict[str, Measured]:
 
 
 def _measured(entry: dict[str, Any]) -> Measured:
-    labels = {
-        int(label): LabelStatistics(float(size["volume_mm3"]), tuple(float(mm) for mm in size["extent_mm"]))
-        for label, size in entry["labels"].items()
-    }
-    return Measured(str(entry["key"]), labels)
+    return Measured(entry["key"], {int(label): _statistics(size) for label, size in entry["labels"].items()})
+
+
+def _statistics(entry: dict[str, Any]) -> LabelStatistics:
+    volume, extent = entry["volume_mm3"], entry["extent_mm"]
+    if len(extent) != 3 or not all(isinstance(size, float) and 0 < size < math.inf for size in (volume, *extent)):
+        raise ValueError(f"{entry} isn't a volume and three extents above 0")
+    return LabelStatistics(volume, tuple(extent))
 
 
 def _save_cache(path: Path, measured: dict[str, Measured]) -> None:

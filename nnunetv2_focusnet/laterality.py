@@ -12,6 +12,7 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
+from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.organ_names import RIGHT_OF_LEFT, tokens
 
 LARGEST_ANGLE_DEGREES = 10.0
@@ -103,7 +104,7 @@ def swap_table(pairs: Iterable[tuple[int, int]], num_labels: int) -> list[int]:
 
 def load_properties(preprocessed_configuration_folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield (case, properties) of all preprocessed cases, sorted by case."""
-    for path in sorted(preprocessed_configuration_folder.glob("*.pkl")):
+    for path in files_with_ending(preprocessed_configuration_folder, ".pkl"):
         yield path.stem, load_pickle(str(path))
 
 

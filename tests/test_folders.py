@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 from source_folders import forbid
 
-from nnunetv2_focusnet.folders import list_below
+from nnunetv2_focusnet.folders import files_with_ending, list_below, list_folder
+
+
+def touch(*files: Path) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
 
 
 def relative(paths: list[Path], folder: Path) -> list[str]:
@@ -17,12 +23,40 @@ def relative(paths: list[Path], folder: Path) -> list[str]:
 
 def test_files_and_folders_by_their_names(tmp_path: Path) -> None:
     for name in ("b/img.nrrd", "a/img.nrrd", "a/.img.nrrd", "__MACOSX/a/img.nrrd", "a/img.nrrd.txt"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+        touch(tmp_path / name)
     listing = list_below(tmp_path)
     assert relative(listing.matching("img.*rd"), tmp_path) == ["a/img.nrrd", "b/img.nrrd"]
-    assert len(listing.files) == 5
+    assert relative(listing.files, tmp_path) == ["a/img.nrrd", "a/img.nrrd.txt", "b/img.nrrd"]
     assert listing.problems() == []
+
+
+def test_hidden_files_are_no_files_of_a_data_set(tmp_path: Path) -> None:
+    touch(*(tmp_path / name for name in ("b.nii.gz", "a.nii.gz", "._a.nii.gz", ".c.nii.gz", "a.nii", ".DS_Store")))
+    assert files_with_ending(tmp_path, ".nii.gz") == [tmp_path / "a.nii.gz", tmp_path / "b.nii.gz"]
+    assert files_with_ending(tmp_path, ".nii.gz", "b") == [tmp_path / "b.nii.gz"]
+    assert relative(list_folder(tmp_path), tmp_path) == ["a.nii", "a.nii.gz", "b.nii.gz"]
+
+
+def test_nor_are_those_in_hidden_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where nobody may look into them, as into those of a disk from a Mac."""
+    source = tmp_path / ".cache" / "__MACOSX"  # above what is listed, they are the user's choice
+    touch(*(source / folder / "img.nrrd" for folder in ("1", "2/deep", ".Trashes/1", "__MACOSX/1", "3/.git")))
+    touch(source / "1" / "._img.nrrd")
+    forbid(monkeypatch, source / ".Trashes")
+    listing = list_below(source)
+    assert relative(listing.matching("*img.nrrd"), source) == ["1/img.nrrd", "2/deep/img.nrrd"]
+    assert listing.problems() == []
+
+
+def test_one_folder_that_can_not_be_listed_and_one_that_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path / "a" / "file")
+    forbid(monkeypatch, tmp_path / "a")
+    for look in (list_folder, lambda folder: files_with_ending(folder, "file")):
+        with pytest.raises(ValueError, match=r"/a can't be listed \(Permission denied\): change its permissions"):
+            look(tmp_path / "a")
+        assert look(tmp_path / "b") == []
 
 
 def test_folders_that_can_not_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
+import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import tifffile
 from batchgenerators.utilities.file_and_folder_operations import write_pickle
 
 from nnunetv2_focusnet.organs import (
@@ -166,7 +169,7 @@ def test_only_a_changed_file_is_measured_again(two_cases: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"version": 1}', '{"version": 1, "files": {"a.nii.gz": {"key": 1}}}']
+    "content", ["", "{", "[]", '{"version": 2}', '{"version": 2, "files": {"a.nii.gz": {"key": 1}}}']
 )
 def test_a_damaged_cache_is_replaced(two_cases: Path, content: str) -> None:
     expected = measure(two_cases)
@@ -175,6 +178,28 @@ def test_a_damaged_cache_is_replaced(two_cases: Path, content: str) -> None:
     with pytest.warns(UserWarning, match=f"{CACHE} can't be used"):
         assert measure(two_cases) == expected
     assert (two_cases / CACHE).read_text() == intact
+
+
+@pytest.mark.parametrize("size", ["0.0", "-72.0", "NaN", "Infinity", "1e999", '"72.0"', "null", "true", "[72.0]"])
+@pytest.mark.parametrize("key", ["volume_mm3", "extent_mm"])
+def test_sizes_that_cannot_be_are_measured_anew(two_cases: Path, key: str, size: str) -> None:
+    expected = measure(two_cases)
+    content = json.loads((two_cases / CACHE).read_text())
+    sizes = content["files"]["b.nii.gz"]["labels"]["1"]
+    sizes[key] = "SIZE" if key == "volume_mm3" else [10.0, "SIZE", 4.0]
+    (two_cases / CACHE).write_text(json.dumps(content).replace('"SIZE"', size))
+    with pytest.warns(UserWarning, match=f"{CACHE} can't be used"):
+        assert measure(two_cases) == expected
+
+
+@pytest.mark.parametrize("extent", [[], [10.0], [10.0, 6.0], [10.0, 6.0, 4.0, 1.0], {}, 3.0, None])
+def test_extents_of_another_form_are_measured_anew(two_cases: Path, extent: object) -> None:
+    expected = measure(two_cases)
+    content = json.loads((two_cases / CACHE).read_text())
+    content["files"]["b.nii.gz"]["labels"]["1"]["extent_mm"] = extent
+    (two_cases / CACHE).write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=f"{CACHE} can't be used"):
+        assert measure(two_cases) == expected
 
 
 def test_a_cache_that_cannot_be_written_stops_nothing(two_cases: Path) -> None:
@@ -245,13 +270,76 @@ def test_unreadable_file(two_cases: Path, num_processes: int) -> None:
     assert_one_line(error, str(path), "can't be read")
 
 
-@pytest.mark.parametrize("value", [0.5, -1, 70000, float("nan")])
+def without_its_last_byte(content: bytes) -> bytes:
+    return content[:-1]
+
+
+def three_quarters(content: bytes) -> bytes:
+    return content[: len(content) * 3 // 4]
+
+
+def compressed_when_it_was_cut_off(content: bytes) -> bytes:
+    return gzip.compress(gzip.decompress(content)[:-1])
+
+
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIO"])
+@pytest.mark.parametrize("cut", [without_its_last_byte, three_quarters, compressed_when_it_was_cut_off])
+def test_a_file_that_is_cut_off(two_cases: Path, reader: str, cut: Callable[[bytes], bytes]) -> None:
+    """Of the first, both readers return all voxels; of the others, SimpleITK returns zeros in place of the last."""
+    path = write_label(two_cases, "b", {1: (5, 6, 8)})
+    path.write_bytes(cut(path.read_bytes()))
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        measure_organs(two_cases, plans() | {"image_reader_writer": reader}, DATASET, 1)
+    assert_one_line(error, f"{path} can't be read, it is cut off", "labelsTr", "nnUNetv2_preprocess")
+
+
+def test_a_tiff_without_its_last_pages(two_cases: Path) -> None:
+    for case in ("a", "b"):
+        (two_cases / "gt_segmentations" / f"{case}.nii.gz").unlink()
+        labels = np.zeros(SHAPE, np.uint8)
+        labels[1:4, 2:5, 2:5], labels[5, 5, 5] = 1, 2
+        tifffile.imwrite(two_cases / "gt_segmentations" / f"{case}.tif", labels, compression="zlib")
+    of_tiff = plans() | {"image_reader_writer": "Tiff3DIO"}, DATASET | {"file_ending": ".tif"}
+    assert [organ.volume_mm3 for organ in measure_organs(two_cases, *of_tiff, 1)] == [27, 1]
+    path = two_cases / "gt_segmentations" / "b.tif"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        measure_organs(two_cases, *of_tiff, 1)
+    assert_one_line(error, f"{path} can't be read, it is cut off")
+
+
+def test_a_file_with_sheared_axes(two_cases: Path) -> None:
+    path = two_cases / "gt_segmentations" / "b.nii.gz"
+    affine = np.diag([-0.5, -1, 2, 1])
+    affine[0, 2] = 0.3
+    image = nib.Nifti1Image(np.zeros(SHAPE[::-1], np.uint8), affine)
+    image.header.set_qform(None, 0)
+    nib.save(image, path)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        measure(two_cases)
+    assert_one_line(error, f"{path} can't be read as a label file, its axes aren't at right angles", "resample it")
+
+
+def test_files_of_macos_are_no_label_files(two_cases: Path) -> None:
+    (two_cases / "gt_segmentations" / "._a.nii.gz").write_bytes(b"of macOS")
+    assert [organ.num_cases for organ in measure(two_cases)] == [2, 2]
+
+
+@pytest.mark.parametrize("value", [0.5, -1, 70000])
 def test_values_that_are_no_labels(two_cases: Path, value: float) -> None:
     path = write_label(two_cases, "b", {1: (1, 1, 1), value: (1, 1, 1)})
-    with_nibabel = plans() | {"image_reader_writer": "NibabelIO"}  # SimpleITK reads NaN as 0
     with pytest.raises(ValueError) as error:  # noqa: PT011
-        measure_organs(two_cases, with_nibabel, DATASET, 1)
+        measure(two_cases)
     assert_one_line(error, f"{path} holds the value {value:g},")
+
+
+@pytest.mark.parametrize("reader", ["SimpleITKIO", "NibabelIO"])
+def test_values_that_are_no_numbers(two_cases: Path, reader: str) -> None:
+    """SimpleITK reads 0 in their place."""
+    path = write_label(two_cases, "b", {1: (1, 1, 1), float("nan"): (1, 1, 1)})
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        measure_organs(two_cases, plans() | {"image_reader_writer": reader}, DATASET, 1)
+    assert_one_line(error, f"{path} can't be read, it holds NaN or infinite values")
 
 
 def test_label_values_outside_dataset_json(two_cases: Path) -> None:

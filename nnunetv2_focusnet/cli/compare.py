@@ -17,7 +17,7 @@ from nnunetv2_focusnet.cli.command import as_command, check_num_processes
 from nnunetv2_focusnet.cli.compare_inputs import Inputs, read_cross_validation, read_folders
 from nnunetv2_focusnet.evaluation.cases import CaseResult, Comparison, evaluate_cases, find_cases
 from nnunetv2_focusnet.evaluation.markup import one_line
-from nnunetv2_focusnet.evaluation.overlays import choose_overlays, draw_overlay, image_file
+from nnunetv2_focusnet.evaluation.overlays import check_image, choose_overlays, draw_overlay
 from nnunetv2_focusnet.evaluation.plots import draw_boxes, draw_differences
 from nnunetv2_focusnet.evaluation.report import write_report
 from nnunetv2_focusnet.evaluation.report_folder import new_report
@@ -25,6 +25,7 @@ from nnunetv2_focusnet.evaluation.results import Results, split_by_size
 from nnunetv2_focusnet.evaluation.statistics import METRICS
 from nnunetv2_focusnet.evaluation.tables import write_csv_files, write_latex, write_markdown
 from nnunetv2_focusnet.files import WriteError
+from nnunetv2_focusnet.processes import map_in_processes
 
 COMMAND = "nnUNetv2_focusnet_compare"
 PLOTTED = ("dsc", "hd95_mm")
@@ -44,12 +45,13 @@ def compare(
         show_progress: show a progress bar.
 
     Raises:
-        ValueError: there is nothing to compare, or an image is missing.
+        ValueError: there is nothing to compare, or an image is missing, can't be read or is on another grid than its
+            labels.
         WriteError: the results can't be written.
     """
     cases, messages = find_cases(inputs.comparison)
     if images is not None:
-        _check_images(images, cases, inputs.comparison.file_ending)
+        _check_images(inputs.comparison, images, cases, num_processes)
     with new_report(output) as folder:
         with closing(evaluate_cases(inputs.comparison, cases, num_processes)) as evaluated:
             progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
@@ -64,10 +66,13 @@ def compare(
     return results
 
 
-def _check_images(images: Path, cases: list[str], file_ending: str) -> None:
-    for case in cases:
-        if not (file := image_file(images, case, file_ending)).is_file():
-            raise ValueError(f"{file} doesn't exist: name the folder with all cases' images, or leave out --images")
+def _check_images(comparison: Comparison, images: Path, cases: list[str], num_processes: int) -> None:
+    """All of them, though few are drawn: it takes a moment now, and all that has been computed later."""
+    check = partial(check_image, comparison, images)
+    with closing(map_in_processes(check, cases, num_processes)) as checked:
+        faults = [fault for fault in checked if fault is not None]
+    if faults:
+        raise ValueError(faults[0] + (f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""))
 
 
 def _collect(inputs: Inputs, evaluated: list[CaseResult], messages: list[str]) -> Results:

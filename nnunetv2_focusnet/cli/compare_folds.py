@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from nnunetv2_focusnet.evaluation.cases import LabelMaps
+from nnunetv2_focusnet.folders import list_folder
 
 
 def find_validations(model: Path, preprocessed: Path, file_ending: str) -> LabelMaps:
@@ -21,16 +22,16 @@ def find_validations(model: Path, preprocessed: Path, file_ending: str) -> Label
 
     Raises:
         ValueError: there is no fold with a validation, or a case was validated twice or by a model that was trained on
-            it.
+            it, or a folder can't be listed.
     """
     splits_file = preprocessed / "splits_final.json"
     trained_on = _read_training_cases(splits_file) if splits_file.is_file() else []
     files: dict[str, Path] = {}
-    for validation in sorted(model.glob("fold_*/validation")):
-        number = validation.parent.name.removeprefix("fold_")
-        if not number.isdigit():
+    for fold in list_folder(model):
+        number = fold.name.removeprefix("fold_")
+        if not (fold.name.startswith("fold_") and number.isdigit()):
             continue
-        of_fold = LabelMaps.in_folder(validation, file_ending).files
+        of_fold = LabelMaps.in_folder(fold / "validation", file_ending).files
         if int(number) < len(trained_on) and (seen := sorted(of_fold.keys() & trained_on[int(number)])):
             raise ValueError(
                 f"{of_fold[seen[0]]} is of a training case, as {splits_file} tells: delete what an earlier split left, "
@@ -42,7 +43,7 @@ def find_validations(model: Path, preprocessed: Path, file_ending: str) -> Label
                 "cases"
             )
         files |= of_fold
-    if not files and any(model.glob("fold_all/validation/*")):
+    if not files and list_folder(model / "fold_all" / "validation"):
         raise ValueError(
             f"{model} has fold_all alone, whose validation is on its training cases: train the folds 0 to 4 to compare "
             "a cross-validation"

@@ -16,6 +16,7 @@ from nnunetv2_focusnet.annotations import find_unannotated
 from nnunetv2_focusnet.cli.command import folder_from_environment
 from nnunetv2_focusnet.cli.compare_folds import find_validations
 from nnunetv2_focusnet.evaluation.cases import Comparison, LabelMaps
+from nnunetv2_focusnet.folders import list_folder
 
 
 @dataclass(frozen=True)
@@ -116,14 +117,14 @@ def _check_folders(reference: Path, models: Mapping[str, Path]) -> None:
             raise ValueError(f"{folder} is no folder")
         if (other := known.setdefault(folder.resolve(), name)) != name:
             raise ValueError(f"{folder} is given for {other} and for {name}: name the folder of each")
-        if not any(path.suffix != ".json" and not path.name.startswith(".") for path in folder.iterdir()):
+        if not any(path.suffix != ".json" for path in list_folder(folder)):
             raise ValueError(f"{folder}, given for {name}, holds no label maps: correct the folder")
 
 
 def _label_maps(folder: Path, file_ending: str) -> LabelMaps:
     maps = LabelMaps.in_folder(folder, file_ending)
     if not maps.files:
-        others = min(path.name for path in folder.iterdir() if path.suffix != ".json" and path.name[0] != ".")
+        others = min(path.name for path in list_folder(folder) if path.suffix != ".json")
         raise ValueError(
             f"{folder} holds no label maps (*{file_ending}, as dataset.json says), but {others}, say: correct the "
             "folder or dataset.json"

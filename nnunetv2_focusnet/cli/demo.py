@@ -19,6 +19,7 @@ from nnunetv2_focusnet.cli.demo_pictures import draw_case
 from nnunetv2_focusnet.cli.demo_plans import CONFIGURATION, shrink_plans
 from nnunetv2_focusnet.cli.demo_progress import EpochProgress
 from nnunetv2_focusnet.files import is_unused, make_folder, write_text
+from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS, STEPS
 
 COMMAND = "nnUNetv2_focusnet_demo"
@@ -132,7 +133,7 @@ class Demo:
     def draw(self, log: Path) -> None:
         """Draw what FocusNet predicted, a picture per unseen case."""
         make_folder(self.pictures)
-        for reference in sorted((self.raw / "labelsTs").iterdir()):
+        for reference in files_with_ending(self.raw / "labelsTs", ".nii.gz"):
             case = reference.name.removesuffix(".nii.gz")
             image = self.raw / "imagesTs" / f"{case}_0000.nii.gz"
             draw_case(image, reference, self.predictions / "focusnet" / reference.name, self.pictures / f"{case}.png")

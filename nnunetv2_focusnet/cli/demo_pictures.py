@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from nnunetv2_focusnet.datasets.phantom import LABELS
+from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.images.writing import save_figure
 
 # After Okabe and Ito, so that colour-blind readers tell them apart; the left of a pair is the lighter one.
@@ -41,12 +42,10 @@ def draw_case(image_file: Path, reference_file: Path, prediction_file: Path, pic
         prediction_file: its predicted label map, on the same grid.
         picture: PNG to write.
     """
-    image = sitk.ReadImage(str(image_file))
+    image = read_volume(image_file)
     spacing = image.GetSpacing()[::-1]
     hu = sitk.GetArrayFromImage(image)
-    reference, prediction = (
-        sitk.GetArrayFromImage(sitk.ReadImage(str(path))) for path in (reference_file, prediction_file)
-    )
+    reference, prediction = (sitk.GetArrayFromImage(read_volume(path)) for path in (reference_file, prediction_file))
     left, right = (_centre(reference, LABELS[f"Lens_{side}"]) for side in "LR")
 
     figure = Figure(figsize=(16, 10), layout="constrained", facecolor="white")

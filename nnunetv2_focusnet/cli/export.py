@@ -16,6 +16,7 @@ from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 from nnunetv2_focusnet.evaluation.cases import read_labels
 from nnunetv2_focusnet.files import WriteError, make_folder, write_bytes
+from nnunetv2_focusnet.folders import files_with_ending
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -116,11 +117,7 @@ def _save(content: Dataset, target: Path) -> None:
 def _prediction_files(predictions: Path, file_ending: str) -> dict[str, Path]:
     if not predictions.exists():
         raise ValueError(f"{predictions} doesn't exist: name a label map or a folder of them")
-    # glob takes a folder that can't be read for an empty one; macOS adds ._NAME to every NAME.
-    files = sorted(predictions.iterdir()) if predictions.is_dir() else []
-    found = [file for file in files if file.name.endswith(file_ending) and not file.name.startswith(".")]
-    if not predictions.is_dir():
-        found = [predictions]
+    found = files_with_ending(predictions, file_ending) if predictions.is_dir() else [predictions]
     if not found:
         raise ValueError(f"{predictions} holds no label maps (*{file_ending}): name the folder of predictions")
     return {path.name.removesuffix(file_ending): path for path in found}

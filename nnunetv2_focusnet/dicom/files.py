@@ -106,8 +106,6 @@ def read_files(listing: Listing, folder: Path) -> DicomFiles:
     everywhere = {ending for _, ending in endings}
 
     def ought_to_be_dicom(file: Path) -> bool:
-        if file.name.startswith("."):  # macOS adds ._NAME to every NAME
-            return False
         ending = _ending(file)
         empty = others[file] == EMPTY and ending in everywhere
         return ending in ENDINGS or (file.parent, ending) in endings or empty

@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from nnunetv2_focusnet.dicom import SERIES_FILE
 from nnunetv2_focusnet.dicom.grid import Grid, grid_of
 from nnunetv2_focusnet.dicom.tree import Series
+from nnunetv2_focusnet.images.reading import read_header
 
 
 class Matcher:
@@ -109,12 +110,10 @@ def _grid_or_problem(source: Series | Path) -> Grid | str:
             return grid_of(source)
         except ValueError as error:
             return str(error)
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(source))
     try:
-        reader.ReadImageInformation()
-    except RuntimeError:
-        return f"{source} can't be read: mend or replace it"
+        reader = read_header(source, "mend or replace it")
+    except ValueError as error:
+        return str(error)
     if reader.GetDimension() != 3:
         return f"{source} has {reader.GetDimension()} axes, but label maps have 3: replace it"
     return Grid.of(reader)

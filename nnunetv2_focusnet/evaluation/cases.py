@@ -12,7 +12,9 @@ import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.evaluation.metrics import OrganMetrics, compare_masks
+from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.images.grid import grid_difference
+from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.processes import map_in_processes
 
 
@@ -30,9 +32,13 @@ class LabelMaps:
 
     @classmethod
     def in_folder(cls, folder: Path, file_ending: str) -> LabelMaps:
-        """All label maps of a folder, without hidden files, such as those that macOS puts beside others."""
-        found = sorted(path for path in folder.glob(f"*{file_ending}") if not path.name.startswith("."))
-        return cls(folder, {path.name.removesuffix(file_ending): path for path in found})
+        """All label maps of a folder.
+
+        Raises:
+            ValueError: the folder can't be listed.
+        """
+        files = files_with_ending(folder, file_ending)
+        return cls(folder, {path.name.removesuffix(file_ending): path for path in files})
 
 
 @dataclass(frozen=True)
@@ -152,16 +158,11 @@ def read_labels(path: Path, labels: Mapping[str, int]) -> tuple[np.ndarray, sitk
     Raises:
         ValueError: it can't be read, isn't 3D, or holds other values than 0 and those of ``labels``.
     """
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        last = str(error).strip().splitlines()[-1]
-        raise ValueError(f"{path} can't be read: mend or replace it ({last})") from None
+    image = read_volume(path, "mend or replace it")
     array = sitk.GetArrayFromImage(image)
-    if array.ndim != 3:
-        raise ValueError(f"{path} has {array.ndim} axes, but label maps have 3: replace it")
     if not np.issubdtype(array.dtype, np.integer):
-        integers = array.astype(np.int32)
+        with np.errstate(invalid="ignore"):  # of numbers that are too large
+            integers = array.astype(np.int32)
         if not np.array_equal(integers, array):
             raise ValueError(f"{path} holds values that aren't integers: save labels, not probabilities or images")
         array = integers

@@ -19,6 +19,7 @@ from nnunetv2_focusnet.evaluation.pictures import label, model_colours, new_pict
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.evaluation.statistics import values_of
 from nnunetv2_focusnet.images.grid import grid_difference
+from nnunetv2_focusnet.images.reading import read_header, read_volume
 
 PLANES = ("axial", "coronal", "sagittal")
 FIELD_OF_VIEW = 3.0  # times the organ's extent, as FocusNet's ROI
@@ -61,6 +62,30 @@ def image_file(images: Path, case: str, file_ending: str) -> Path:
     return images / f"{case}_0000{file_ending}"
 
 
+def check_image(comparison: Comparison, images: Path, case: str) -> str | None:
+    """Why a case's image can't be drawn, as far as its file and its header tell; None: it can."""
+    file = image_file(images, case, comparison.file_ending)
+    if not file.is_file():
+        return f"{file} doesn't exist: name the folder with all cases' images, or leave out --images"
+    try:
+        image = read_header(file, "correct it, or leave out --images")
+    except ValueError as error:
+        return str(error)
+    try:
+        reference = read_header(comparison.reference_file(case))
+    except ValueError:  # which is the case's own error
+        return None
+    return _off_grid(file, image, reference)
+
+
+def _off_grid(
+    file: Path, image: sitk.Image | sitk.ImageFileReader, reference: sitk.Image | sitk.ImageFileReader
+) -> str | None:
+    if grid_difference(image, reference) is None:
+        return None
+    return f"{file} isn't on the grid of its label map: correct it, or leave out --images"
+
+
 def draw_overlay(
     overlay: Overlay, comparison: Comparison, results: Results, images: Path | None, picture: Path
 ) -> None:
@@ -91,8 +116,8 @@ def draw_overlay(
     if images is not None:
         file = image_file(images, overlay.case, comparison.file_ending)
         background_image = _read(file)
-        if grid_difference(background_image, image):
-            raise ValueError(f"{file} isn't on the grid of its label map: correct it, or leave out --images")
+        if fault := _off_grid(file, background_image, image):
+            raise ValueError(fault)
         background = sitk.GetArrayFromImage(background_image)
     window = tuple(np.percentile(background, PERCENTILES).tolist())
 
@@ -122,7 +147,7 @@ def draw_overlay(
 
 def _read(path: Path) -> sitk.Image:
     # Patient axes on display whatever the axes of the file: the array's (z, y, x) then points to head, back and left.
-    return sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+    return sitk.DICOMOrient(read_volume(path), "LPS")
 
 
 def _extent_mm(voxels: np.ndarray, spacing: tuple[float, ...]) -> float:

@@ -1,1 +1,1 @@
-"""Images as they lie on disk: found, checked, read, and compared by their grids. Nothing here imports torch."""
+"""Images as they lie on disk: checked, read, written, and compared by their grids. Nothing here imports torch."""

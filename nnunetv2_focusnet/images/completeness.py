@@ -69,8 +69,12 @@ def check_complete(file: Path) -> bool:
         raise BrokenFileError("it is cut off: its compressed data ends early") from None
     except (gzip.BadGzipFile, zlib.error) as error:
         raise BrokenFileError(f"its compressed data is damaged ({error})") from None
+    except FileNotFoundError:
+        raise BrokenFileError("it doesn't exist") from None
     except OSError as error:
         raise BrokenFileError(error.strerror or str(error)) from None
+    except ValueError as error:
+        raise BrokenFileError(f"its header is damaged ({last_line(error)})") from None
 
 
 def _check(file: Path) -> bool:

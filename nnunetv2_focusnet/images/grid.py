@@ -28,8 +28,8 @@ class Grid:
     direction: tuple[float, ...]
 
     @classmethod
-    def of_image(cls, image: sitk.Image) -> Grid:
-        """The grid of an image of SimpleITK."""
+    def of_image(cls, image: sitk.Image | sitk.ImageFileReader) -> Grid:
+        """The grid of an image of SimpleITK, or of a file whose header was read."""
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     @classmethod
@@ -73,7 +73,9 @@ class Grid:
         return max(moved_mm, key=lambda name: moved_mm[name].max())
 
 
-def grid_difference(image: sitk.Image, reference: sitk.Image) -> tuple[str, str, str] | None:
+def grid_difference(
+    image: sitk.Image | sitk.ImageFileReader, reference: sitk.Image | sitk.ImageFileReader
+) -> tuple[str, str, str] | None:
     """What differs most: the property, its value in the image and in the reference (x, y, z); None: same grid."""
     ours, theirs = Grid.of_image(image), Grid.of_image(reference)
     name = ours.difference_from(theirs)

@@ -92,7 +92,8 @@ def explain(error: Exception) -> BrokenFileError:
     """What a reader's error means."""
     if "orthonormal" in str(error):  # ITK's word for NIfTI's; the other formats' directions it takes as they are
         return BrokenFileError(*SHEARED)
-    return BrokenFileError(last_line(error))
+    of_itk = isinstance(error, RuntimeError)
+    return BrokenFileError(last_line(error) if of_itk else f"{type(error).__name__}: {last_line(error)}")
 
 
 def _check_geometry(reader: sitk.ImageFileReader) -> None:

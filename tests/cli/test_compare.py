@@ -42,12 +42,17 @@ def save(path: Path, labels: np.ndarray, spacing: tuple[float, ...] = SPACING_XY
 
 @pytest.fixture
 def folders(tmp_path: Path) -> Path:
-    """References, a model that is right and one whose lenses are half a lens off, in a folder with a space."""
+    """References, a model that is right and one whose lenses are half a lens off, in a folder with a space.
+
+    macOS has put a file of its own beside one of each.
+    """
     root = tmp_path / "my comparison"
     for case in CASES:
         write(root / "labelsTs" / f"{case}.nii.gz")
         write(root / "right" / f"{case}.nii.gz")
         write(root / "shifted" / f"{case}.nii.gz", shift=2)
+    for folder in ("labelsTs", "right"):
+        (root / folder / "._head_1.nii.gz").write_bytes(b"of macOS")
     (root / "dataset.json").write_text(json.dumps({"labels": LABELS, "file_ending": ".nii.gz"}))
     return root
 
@@ -206,6 +211,16 @@ def break_file(folders: Path) -> None:
     (folders / "right" / "head_2.nii.gz").write_bytes(b"no image")
 
 
+def cut_prediction(folders: Path) -> None:
+    cut(folders / "right" / "head_2.nii.gz")
+
+
+def cut(file: Path) -> None:
+    """Of the last quarter, SimpleITK would read zeros."""
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 3 // 4])
+
+
 def break_values(folders: Path) -> None:
     save(folders / "right" / "head_2.nii.gz", np.full((24, 40, 48), 7, dtype=np.uint8))
 
@@ -214,17 +229,27 @@ def break_type(folders: Path) -> None:
     save(folders / "right" / "head_2.nii.gz", np.full((24, 40, 48), 0.5, dtype=np.float32))
 
 
+def break_numbers(folders: Path) -> None:
+    """NaN, which SimpleITK reads as background."""
+    labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folders / "labelsTs" / "head_2.nii.gz"))).astype(np.float32)
+    labels[0, 0, 0] = np.nan
+    save(folders / "right" / "head_2.nii.gz", labels)
+
+
 def remove(folders: Path) -> None:
     (folders / "right" / "head_2.nii.gz").unlink()
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
         (break_geometry, ("spacing (1, 1, 2.5)", "labelsTs")),
         (break_file, ("can't be read",)),
+        (cut_prediction, ("right", "can't be read, it is cut off")),
         (break_values, ("label values 7",)),
         (break_type, ("aren't integers",)),
+        (break_numbers, ("holds NaN",)),
         (remove, ("no prediction of head_2 by right",)),
     ],
 )
@@ -276,10 +301,35 @@ def test_images_are_drawn_below_the_contours(run: Run, folders: Path) -> None:
     plain = (folders / "report" / "overlay_00.png").read_bytes()
     run("--images", str(folders / "imagesTs"))
     assert (folders / "report" / "overlay_00.png").read_bytes() != plain
-    save(folders / "imagesTs" / "head_2_0000.nii.gz", np.zeros((24, 40, 48)), spacing=(1.0, 1.0, 2.5))
-    assert "head_2_0000.nii.gz isn't on the grid" in failure(run, "--images", str(folders / "imagesTs"))
-    (folders / "imagesTs" / "head_3_0000.nii.gz").unlink()
-    assert "head_3_0000.nii.gz doesn't exist" in failure(run, "--images", str(folders / "imagesTs"))
+
+
+def test_images_that_cannot_be_drawn_are_named_before_anything_is_computed(
+    run: Run, folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = folders / "imagesTs"
+    for case in CASES:
+        save(images / f"{case}_0000.nii.gz", np.random.default_rng(0).normal(0, 100, (24, 40, 48)))
+
+    def reached(*arguments: object) -> None:
+        raise AssertionError("cases are evaluated")
+
+    monkeypatch.setattr(compare, "evaluate_cases", reached)
+    cut(images / "head_1_0000.nii.gz")
+    assert failure(run, "--images", str(images)).endswith(
+        "head_1_0000.nii.gz can't be read, it is cut off: its compressed data ends early: correct it, or leave out "
+        "--images"
+    )
+    save(images / "head_1_0000.nii.gz", np.zeros((24, 40, 47)))
+    assert "head_1_0000.nii.gz isn't on the grid of its label map" in failure(run, "--images", str(images))
+    save(images / "head_1_0000.nii.gz", np.zeros((24, 40, 48)), spacing=(1.0, 1.0, 2.1))
+    (images / "head_2_0000.nii.gz").write_bytes(b"zz")
+    (images / "head_3_0000.nii.gz").unlink()
+    message = failure(run, "--images", str(images))
+    assert "head_1_0000.nii.gz isn't on the grid of its label map" in message
+    assert message.endswith("(and 2 more)")
+    for case in CASES[:2]:
+        save(images / f"{case}_0000.nii.gz", np.zeros((24, 40, 48)))
+    assert "head_3_0000.nii.gz doesn't exist" in failure(run, "--images", str(images))
 
 
 def test_report_needs_nothing_from_elsewhere_and_describes_its_pictures(run: Run, folders: Path) -> None:

@@ -204,6 +204,25 @@ def test_linked_cases_are_found(run: Run, source: Path, tmp_path: Path) -> None:
     assert len(list((run() / "imagesTr").iterdir())) == 3
 
 
+@pytest.mark.parametrize("options", [(), ("--symlink",)])
+def test_images_that_lack_a_part_or_hold_no_numbers_are_left_out(
+    run: Run, source: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    """nnU-Net trains on NaN without a word; a single one spoils the intensities by which it normalises all CTs."""
+    truncated, nan = (source / "PDDCA" / case / "img.nrrd" for case in CASES[:2])
+    truncated.write_bytes(truncated.read_bytes()[:-1])
+    voxels = ct(BOXES).astype(np.float32)
+    voxels[0, 0, 0] = np.nan
+    save(nan, voxels)
+    (source / "PDDCA" / CASES[2] / "._img.nrrd").write_bytes(b"of macOS")
+    lines = failure(run, *options).splitlines()
+    assert len(lines) == 2
+    assert f"{truncated} can't be read, it is cut off" in lines[0]
+    assert f"{nan} can't be read, it holds NaN or infinite values: replace them" in lines[1]
+    (image,) = (tmp_path / "nnUNet_raw" / "Dataset042_PDDCA" / "imagesTr").iterdir()
+    assert image.name.startswith(f"{CASES[2]}_0000.")
+
+
 def test_an_error_of_simpleitk_is_put_down_to_its_case(run: Run, source: Path) -> None:
     """A segment in the fifth of two layers."""
     for case in ("case_01", "case_02"):

@@ -458,10 +458,11 @@ def test_a_failed_case_does_not_stop_the_others(run: Run, tmp_path: Path) -> Non
         write_prediction(tmp_path / "pred" / f"{name}.nii.gz", cts[z], labels() * 0 + 5 if name == "unknown" else None)
     write_prediction(tmp_path / "pred" / "empty.nii.gz", cts[1], labels() * 0)
     broken = tmp_path / "pred" / "broken.nii.gz"
-    broken.write_bytes(broken.read_bytes()[:30])
+    broken.write_bytes(broken.read_bytes()[:-1])
+    broken.with_name("._good.nii.gz").write_bytes(b"of macOS")
     lines = failure(run)
     assert len(lines) == 3
-    assert "broken.nii.gz can't be read: mend or replace it" in lines[0]
+    assert "broken.nii.gz can't be read, it is cut off: its compressed data ends early: mend or replace it" in lines[0]
     assert "empty.nii.gz is empty: there is nothing to export" in lines[1]
     assert "unknown.nii.gz holds the label values 5, which dataset.json doesn't have" in lines[2]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["good_rtstruct.dcm"]

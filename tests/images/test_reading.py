@@ -143,7 +143,7 @@ def test_files_that_are_no_images(tmp_path: Path, name: str, content: bytes, rea
 
 
 def test_a_file_that_is_not_there_and_one_that_is_a_folder(tmp_path: Path) -> None:
-    assert "No such file or directory" in refusal(tmp_path / "a.nii.gz")
+    assert refusal(tmp_path / "a.nii.gz") == "can't be read, it doesn't exist: copy it there again"
     assert "Is a directory" in refusal(tmp_path)
 
 

@@ -12,8 +12,7 @@ import SimpleITK as sitk
 from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout, SourceCase, Structure, UnusableCase
 from nnunetv2_focusnet.folders import Listing, list_below
 from nnunetv2_focusnet.images.grid import grid_difference
-
-LFS_POINTER = b"version https://git-lfs"
+from nnunetv2_focusnet.images.reading import read_volume
 
 
 class FilesLayout(Layout):
@@ -58,7 +57,7 @@ class FilesCase(SourceCase):
     def channels(self) -> list[Channel]:
         """Read the images."""
         first, *others = self.image_files
-        reference = read_image(first)
+        reference = read_volume(first)
         return [Channel(reference, first), *(_onto(reference, file) for file in others)]
 
     def structures(self, names: Sequence[str]) -> Iterator[Structure]:
@@ -69,57 +68,25 @@ class FilesCase(SourceCase):
 
     def read_mask(self, name: str, file: Path) -> sitk.Image:
         """The mask of one structure, for subclasses whose files hold more than a mask."""
-        return read_image(file)
+        return read_volume(file)
 
     def notes(self) -> Sequence[str]:
         """What was remarkable when the case was found."""
         return self.remarks
 
 
-def read_image(file: Path) -> sitk.Image:
-    """A 3D image with one number per voxel.
-
-    Raises:
-        ValueError: it is missing, can't be read, or is of another kind.
-    """
-    image = read_any_image(file)
-    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
-        shape = f"{image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} numbers per voxel"
-        raise ValueError(f"{file} has {shape}, but 3 axes and 1 number are needed: replace it")
-    return image
-
-
-def read_any_image(file: Path) -> sitk.Image:
-    """An image of any number of axes and components.
-
-    Raises:
-        ValueError: it is missing or can't be read.
-    """
-    if not file.is_file():
-        raise ValueError(f"{file} doesn't exist: copy it there again")
-    with file.open("rb") as stream:
-        if stream.read(len(LFS_POINTER)) == LFS_POINTER:
-            raise ValueError(f"{file} is a Git LFS pointer, not the file itself: run git lfs pull")
-    try:
-        return sitk.ReadImage(str(file))
-    except RuntimeError as error:
-        last = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(f"{file} can't be read, perhaps it is truncated: copy it there again ({last})") from None
-
-
 def mask_files(listing: Listing, folder: Path, ending: str, prefix: str = "") -> dict[str, Path]:
     """Structure name to file for all files ``PREFIX NAME ENDING`` of a folder."""
-    names = {path.name: path for path in listing.content.get(folder, ()) if not path.name.startswith(".")}
     return {
-        name.removeprefix(prefix).removesuffix(ending): path
-        for name, path in names.items()
-        if name.startswith(prefix) and name.endswith(ending)
+        path.name.removeprefix(prefix).removesuffix(ending): path
+        for path in listing.content.get(folder, ())
+        if path.name.startswith(prefix) and path.name.endswith(ending)
     }
 
 
 def _onto(reference: sitk.Image, file: Path) -> Channel:
     """A further channel on the grid of the first; beyond its field of view it has its own lowest value."""
-    image = read_image(file)
+    image = read_volume(file)
     if grid_difference(image, reference) is None:
         return Channel(image, file)
     lowest = float(sitk.GetArrayViewFromImage(image).min())

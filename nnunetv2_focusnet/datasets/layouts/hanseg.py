@@ -14,8 +14,9 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from nnunetv2_focusnet.datasets.layouts.base import SourceCase
-from nnunetv2_focusnet.datasets.layouts.files import FilesCase, FilesLayout, mask_files, read_any_image
+from nnunetv2_focusnet.datasets.layouts.files import FilesCase, FilesLayout, mask_files
 from nnunetv2_focusnet.folders import Listing
+from nnunetv2_focusnet.images.reading import read_image
 from nnunetv2_focusnet.organ_names import words_and_side
 
 CT, T1 = "_IMG_CT.nrrd", "_IMG_MR_T1.nrrd"
@@ -86,7 +87,7 @@ class HanSeg(FilesLayout):
 class _SegNrrdCase(FilesCase):
     def read_mask(self, name: str, file: Path) -> sitk.Image:
         """The segment of that name in a file of 3D Slicer, which keeps overlapping segments in several layers."""
-        image = read_any_image(file)
+        image = read_image(file)
         segments = {
             key.removesuffix("Name"): image.GetMetaData(key)
             for key in image.GetMetaDataKeys()

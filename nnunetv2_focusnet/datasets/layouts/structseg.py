@@ -15,8 +15,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_focusnet.datasets.layouts.base import Channel, SourceCase, Structure
-from nnunetv2_focusnet.datasets.layouts.files import FilesLayout, read_image
+from nnunetv2_focusnet.datasets.layouts.files import FilesLayout
 from nnunetv2_focusnet.folders import Listing
+from nnunetv2_focusnet.images.reading import read_volume
 
 VALUES = {
     name: value
@@ -77,11 +78,11 @@ class LabelMapCase(SourceCase):
 
     def channels(self) -> list[Channel]:
         """Read the CT."""
-        return [Channel(read_image(self.image_file), self.image_file)]
+        return [Channel(read_volume(self.image_file), self.image_file)]
 
     def structures(self, names: Sequence[str]) -> Iterator[Structure]:
         """Read the label map and take it apart."""
-        labels = read_image(self.label_file)
+        labels = read_volume(self.label_file)
         if unknown := sorted(set(np.unique(sitk.GetArrayViewFromImage(labels)).tolist()) - {0, *VALUES.values()}):
             listed = ", ".join(f"{value:g}" for value in unknown[:5])
             raise ValueError(
