@@ -43,10 +43,10 @@ def read_image(file: Path, remedy: str = REMEDY) -> sitk.Image:
     reader = read_header(file, remedy)
     try:
         image = reader.Execute()
-        finite = bool(np.isfinite(sitk.GetArrayViewFromImage(image)).all())
     except RuntimeError as error:
         raise _named(file, explain(error), remedy) from None
-    if not finite:
+    voxels = sitk.GetArrayViewFromImage(image)
+    if voxels.dtype.kind in "fc" and not np.isfinite(voxels).all():
         raise _named(file, NotFiniteError(), remedy)
     return image
 

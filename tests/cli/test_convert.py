@@ -208,7 +208,7 @@ def test_linked_cases_are_found(run: Run, source: Path, tmp_path: Path) -> None:
 def test_images_that_lack_a_part_or_hold_no_numbers_are_left_out(
     run: Run, source: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    """nnU-Net trains on NaN without a word; a single one spoils the intensities by which it normalises all CTs."""
+    """Its planner stops at NaN and names no file; from .nii.gz, its reader takes 0 for NaN, which is water."""
     truncated, nan = (source / "PDDCA" / case / "img.nrrd" for case in CASES[:2])
     truncated.write_bytes(truncated.read_bytes()[:-1])
     voxels = ct(BOXES).astype(np.float32)
