@@ -93,7 +93,7 @@ def prepare(source: Path, folder: Path, seed: int) -> None:
             if process.wait() != 0:
                 raise CommandError(f"{Path(command[0]).name} ended with status {process.returncode}")
     preprocessed = listed / "nnUNet_preprocessed" / source.name
-    cases = sorted(path.stem for path in (preprocessed / "CpuPlans_3d_fullres").glob("*.pkl"))
+    cases = [path.stem for path in files_with_ending(preprocessed / "CpuPlans_3d_fullres", ".pkl")]
     split = {"train": cases[UNSEEN_CASES:], "val": cases[:UNSEEN_CASES]}
     (preprocessed / "splits_final.json").write_text(json.dumps([split]))
     copied = background / "nnUNet_preprocessed" / source.name

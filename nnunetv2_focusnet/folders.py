@@ -36,6 +36,10 @@ class Listing:
         """Files and folders by their names, sorted."""
         return sorted(path for paths in self.content.values() for path in paths if fnmatchcase(path.name, pattern))
 
+    def files_with_ending(self, folder: Path, ending: str, prefix: str = "") -> list[Path]:
+        """Files ``PREFIX NAME ENDING`` of a folder, sorted; none if it isn't in the listing, or can't be read."""
+        return _named(self.content.get(folder, ()), ending, prefix)
+
     def problems(self, folder: Path | None = None) -> list[str]:
         """A line for each folder that can't be read: all, or those among a folder and what lies below it."""
         return [
@@ -68,14 +72,14 @@ def list_below(folder: Path) -> Listing:
 
 
 def list_folder(folder: Path) -> list[Path]:
-    """What lies in a folder and isn't hidden, sorted; nothing lies in one that doesn't exist.
+    """What lies in a folder and isn't hidden, sorted; nothing lies in one that doesn't exist, or in a file.
 
     Raises:
         ValueError: the folder can't be listed.
     """
     try:
         return sorted(Path(entry) for entry in _entries(folder))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise ValueError(_problem(folder, _reason(error))) from None
@@ -87,7 +91,11 @@ def files_with_ending(folder: Path, ending: str, prefix: str = "") -> list[Path]
     Raises:
         ValueError: the folder can't be listed.
     """
-    return [file for file in list_folder(folder) if file.name.startswith(prefix) and file.name.endswith(ending)]
+    return _named(list_folder(folder), ending, prefix)
+
+
+def _named(paths: Sequence[Path], ending: str, prefix: str) -> list[Path]:
+    return [path for path in paths if path.name.startswith(prefix) and path.name.endswith(ending)]
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

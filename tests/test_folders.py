@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from source_folders import forbid
@@ -48,15 +49,16 @@ def test_nor_are_those_in_hidden_folders(tmp_path: Path, monkeypatch: pytest.Mon
     assert listing.problems() == []
 
 
-def test_one_folder_that_can_not_be_listed_and_one_that_does_not_exist(
+def test_one_folder_that_can_not_be_listed_and_others_that_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    touch(tmp_path / "a" / "file")
+    touch(tmp_path / "a" / "file", tmp_path / "file")
     forbid(monkeypatch, tmp_path / "a")
     for look in (list_folder, lambda folder: files_with_ending(folder, "file")):
         with pytest.raises(ValueError, match=r"/a can't be listed \(Permission denied\): change its permissions"):
             look(tmp_path / "a")
         assert look(tmp_path / "b") == []
+        assert look(tmp_path / "file") == []
 
 
 def test_folders_that_can_not_be_listed_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,23 +74,22 @@ def test_folders_that_can_not_be_listed_are_named(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_folders_of_another_user(tmp_path: Path) -> None:
-    """The real thing: permissions, and a user whom they apply to."""
-    for name in ("mine", "theirs"):
-        (tmp_path / name).mkdir()
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.is_relative_to(tmp_path.parents[1]):
-            folder.chmod(0o755)
-    (tmp_path / "theirs").chmod(0o700)
-    code = f"""
+def test_folders_of_another_user() -> None:
+    """The real thing: permissions, and a user whom they apply to, whom pytest's own folders keep out."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "mine").mkdir()
+        (folder / "theirs").mkdir(mode=0o700)
+        code = f"""
 import os
 from pathlib import Path
 from nnunetv2_focusnet.folders import list_below
 os.setuid(65534)
-print(*list_below(Path({str(tmp_path)!r})).problems())
+print(*list_below(Path({name!r})).problems())
 """
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.startswith(f"{tmp_path / 'theirs'} can't be listed (Permission denied)")
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith(f"{folder / 'theirs'} can't be listed (Permission denied)")
 
 
 def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:

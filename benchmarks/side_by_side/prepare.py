@@ -8,6 +8,7 @@ from pathlib import Path
 from cpu_plans import CONFIGURATION, NAME, write_narrow_plans
 
 from nnunetv2_focusnet.cli.demo_commands import find_command
+from nnunetv2_focusnet.folders import files_with_ending
 from side_by_side.state import BenchmarkError, State, read_json, write_json
 
 
@@ -53,7 +54,7 @@ def prepare(state: State, source: Path) -> None:
     write_narrow_plans(state.preprocessed, settings.patch, settings.batch, settings.features)
     preprocess = ["-d", number, "-plans_name", NAME, "-c", CONFIGURATION, "-np", workers]
     state.run("prepare", [find_command("nnUNetv2_preprocess"), *preprocess])
-    cases = sorted(path.stem for path in (state.preprocessed / f"{NAME}_{CONFIGURATION}").glob("*.pkl"))
+    cases = [path.stem for path in files_with_ending(state.preprocessed / f"{NAME}_{CONFIGURATION}", ".pkl")]
     if not 0 < settings.unseen < len(cases):
         raise BenchmarkError(
             f"{source} has {len(cases)} cases, of which {settings.unseen} are unseen: leave cases for training and for"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 
+from nnunetv2_focusnet.folders import list_folder
+
 
 def new_dataset_folder(dataset_id: int, name: str, raw_folder: Path) -> Path:
     """The folder of a raw data set that doesn't exist yet.
@@ -22,7 +24,7 @@ def new_dataset_folder(dataset_id: int, name: str, raw_folder: Path) -> Path:
     if folder.exists():
         raise ValueError(f"{folder} exists already: delete it or choose another ID with -d")
     # nnU-Net resolves an ID by all of its folders and refuses one that stands for two names.
-    names = {path.name for path in raw_folder.glob(f"Dataset{dataset_id:03d}*")}
+    names = {path.name for path in list_folder(raw_folder) if path.name.startswith(f"Dataset{dataset_id:03d}")}
     others = sorted(names.union(find_candidate_datasets(dataset_id)) - {folder.name})
     if others:
         raise ValueError(f"ID {dataset_id} is taken by {', '.join(others)}: choose another with -d")

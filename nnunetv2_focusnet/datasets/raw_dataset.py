@@ -16,6 +16,7 @@ from nnunetv2_focusnet.datasets.label_maps import OrganMask, Overlap, merge, rea
 from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout
 from nnunetv2_focusnet.datasets.selection import SelectedCase
 from nnunetv2_focusnet.files import WriteError, naming, write_text
+from nnunetv2_focusnet.images.completeness import last_line
 from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.processes import map_in_processes
 
@@ -105,7 +106,7 @@ def convert_case(dataset: RawDataset, selected: SelectedCase) -> ConvertedCase:
         raise
     except (ValueError, OSError, RuntimeError) as error:
         _remove(dataset, selected)
-        line = str(error).strip().splitlines()[-1]
+        line = last_line(error)
         if isinstance(error, RuntimeError):  # SimpleITK's: several lines, and none of them names the file
             line = f"{case.identifier}: {line}"
         return ConvertedCase(case.identifier, case.split, error=line)

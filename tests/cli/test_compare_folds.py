@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from source_folders import forbid
 
 from nnunetv2_focusnet.cli import compare
 
@@ -64,6 +65,16 @@ def failure(run: Run, *trainers: str, **options: str) -> str:
         run(*trainers, **options)
     assert "\n" not in str(error.value.code)
     return str(error.value.code)
+
+
+@pytest.mark.parametrize("folder", [".", "fold_1/validation"])
+def test_a_folder_that_can_not_be_listed_is_named(
+    root: Path, run: Run, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """Passed over, a fold would be missing without a word."""
+    forbidden = root / "results" / NAME / "Stock__nnUNetPlans__3d_fullres" / folder
+    forbid(monkeypatch, forbidden)
+    assert f"{forbidden} can't be listed (Permission denied)" in failure(run, "Stock")
 
 
 def test_validations_of_all_folds_are_compared(root: Path, run: Run) -> None:

@@ -77,11 +77,8 @@ class FilesCase(SourceCase):
 
 def mask_files(listing: Listing, folder: Path, ending: str, prefix: str = "") -> dict[str, Path]:
     """Structure name to file for all files ``PREFIX NAME ENDING`` of a folder."""
-    return {
-        path.name.removeprefix(prefix).removesuffix(ending): path
-        for path in listing.content.get(folder, ())
-        if path.name.startswith(prefix) and path.name.endswith(ending)
-    }
+    files = listing.files_with_ending(folder, ending, prefix)
+    return {file.name.removeprefix(prefix).removesuffix(ending): file for file in files}
 
 
 def _onto(reference: sitk.Image, file: Path) -> Channel:
