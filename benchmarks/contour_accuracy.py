@@ -9,7 +9,6 @@ in each voxel, which then counts as the share of points inside. A row per organ:
 
 import argparse
 import csv
-import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 import SimpleITK as sitk
 from matplotlib.path import Path as Polygon
 
+from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.dicom.contours import trace
 from nnunetv2_focusnet.dicom.rtstruct import DECIMALS
 from nnunetv2_focusnet.folders import files_with_ending
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("dataset_json", type=Path)
     parser.add_argument("-o", type=Path)
     args = parser.parse_args()
-    organs = {n: v for n, v in json.loads(args.dataset_json.read_text())["labels"].items() if n != "background"}
+    organs = DatasetJson.read(args.dataset_json).labels
     results = defaultdict(list)
     for file in files_with_ending(args.labels, ".nii.gz"):
         image = read_volume(file)

@@ -27,6 +27,7 @@ from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.cli.compare import compare
 from nnunetv2_focusnet.cli.compare_inputs import read_folders
 from nnunetv2_focusnet.cli.demo_commands import CommandError, find_command
+from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.evaluation.results import Results
 from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.images.reading import read_volume
@@ -53,9 +54,8 @@ def environment(folder: Path) -> dict[str, str]:
 
 def remove_organs(source: Path, target: Path, seed: int) -> None:
     """A copy of a raw dataset with organs removed from half of its training cases, and listed in dataset.json."""
-    dataset = json.loads((source / "dataset.json").read_text())
-    organs = {name: label for name, label in dataset["labels"].items() if name not in ("background", "ignore")}
-    ending = dataset["file_ending"]
+    dataset = DatasetJson.read(source / "dataset.json")
+    organs, ending = dataset.labels, dataset.file_ending
     cases = [path.name.removesuffix(ending) for path in files_with_ending(source / "labelsTr", ending)]
     training = cases[UNSEEN_CASES:]
     rng = np.random.default_rng(seed)
@@ -71,8 +71,9 @@ def remove_organs(source: Path, target: Path, seed: int) -> None:
         reduced_image = sitk.GetImageFromArray(labels)
         reduced_image.CopyInformation(image)
         sitk.WriteImage(reduced_image, str(target / "labelsTr" / f"{case}{ending}"), useCompression=True)
-    dataset["focusnet"] = dataset.get("focusnet", {}) | {"annotated": annotated}
-    (target / "dataset.json").write_text(json.dumps(dataset, indent=1))
+    content = json.loads((source / "dataset.json").read_text())
+    content["focusnet"] = content.get("focusnet", {}) | {"annotated": annotated}
+    (target / "dataset.json").write_text(json.dumps(content, indent=1))
 
 
 def prepare(source: Path, folder: Path, seed: int) -> None:
@@ -125,11 +126,11 @@ def model_folder(folder: Path, arm: str, dataset: str, trainer: str) -> Path:
 
 def tabulate(results: Results, listed_json: Path) -> list[dict[str, object]]:
     """One row per organ and arm, and the mean over the organs."""
-    dataset = json.loads(listed_json.read_text())
+    dataset = DatasetJson.read(listed_json)
     rows: list[dict[str, object]] = []
     for arm in ARMS:
         means, missed = [], 0
-        for organ in (name for name in dataset["labels"] if name not in ("background", "ignore")):
+        for organ in dataset.labels:
             metrics = [
                 r.metrics for r in results.rows if r.model == arm and r.organ == organ and r.metrics.reference_ml
             ]
@@ -138,7 +139,7 @@ def tabulate(results: Results, listed_json: Path) -> list[dict[str, object]]:
             rows.append(
                 {
                     "organ": organ,
-                    "removed_from": sum(organ not in a for a in dataset["focusnet"]["annotated"].values()),
+                    "removed_from": sum(organ not in a for a in dataset.annotated.values()),
                     "arm": arm,
                     "cases": len(metrics),
                     "mean_dsc": round(means[-1], 3),

@@ -27,6 +27,7 @@ from side_by_side.tables import warn_of_stock, warn_of_time, write_tables
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.cli.compare import compare
 from nnunetv2_focusnet.cli.compare_inputs import read_folders
+from nnunetv2_focusnet.dataset_json import DatasetJson
 
 STOCK = ("StockTrainer", "StockTrainerAdamW")
 
@@ -70,12 +71,12 @@ def train_and_predict(state: State, trainers: Sequence[str]) -> None:
 def score(state: State, trainers: Sequence[str], dsc_goal: float) -> Path:
     """Compare all trainers and write the results; returns the Markdown file."""
     dataset_json = state.preprocessed / "dataset.json"
-    dataset = read_json(dataset_json)
+    file_ending = DatasetJson.read(dataset_json).file_ending
     shutil.rmtree(state.results, ignore_errors=True)
     references = state.folder / "references"
     references.mkdir(exist_ok=True)
     for case in state.unseen_cases:
-        file = f"{case}{dataset['file_ending']}"
+        file = f"{case}{file_ending}"
         shutil.copy(state.preprocessed / "gt_segmentations" / file, references / file)
     models = [f"{trainer}={state.predictions(trainer)}" for trainer in trainers]
     inputs = read_folders(references, models, dataset_json, "1")

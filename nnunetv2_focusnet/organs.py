@@ -12,16 +12,15 @@ from typing import Any
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-from nnunetv2_focusnet.annotations import ANNOTATED, check_unannotated, find_unannotated
+from nnunetv2_focusnet.annotations import check_label_files, check_training_cases
+from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.label_statistics import LabelStatistics, measure_label_files
 
 SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
-ROI_SCALE = 3.0  # paper, section 2 (SOS-Net) and table 2
 HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for organs of about 1 cm
 SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress
 FOCAL_WEIGHT_EXPONENT = 1.0  # paper, equation 1: weights inversely proportional to the organ's size
 BACKGROUND_FOCAL_WEIGHT = 0.5
-SETTINGS = ("small_organs", "roi_scale", ANNOTATED)
 
 
 @dataclass(frozen=True)
@@ -48,37 +47,10 @@ class Organ:
         return sum(self.extent_mm) / 3
 
 
-@dataclass(frozen=True)
-class _Settings:
-    """``dataset.json["focusnet"]``, checked. ``small_organs`` is None where the measured rule decides."""
-
-    small_organs: tuple[str, ...] | None
-    roi_scale: float
-
-
-def check_dataset_json(dataset_json: dict[str, Any]) -> None:
-    """Look for what would stop a training only after its label files were measured.
-
-    Raises:
-        ValueError: the labels are regions, or the entry "focusnet" makes no sense.
-    """
-    _settings(dataset_json)
-    unannotated_labels(dataset_json)
-
-
-def unannotated_labels(dataset_json: dict[str, Any]) -> dict[str, frozenset[int]]:
-    """As :func:`nnunetv2_focusnet.annotations.find_unannotated`, with the organs of this dataset.json.
-
-    Raises:
-        ValueError: the labels are regions, or the entry has another form or names an unknown organ.
-    """
-    return find_unannotated(dataset_json, _organ_labels(dataset_json))
-
-
 def measure_organs(
     preprocessed_folder: Path,
     plans: dict[str, Any],
-    dataset_json: dict[str, Any],
+    dataset: DatasetJson,
     num_processes: int = default_num_processes,
 ) -> list[Organ]:
     """Measure the organs in all label files of a preprocessed dataset, sorted by label.
@@ -89,29 +61,29 @@ def measure_organs(
     Args:
         preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
         plans: content of the plans file.
-        dataset_json: content of dataset.json.
+        dataset: the dataset.json.
         num_processes: processes that read label files.
 
     Raises:
-        ValueError: the labels are regions, a label never occurs, a file holds a label that dataset.json doesn't have or
-            calls not annotated there, or a file has a fault of its own (unreadable, not integer, not on the grid of
-            its image).
+        ValueError: dataset.json lists a case that isn't there, a label never occurs, a file holds a label that
+            dataset.json doesn't have or calls not annotated there, or a file has a fault of its own (unreadable, not
+            integer, not on the grid of its image).
     """
-    labels = _organ_labels(dataset_json)
-    unannotated = unannotated_labels(dataset_json)
+    unannotated = dataset.unannotated
     manager = PlansManager(plans)
+    folder = preprocessed_folder / "gt_segmentations"
+    check_training_cases(dataset, folder)
     files = measure_label_files(
         preprocessed_folder,
-        file_ending=dataset_json["file_ending"],
+        file_ending=dataset.file_ending,
         reader=manager.image_reader_writer_class,
         data_identifiers=[manager.get_configuration(c).data_identifier for c in manager.available_configurations],
         transpose_forward=manager.transpose_forward,
         num_processes=num_processes,
     )
-    _check_label_values(files, set(dataset_json["labels"].values()))
-    check_unannotated(unannotated, labels, files, dataset_json["file_ending"])
-    cases = [path.name.removesuffix(dataset_json["file_ending"]) for path in files]
-    folder = preprocessed_folder / "gt_segmentations"
+    _check_label_values(files, dataset.values)
+    check_label_files(dataset, files)
+    cases = [path.name.removesuffix(dataset.file_ending) for path in files]
     return [
         _average(
             name,
@@ -121,13 +93,13 @@ def measure_organs(
             transpose_forward=manager.transpose_forward,
             folder=folder,
         )
-        for name, label in sorted(labels.items(), key=lambda item: item[1])
+        for name, label in sorted(dataset.labels.items(), key=lambda item: item[1])
     ]
 
 
 def describe_organs(
     organs: Sequence[Organ],
-    dataset_json: dict[str, Any],
+    dataset: DatasetJson,
     *,
     spacing: Sequence[float],
     patch_size: Sequence[int],
@@ -147,7 +119,7 @@ def describe_organs(
 
     Args:
         organs: all organs, sorted by label.
-        dataset_json: content of dataset.json.
+        dataset: the dataset.json.
         spacing: (z, y, x) in mm, of the network's axes.
         patch_size: (z, y, x) in voxels, of the network's axes.
         largest_margin_mm: of an ROI around the mean extent.
@@ -156,17 +128,13 @@ def describe_organs(
         ``{"small_organs": [{"name", "label", "roi_size", "wanted_roi_size", "sigma", "diameter_mm", "volume_voxels"},
         ...], "focal_weights": [...]}`` with ROI sizes (``wanted_roi_size`` before it was cut down to the patch) and
         sigma as [z, y, x] in voxels, and one weight per class, background first.
-
-    Raises:
-        ValueError: ``dataset.json["focusnet"]`` has an unknown key or organ, or a ``roi_scale`` that isn't above 1.
     """
-    settings = _settings(dataset_json)
     voxel_mm3 = math.prod(spacing)
     small = []
     for organ in organs:
-        if not _is_small(organ, settings, voxel_mm3):
+        if not _is_small(organ, dataset, voxel_mm3):
             continue
-        wanted_mm = [min(settings.roi_scale * mm, mm + 2 * largest_margin_mm) for mm in organ.extent_mm]
+        wanted_mm = [min(dataset.roi_scale * mm, mm + 2 * largest_margin_mm) for mm in organ.extent_mm]
         wanted = [_round_up_to_even(mm / s) for mm, s in zip(wanted_mm, spacing, strict=True)]
         sigma_mm = HEAT_MAP_SIGMA_PER_DIAMETER * organ.diameter_mm
         small.append(
@@ -187,7 +155,7 @@ def describe_organs(
 
 def add_organs_to_plans(
     plans: dict[str, Any],
-    dataset_json: dict[str, Any],
+    dataset: DatasetJson,
     preprocessed_folder: Path,
     largest_margin_mm: float = math.inf,
 ) -> dict[str, Any]:
@@ -195,14 +163,14 @@ def add_organs_to_plans(
 
     Args:
         plans: content of any nnU-Net v2 plans file.
-        dataset_json: content of dataset.json.
+        dataset: the dataset.json.
         preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
         largest_margin_mm: as :func:`describe_organs`.
 
     Raises:
-        ValueError: as :func:`measure_organs` and :func:`describe_organs`.
+        ValueError: as :func:`measure_organs`.
     """
-    organs = measure_organs(preprocessed_folder, plans, dataset_json)
+    organs = measure_organs(preprocessed_folder, plans, dataset)
     manager = PlansManager(plans)
     result = deepcopy(plans)
     as_json = [asdict(organ) | {"extent_mm": list(organ.extent_mm)} for organ in organs]
@@ -212,7 +180,7 @@ def add_organs_to_plans(
         if len(resolved.patch_size) == 3:
             result["configurations"][name]["focusnet"] = describe_organs(
                 organs,
-                dataset_json,
+                dataset,
                 spacing=resolved.spacing,
                 patch_size=resolved.patch_size,
                 largest_margin_mm=largest_margin_mm,
@@ -262,9 +230,9 @@ def organ_table(plans: dict[str, Any], configuration: str) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _is_small(organ: Organ, settings: _Settings, voxel_mm3: float) -> bool:
-    if settings.small_organs is not None:
-        return organ.name in settings.small_organs
+def _is_small(organ: Organ, dataset: DatasetJson, voxel_mm3: float) -> bool:
+    if dataset.small_organs is not None:
+        return organ.name in dataset.small_organs
     return organ.volume_mm3 / voxel_mm3 < SMALL_ORGAN_VOXELS
 
 
@@ -273,39 +241,7 @@ def _round_up_to_even(voxels: float) -> int:
     return 2 * math.ceil(round(voxels, 6) / 2)
 
 
-def _settings(dataset_json: dict[str, Any]) -> _Settings:
-    given = dataset_json.get("focusnet", {})
-    if not isinstance(given, dict):
-        raise ValueError(f'dataset.json: "focusnet" must be an object with {_listed(SETTINGS)}, got {given!r}.')
-    if unknown := [key for key in given if key not in SETTINGS]:
-        raise ValueError(f'dataset.json: "focusnet" has unknown keys {_listed(unknown)}; it knows {_listed(SETTINGS)}.')
-    scale = given.get("roi_scale", ROI_SCALE)
-    if isinstance(scale, bool) or not isinstance(scale, int | float) or not 1 < scale < math.inf:
-        raise ValueError(f'dataset.json: "roi_scale" of "focusnet" must be a number above 1, got {scale!r}.')
-    small = given.get("small_organs")
-    if small is not None:
-        known = list(_organ_labels(dataset_json))
-        if not isinstance(small, list) or not all(name in known for name in small):
-            raise ValueError(
-                f'dataset.json: "small_organs" of "focusnet" must be a list of names among {_listed(known)}, '
-                f"got {small!r}."
-            )
-        small = tuple(small)
-    return _Settings(small, float(scale))
-
-
-def _organ_labels(dataset_json: dict[str, Any]) -> dict[str, int]:
-    """Names and values of the labels without background and ignore label."""
-    labels = dataset_json["labels"]
-    if regions := [name for name, value in labels.items() if isinstance(value, list | tuple)]:
-        raise ValueError(
-            f"dataset.json: FocusNet needs one value per label, but {_listed(regions)} are regions (lists of values): "
-            "give each organ a label of its own."
-        )
-    return {name: int(value) for name, value in labels.items() if name not in ("background", "ignore")}
-
-
-def _check_label_values(files: dict[Path, dict[int, LabelStatistics]], known: set[int]) -> None:
+def _check_label_values(files: dict[Path, dict[int, LabelStatistics]], known: frozenset[int]) -> None:
     for path, statistics in files.items():
         if unknown := sorted(statistics.keys() - known):
             raise ValueError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from cpu_plans import CONFIGURATION, NAME, write_narrow_plans
 
 from nnunetv2_focusnet.cli.demo_commands import find_command
+from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.folders import files_with_ending
 from side_by_side.state import BenchmarkError, State, read_json, write_json
 
@@ -72,7 +73,7 @@ def link_dataset(source: Path, target: Path, small_organs: list[str] | None) -> 
     """
     dataset = read_json(source / "dataset.json")
     if small_organs is not None:
-        if unknown := sorted(set(small_organs) - set(dataset["labels"])):
+        if unknown := sorted(set(small_organs) - set(DatasetJson.read(source / "dataset.json").labels)):
             raise BenchmarkError(f"{source / 'dataset.json'} has no label {', '.join(unknown)}: correct --small_organs")
         dataset["focusnet"] = dataset.get("focusnet", {}) | {"small_organs": small_organs}
     for folder in ("imagesTr", "labelsTr"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -12,9 +13,10 @@ from typing import Any
 
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-from nnunetv2_focusnet.annotations import find_unannotated
+from nnunetv2_focusnet.annotations import check_reference_cases, check_training_cases
 from nnunetv2_focusnet.cli.command import folder_from_environment
 from nnunetv2_focusnet.cli.compare_folds import find_validations
+from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.evaluation.cases import Comparison, LabelMaps
 from nnunetv2_focusnet.folders import list_folder
 
@@ -54,13 +56,11 @@ def read_folders(
         models[name] = Path(folder)
     _check_folders(reference, models)
     beside = [folder / "dataset.json" for folder in (*models.values(), reference, reference.parent)]
-    dataset = _first_json([dataset_json] if dataset_json else beside, "name dataset.json with --dataset_json")
-    if dataset_json is None:
-        _check_same_labels(
-            [file for file in beside if file.is_file()], "name the one that is right with --dataset_json"
-        )
-    references = _label_maps(reference, dataset["file_ending"])
-    predictions_ = {name: _label_maps(folder, dataset["file_ending"]) for name, folder in models.items()}
+    dataset = _read_dataset_json([dataset_json] if dataset_json else beside)
+    references = _label_maps(reference, dataset.file_ending)
+    if warning := check_reference_cases(dataset, reference):
+        print(f"WARNING: {warning}", file=sys.stderr)
+    predictions_ = {name: _label_maps(folder, dataset.file_ending) for name, folder in models.items()}
     plans = [path for folder in models.values() if (path := folder / "plans.json").is_file()]
     return _inputs(references, predictions_, dataset, _small_organs(plans, None), tolerance)
 
@@ -81,12 +81,16 @@ def read_cross_validation(
     preprocessed, results = (folder_from_environment(f"nnUNet_{name}") for name in ("preprocessed", "results"))
     name = _dataset_name(dataset)
     base = preprocessed / name
-    content = _first_json([base / "dataset.json"], "preprocess the dataset")
+    content = DatasetJson.read(base / "dataset.json", "preprocess the dataset")
+    check_training_cases(content, base / "gt_segmentations")
     models = {t: results / name / f"{t}__{plans_name}__{configuration}" for t in trainers}
-    predictions = {t: find_validations(model, base, content["file_ending"]) for t, model in models.items()}
-    trained_with = [file for model in models.values() if (file := model / "dataset.json").is_file()]
-    _check_same_labels([base / "dataset.json", *trained_with], "train with the labels as they are now")
-    references = LabelMaps.in_folder(base / "gt_segmentations", content["file_ending"])
+    predictions = {t: find_validations(model, base, content.file_ending) for t, model in models.items()}
+    for model in models.values():
+        if (file := model / "dataset.json").is_file():
+            trained_with = DatasetJson.read(file)
+            remedy = "train with the labels as they are now"
+            _check_same_labels(base / "dataset.json", content, file, trained_with, remedy)
+    references = LabelMaps.in_folder(base / "gt_segmentations", content.file_ending)
     if not references.files:
         raise ValueError(f"{references.folder} holds no references: preprocess the dataset")
     # Cases that no fold of any trainer validated have nothing to be compared with.
@@ -132,38 +136,46 @@ def _label_maps(folder: Path, file_ending: str) -> LabelMaps:
     return maps
 
 
-def _check_same_labels(files: Sequence[Path], remedy: str) -> None:
+def _check_same_labels(file: Path, one: DatasetJson, other_file: Path, other: DatasetJson, remedy: str) -> None:
     """Raise a ValueError if an organ has one value in a dataset.json and another in the next, or a value two organs."""
-    first, *others = ((file, _object(file, "").get("labels", {})) for file in files)
-    for other in others:
-        for (organ, value), (other_organ, other_value) in product(first[1].items(), other[1].items()):
-            if (organ == other_organ) != (value == other_value):
-                raise ValueError(
-                    f"{organ} is {value} in {first[0]}, but {other_organ} is {other_value} in {other[0]}: {remedy}"
-                )
+    for (organ, value), (other_organ, other_value) in product(one.labels.items(), other.labels.items()):
+        if (organ == other_organ) != (value == other_value):
+            raise ValueError(
+                f"{organ} is {value} in {file}, but {other_organ} is {other_value} in {other_file}: {remedy}"
+            )
 
 
 def _inputs(
     reference: LabelMaps,
     models: Mapping[str, LabelMaps],
-    dataset: dict[str, Any],
+    dataset: DatasetJson,
     small: Collection[str] | None,
     tolerance: str,
 ) -> Inputs:
-    labels = {
-        name: value for name, value in dataset["labels"].items() if name not in ("background", "ignore") and value != 0
-    }
-    if regions := [name for name, value in labels.items() if isinstance(value, list)]:
-        raise ValueError(f"dataset.json: {', '.join(regions)} are regions, but only labels with one value are compared")
-    tolerances = _tolerances(tolerance, labels)
+    tolerances = _tolerances(tolerance, dataset.labels)
     distinct = sorted(set(tolerances.values()))
     line = f"{distinct[0]:g} mm" if len(distinct) == 1 else f"{distinct[0]:g} to {distinct[-1]:g} mm, by organ"
-    unannotated, ignore_label = find_unannotated(dataset, labels), dataset["labels"].get("ignore")
-    comparison = Comparison(reference, models, labels, dataset["file_ending"], tolerances, unannotated, ignore_label)
+    comparison = Comparison(
+        reference, models, dataset.labels, dataset.file_ending, tolerances, dataset.unannotated, dataset.ignore_label
+    )
     return Inputs(comparison, small, line)
 
 
-def _tolerances(given: str, labels: dict[str, int]) -> dict[str, float]:
+def _read_dataset_json(places: Sequence[Path]) -> DatasetJson:
+    """The first that is there.
+
+    Raises:
+        ValueError: there is none, or another one numbers the organs otherwise: what a model calls 3 isn't what is 3.
+    """
+    first, *others = [place for place in places if place.is_file()] or places[:1]
+    dataset = DatasetJson.read(first, "name dataset.json with --dataset_json")
+    for other in others:
+        remedy = "name the one that is right with --dataset_json"
+        _check_same_labels(first, dataset, other, DatasetJson.read(other), remedy)
+    return dataset
+
+
+def _tolerances(given: str, labels: Mapping[str, int]) -> dict[str, float]:
     try:
         values: dict[str, Any] = dict.fromkeys(labels, float(given))
         source = "--tolerance_mm"

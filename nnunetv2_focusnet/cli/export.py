@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nnunetv2_focusnet.cli.command import as_command
+from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 from nnunetv2_focusnet.evaluation.cases import read_labels
 from nnunetv2_focusnet.files import WriteError, make_folder, write_bytes
@@ -63,9 +64,9 @@ def export(
 
     folder = predictions if predictions.is_dir() else predictions.parent
     dataset_json = dataset_json or folder / "dataset.json"
-    organs, file_ending = _organs(dataset_json)
+    dataset = DatasetJson.read(dataset_json, "name dataset.json with --dataset_json")
+    organs, files = dataset.labels, _prediction_files(predictions, dataset.file_ending)
     make = _maker(kind, dicom_organs(organs, mapping))
-    files = _prediction_files(predictions, file_ending)
     tree = read_tree(dicom)
     matcher = Matcher(tree.series, files, _series_uids(dataset_json))
     make_folder(output)
@@ -121,21 +122,6 @@ def _prediction_files(predictions: Path, file_ending: str) -> dict[str, Path]:
     if not found:
         raise ValueError(f"{predictions} holds no label maps (*{file_ending}): name the folder of predictions")
     return {path.name.removesuffix(file_ending): path for path in found}
-
-
-def _organs(dataset_json: Path) -> tuple[dict[str, int], str]:
-    """Labels by organ, and the file ending."""
-    if not dataset_json.is_file():
-        raise ValueError(f"{dataset_json} doesn't exist: name dataset.json with --dataset_json")
-    content = _json(dataset_json)
-    if lacking := [key for key in ("labels", "file_ending") if key not in content]:
-        raise ValueError(f"{dataset_json} has no {' and no '.join(lacking)}: take the one that nnU-Net trained with")
-    labels = {name: value for name, value in content["labels"].items() if name not in ("background", "ignore")}
-    if regions := [name for name, value in labels.items() if isinstance(value, list)]:
-        raise ValueError(
-            f"{dataset_json}: {', '.join(regions)} are regions, but only labels with one value are exported"
-        )
-    return labels, content["file_ending"]
 
 
 def _series_uids(dataset_json: Path) -> dict[str, str]:

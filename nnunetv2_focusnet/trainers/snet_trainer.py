@@ -16,7 +16,7 @@ from torch import nn
 
 from nnunetv2_focusnet.compound_loss import CompoundLoss, SegmentationLoss, finest
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform
-from nnunetv2_focusnet.organs import add_organs_to_plans, check_dataset_json, organ_table, unannotated_labels
+from nnunetv2_focusnet.organs import add_organs_to_plans, organ_table
 from nnunetv2_focusnet.targets import find_annotated
 from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
 from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
@@ -30,7 +30,7 @@ class SNetTrainer(LeftRightTrainer):
     Organs that dataset.json calls not annotated in a case are neither trained as background there nor counted.
 
     Raises:
-        ValueError: the configuration is 2D, the labels are regions, or dataset.json's "focusnet" makes no sense.
+        ValueError: the configuration is 2D, or dataset.json isn't as :class:`DatasetJson` needs it.
     """
 
     default_num_epochs: ClassVar[int] = 1000  # as nnU-Net
@@ -56,9 +56,8 @@ class SNetTrainer(LeftRightTrainer):
             raise ValueError(
                 f"{type(self).__name__} needs a 3D configuration, {configuration} is 2D: train 3d_fullres or 3d_lowres."
             )
-        check_dataset_json(dataset_json)
         super().__init__(plans, configuration, fold, dataset_json, device)
-        self.unannotated = unannotated_labels(dataset_json)
+        self.unannotated = self.dataset.unannotated
         self.num_epochs = self.default_num_epochs
         self.enable_deep_supervision = self.has_deep_supervision
         self.initial_lr = self.default_initial_lr
@@ -87,7 +86,7 @@ class SNetTrainer(LeftRightTrainer):
             dist.barrier()  # rank 0 measures, the others find its cache
         plans = add_organs_to_plans(
             self.plans_manager.plans,
-            self.dataset_json,
+            self.dataset,
             Path(self.preprocessed_dataset_folder_base),
             self.largest_roi_margin_mm,
         )

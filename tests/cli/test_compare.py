@@ -165,7 +165,7 @@ def test_organs_that_a_reference_does_not_have_annotated_are_not_counted(run: Ru
     assert "| Lens_L | 0.500 ± 0.000 | **1.000 ± 0.000** |" in text
     assert "false positive)" not in text
     (folders / "dataset.json").write_text(json.dumps(dataset | {"focusnet": {"annotated": {"head_1": ["Lense"]}}}))
-    assert "has Lense for head_1" in failure(run)
+    assert "for head_1, has Lense, but" in failure(run)
 
 
 def test_tolerances_per_organ(run: Run, folders: Path) -> None:

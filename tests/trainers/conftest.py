@@ -11,6 +11,7 @@ import torch
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
 from small_trainers import PATCH, SmallFocusNetTrainer
 
+from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.datasets.phantom import write_phantom_dataset
 from nnunetv2_focusnet.organs import measure_organs
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
@@ -36,7 +37,7 @@ def preprocessed_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 6] + [8] * (stages - 2)
     plans_file.write_text(json.dumps(plans))
     # Trainers find the measurements in the cache instead of starting processes of their own.
-    measure_organs(plans_file.parent, plans, json.loads((plans_file.parent / "dataset.json").read_text()))
+    measure_organs(plans_file.parent, plans, DatasetJson.read(plans_file.parent / "dataset.json"))
     return root
 
 
