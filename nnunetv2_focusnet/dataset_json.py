@@ -127,17 +127,15 @@ def _labels(content: Mapping[str, Any]) -> tuple[dict[str, int], int | None]:
 def _check_names(names: Sequence[str]) -> None:
     if not all(isinstance(name, str) and name.strip() for name in names):
         raise ValueError('"labels" has a name without a character: name the organ')
-    spelling: dict[str, str] = {BACKGROUND: BACKGROUND, IGNORE: IGNORE}
+    spellings: dict[str, str] = {}
     for name in names:
         bare = " ".join(name.split())
-        reserved = bare.casefold() in (BACKGROUND, IGNORE)
-        known = spelling.setdefault(bare.casefold() if reserved else bare, name)
-        if known != name and reserved:
-            raise ValueError(f'"labels" has {_shown(name)}, which nnU-Net takes for an organ: write "{known}"')
-        if known != name:
-            raise ValueError(
-                f'"labels" has {_shown(known)} and {_shown(name)}, which differ in spaces alone: rename one'
-            )
+        reserved = bare.casefold()
+        if reserved in (BACKGROUND, IGNORE) and name != reserved:
+            raise ValueError(f'"labels" has {_shown(name)}, which nnU-Net takes for an organ: write "{reserved}"')
+        if bare in spellings:
+            raise ValueError(f'"labels" has {_shown([spellings[bare], name])}, which differ in spaces only: rename one')
+        spellings[bare] = name
 
 
 def _check_values(labels: Mapping[str, int]) -> None:
@@ -149,13 +147,13 @@ def _check_values(labels: Mapping[str, int]) -> None:
     highest = max(labels.values())
     if labels.get(IGNORE, highest) != highest:
         raise ValueError(f'"labels" must have the highest value for "{IGNORE}", got {labels[IGNORE]} below {highest}')
-    expected = set(range(len(labels)))
-    if wrong := sorted(set(labels.values()) - expected):
-        names = {value: name for name, value in labels.items()}
+    values, expected = set(labels.values()), set(range(len(labels)))
+    if values != expected:
+        wrong, unused = min(values - expected), sorted(expected - values)
         raise ValueError(
-            f'"labels" must have the values 0 to {len(labels) - 1} without a gap, got {wrong[0]} for {names[wrong[0]]}'
-            f" and none of {', '.join(map(str, sorted(expected - set(labels.values()))))}: number the organs anew, in the"
-            " label maps, too"
+            f'"labels" must have the values 0 to {len(labels) - 1} without a gap, got {wrong} for'
+            f" {', '.join(name for name in labels if labels[name] == wrong)} and none of {', '.join(map(str, unused))}:"
+            " number the organs anew, in the label maps, too"
         )
 
 

@@ -14,7 +14,7 @@ CONTENT = {"labels": LABELS, "file_ending": ".nii.gz"}
 
 
 def fault(**changes: Any) -> str:
-    with pytest.raises(ValueError, match="^here/dataset.json: ") as error:
+    with pytest.raises(ValueError, match=r"^here/dataset\.json: ") as error:
         DatasetJson.check(CONTENT | changes, "here/dataset.json")
     assert "\n" not in str(error.value)
     return str(error.value).removeprefix("here/dataset.json: ")
@@ -91,7 +91,7 @@ def test_what_holds_where_it_says_no_more_than_it_must() -> None:
         ({"background": 0, "Brain": 1, "ignore": [2]}, "regions (lists of values) for ignore"),
         ({"background": 0, "": 1}, "without a character"),
         ({"background": 0, " ": 1}, "without a character"),
-        ({"background": 0, "Eye L": 1, "Eye  L ": 2}, '"Eye L" and "Eye  L ", which differ in spaces alone'),
+        ({"background": 0, "Eye L": 1, "Eye  L ": 2}, '"Eye L", "Eye  L "], which differ in spaces only'),
         ({"background": 0, "Brain": 1, "Ignore": 2}, 'write "ignore"'),  # would be trained as an organ
         ({"Background": 0, "Brain": 1}, 'write "background"'),
         ({"background": 0, "Brain\nstem": 1.5}, "an integer for Brain stem, got 1.5"),

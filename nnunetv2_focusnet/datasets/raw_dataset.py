@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
+from nnunetv2_focusnet.dataset_json import ANNOTATED, ANNOTATED_TEST
 from nnunetv2_focusnet.datasets.label_maps import OrganMask, Overlap, merge, read_organ_mask
 from nnunetv2_focusnet.datasets.layouts.base import Channel, Layout
 from nnunetv2_focusnet.datasets.selection import SelectedCase
@@ -21,6 +22,7 @@ from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.processes import map_in_processes
 
 PARTS = {"train": "Tr", "test": "Ts"}
+ANNOTATED_KEYS = {"train": ANNOTATED, "test": ANNOTATED_TEST}
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,10 @@ def write_description(
 ) -> list[dict[str, list[str]]]:
     """Write dataset.json, and splits_final.json where the layout has official folds, which are returned."""
     training = [case.case for case in converted if case.split == "train"]
-    annotated = {
-        case.case: list(case.voxels)
-        for case in converted
-        if len(case.voxels) < len(dataset.organs) and dataset.label_file(case.split, case.case).is_file()
-    }
+    annotated: dict[str, dict[str, list[str]]] = {}
+    for case in converted:
+        if len(case.voxels) < len(dataset.organs) and dataset.label_file(case.split, case.case).is_file():
+            annotated.setdefault(ANNOTATED_KEYS[case.split], {})[case.case] = list(case.voxels)
     # generate_dataset_json of nnU-Net 2.8 stores the release as citation, hence not by it.
     description: dict[str, Any] = {
         "name": name,
@@ -138,7 +139,7 @@ def write_description(
         "converted_by": f"nnunetv2-focusnet {version}",
     }
     if annotated:
-        description["focusnet"] = {"annotated": annotated}
+        description["focusnet"] = annotated
     write_json(dataset.folder / "dataset.json", description)
     folds = layout.folds(training)
     if folds:

@@ -29,7 +29,7 @@ class LeftRightTrainer(nnUNetTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
     ) -> None:
-        # Before nnU-Net's constructor, which makes the results folder and takes what it reads from dataset.json as it is.
+        # Before nnU-Net's constructor, which makes the results folder and takes dataset.json as it is.
         self.dataset = _check(dataset_json, plans["dataset_name"])
         super().__init__(plans, configuration, fold, dataset_json, device)
 

@@ -145,8 +145,10 @@ def test_a_test_case_is_listed_if_it_has_a_label_map_and_lacks_organs(run: Run, 
         "0522c0555_0000.nii.gz",
         "0522c0598_0000.nii.gz",
     ]
-    annotated = read(folder / "dataset.json")["focusnet"]["annotated"]
-    assert annotated == {"0522c0329": ["BrainStem", "Chiasm"], "0522c0555": ["BrainStem", "Mandible"]}
+    assert read(folder / "dataset.json")["focusnet"] == {
+        "annotated": {"0522c0329": ["BrainStem", "Chiasm"]},
+        "annotated_test": {"0522c0555": ["BrainStem", "Mandible"]},
+    }
 
 
 def test_faulty_cases_are_left_out_and_named_and_the_others_are_done(run: Run, source: Path, tmp_path: Path) -> None:
