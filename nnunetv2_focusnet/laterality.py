@@ -12,11 +12,13 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
+from nnunetv2_focusnet.dataset_json import organ_labels
 from nnunetv2_focusnet.folders import files_with_ending
-from nnunetv2_focusnet.organ_names import RIGHT_OF_LEFT, tokens
+from nnunetv2_focusnet.organ_pairs import Pair, Sides, find_sides
 
 LARGEST_ANGLE_DEGREES = 10.0
 NAMED_CASES = 3  # in messages; the first few show what is wrong
+SAY_SO = 'name all pairs in dataset.json, "focusnet": {"left_right_pairs": [["LEFT", "RIGHT"], ...]}, or [] for none'
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class LeftRight:
         pairs: (left label, right label) of the paired organs.
         axis: the network's axis (0, 1, 2 for z, y, x) to flip along with swapped labels; None: don't.
         unsafe_axes: axes along which neither training nor prediction may mirror as stock nnU-Net does, without swapping
-            labels. ``axis`` is among them.
+            labels. ``axis`` is among them. Empty if no organ is on a side.
         message: one line for the log.
     """
 
@@ -78,22 +80,6 @@ class LeftRightFlipTransform(BasicTransform):  # type: ignore[misc]
         raise NotImplementedError
 
 
-def find_pairs(labels: Mapping[str, int]) -> list[tuple[int, int]]:
-    """Pairs of (left label, right label), read from names such as ``Parotid_L``, ``Lens-Lt``, ``LeftEye``, ``Eye_AL``.
-
-    A label is paired only if the name that has right in place of left is another label's, whatever their case and
-    separators.
-
-    Args:
-        labels: name to label, as in dataset.json; background and ignore label are never paired.
-    """
-    by_tokens = {tokens(name): name for name in _organ_names(labels)}
-    mirrored = {name: by_tokens.get(_mirrored(words)) for words, name in by_tokens.items()}
-    return sorted(
-        (labels[left], labels[right]) for left, right in mirrored.items() if right is not None and right != left
-    )
-
-
 def swap_table(pairs: Iterable[tuple[int, int]], num_labels: int) -> list[int]:
     """The label that each label turns into when the image is flipped left-right."""
     table = list(range(num_labels))
@@ -109,23 +95,65 @@ def load_properties(preprocessed_configuration_folder: Path) -> Iterator[tuple[s
 
 
 def find_left_right(
-    cases: Iterable[tuple[str, Mapping[str, Any]]], labels: Mapping[str, int], transpose_forward: Sequence[int]
+    cases: Iterable[tuple[str, Mapping[str, Any]]],
+    labels: Mapping[str, int],
+    transpose_forward: Sequence[int],
+    named_pairs: Sequence[Pair] | None = None,
 ) -> LeftRight:
     """Find the paired organs and the axis along which flipping swaps them.
 
     Networks see arrays, not directions. So there is such an axis only if all cases have left on the same side of the
-    same axis, with at most 10 degrees between that axis and the patient's. Without pairs the question doesn't arise.
+    same axis, with at most 10 degrees between that axis and the patient's. And each organ on one side must have its
+    partner: a flip would make it an organ of the other side that keeps its name. Where no organ is on a side the
+    question doesn't arise.
 
     Args:
         cases: (case, nnU-Net's properties of it), as :func:`load_properties` yields them.
-        labels: name to label, as in dataset.json.
+        labels: organ to label; background and ignore label are left out.
         transpose_forward: of the plans.
+        named_pairs: (left, right) organs of all pairs; None: they are read from the names.
     """
-    pairs = tuple(find_pairs(labels))
-    if not pairs:
-        return LeftRight((), None, (), "No left-right pairs among the label names: mirroring is nnU-Net's.")
+    labels = organ_labels(labels)
+    sides = find_sides(list(labels), named_pairs)
+    hint = _hint(sides)
+    if not (sides.pairs or sides.lonely or sides.doubtful):
+        return LeftRight((), None, (), f"No organ's name tells a side, so mirroring is nnU-Net's{hint}.")
+    pairs = tuple((labels[left], labels[right]) for left, right in sides.pairs)
+    axes, faults = _find_axes(cases, transpose_forward)
+    faults = _without_partner(sides) + faults
+    if faults:
+        where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
+        return LeftRight(pairs, None, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
+    swapped = ", ".join(f"{left}/{right}" for left, right in sides.pairs)
+    return LeftRight(pairs, axes[0], axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}.")
 
-    sides: dict[tuple[int, bool], list[str]] = {}  # axis, and whether left is at its end -> cases
+
+def _without_partner(sides: Sides) -> list[str]:
+    """Why organs' names forbid a flip."""
+    faults = []
+    if sides.lonely:
+        lonely = ", ".join(sides.lonely)
+        faults.append(f"no partner was found for {lonely}; if there is one, correct its name, or {SAY_SO}")
+    if sides.doubtful:
+        faults.append(f"{_listed(sides.doubtful)} may be left and right, or not; {SAY_SO}")
+    return faults
+
+
+def _hint(sides: Sides) -> str:
+    if not sides.similar:
+        return ""
+    return f"; {_listed(sides.similar)} are taken for organs without sides; if they are left and right, {SAY_SO}"
+
+
+def _listed(pairs: Sequence[Pair]) -> str:
+    return ", ".join(f"{left}/{right}" for left, right in pairs)
+
+
+def _find_axes(
+    cases: Iterable[tuple[str, Mapping[str, Any]]], transpose_forward: Sequence[int]
+) -> tuple[tuple[int, ...], list[str]]:
+    """Axes that may be the left-right axis, and why flips along it don't swap sides in all cases."""
+    ends: dict[tuple[int, bool], list[str]] = {}  # axis, and whether left is at its end -> cases
     oblique, unknown = [], []
     for case, properties in cases:
         left = _left_in_array(properties)
@@ -134,30 +162,19 @@ def find_left_right(
             continue
         left = left[list(transpose_forward)]
         axis = int(np.abs(left).argmax())
-        sides.setdefault((axis, bool(left[axis] > 0)), []).append(case)
+        ends.setdefault((axis, bool(left[axis] > 0)), []).append(case)
         if np.degrees(np.arccos(min(1.0, abs(left[axis])))) > LARGEST_ANGLE_DEGREES:
             oblique.append(case)
-
-    if unknown or not sides:
-        return _unsafe(pairs, (0, 1, 2), f"the images' direction isn't known{_of(unknown)}", "store it in the images")
-    axes = tuple(sorted({axis for axis, _ in sides}))
-    if len(sides) > 1:
-        rare = min(sides.values(), key=len)
-        return _unsafe(pairs, axes, f"left isn't on the same side of the same axis{_of(rare)}", "reorient the images")
+    if unknown or not ends:
+        return (0, 1, 2), [f"the images' direction isn't known{_of(unknown)}: store it in the images"]
+    axes = tuple(sorted({axis for axis, _ in ends}))
+    if len(ends) > 1:
+        rare = min(ends.values(), key=len)
+        return axes, [f"left isn't on the same side of the same axis{_of(rare)}: reorient the images"]
     if oblique:
-        reason = f"the left-right axis is more than {LARGEST_ANGLE_DEGREES:g} degrees off the grid{_of(oblique)}"
-        return _unsafe(pairs, axes, reason, "resample the images to an upright grid")
-    names = {label: name for name, label in labels.items()}
-    swapped = ", ".join(f"{names[left]}/{names[right]}" for left, right in pairs)
-    return LeftRight(
-        pairs, axes[0], axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{_unpaired(labels, pairs)}."
-    )
-
-
-def _unsafe(pairs: tuple[tuple[int, int], ...], axes: tuple[int, ...], reason: str, remedy: str) -> LeftRight:
-    where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
-    message = f"No mirroring along {where}, as organs come in left-right pairs but {reason}: {remedy} for such flips."
-    return LeftRight(pairs, None, axes, message)
+        angle = f"more than {LARGEST_ANGLE_DEGREES:g} degrees off the grid"
+        return axes, [f"the left-right axis is {angle}{_of(oblique)}: resample the images to an upright grid"]
+    return axes, []
 
 
 def _of(cases: Sequence[str]) -> str:
@@ -181,19 +198,3 @@ def _left_in_array(properties: Mapping[str, Any]) -> np.ndarray | None:
     else:
         return None
     return left[::-1]
-
-
-def _mirrored(words: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(RIGHT_OF_LEFT.get(word, word) for word in words)
-
-
-def _organ_names(labels: Mapping[str, int]) -> list[str]:
-    return [name for name in labels if name not in ("background", "ignore")]
-
-
-def _unpaired(labels: Mapping[str, int], pairs: Sequence[tuple[int, int]]) -> str:
-    """A hint at misspelt partners: an organ that is named for one side, but isn't paired, keeps its label in a flip."""
-    paired = {label for pair in pairs for label in pair}
-    sides = RIGHT_OF_LEFT.keys() | set(RIGHT_OF_LEFT.values())
-    lonely = [n for n in _organ_names(labels) if labels[n] not in paired and sides.intersection(tokens(n))]
-    return f"; no partner was found for {', '.join(lonely)}" if lonely else ""

@@ -12,7 +12,6 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2_focusnet.laterality import (
     LeftRightFlipTransform,
     find_left_right,
-    find_pairs,
     load_properties,
     swap_table,
 )
@@ -44,62 +43,6 @@ def read(reader: type[BaseReaderWriter], folder: Path, direction: tuple[float, .
     return array[0], properties
 
 
-# ---- names ----
-
-
-@pytest.mark.parametrize(
-    ("left", "right"),
-    [
-        ("OpticNerve_L", "OpticNerve_R"),
-        ("Parotid-Lt", "Parotid-Rt"),
-        ("parotid_l", "parotid_r"),
-        ("kidney_left", "kidney_right"),
-        ("rib_left_1", "rib_right_1"),
-        ("Left Lung", "Right Lung"),
-        ("lung left", "lung right"),
-        ("L_Cochlea", "R_Cochlea"),
-        ("Eye_L_lens", "Eye_R_lens"),
-        ("Lens (L)", "Lens (R)"),
-        ("LeftParotid", "RightParotid"),
-        ("ParotidLeft", "ParotidRight"),
-        ("parotidleft", "parotidright"),
-        ("OpticNerveL", "OpticNerveR"),
-        ("LParotid", "RParotid"),
-        ("PAROTID_LT", "PAROTID_RT"),
-        ("Eye_AL", "Eye_AR"),
-        ("Eye_PL", "Eye_PR"),
-        ("A_Carotid_L", "A_Carotid_R"),
-        ("Glnd_Lacrimal_L", "Glnd_Lacrimal_R"),
-        ("TMjoint_L", "TMjoint_R"),
-        ("Sehnerv_für_L", "Sehnerv_für_R"),
-    ],
-)
-def test_names_of_a_pair(left: str, right: str) -> None:
-    assert find_pairs({"background": 0, right: 1, left: 2, "Larynx": 3}) == [(2, 1)]
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        ["Larynx", "Lens", "Lips", "Retina"],
-        ["Lung_L", "Kidney_R"],
-        ["Lung_L", "Lung"],
-        ["vertebra_L1", "vertebra_R"],
-        ["L1", "R1"],  # a vertebra and a rib
-        ["Left", "Lens_R"],
-        ["Eye_AL", "Eye_PR"],
-    ],
-)
-def test_names_that_are_no_pair(names: list[str]) -> None:
-    assert find_pairs({"background": 0} | {name: i for i, name in enumerate(names, start=1)}) == []
-
-
-def test_all_pairs_of_a_dataset_are_found_in_the_order_of_their_labels() -> None:
-    names = ["Eye_AL", "Eye_AR", "Eye_PL", "Eye_PR", "Brainstem", "Lens_R", "Lens_L"]
-    labels = {"background": 0} | {name: i for i, name in enumerate(names, start=1)} | {"ignore": 8}
-    assert find_pairs(labels) == [(1, 2), (3, 4), (7, 6)]
-
-
 def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
     assert swap_table([(1, 2), (5, 3)], 7) == [0, 2, 1, 5, 4, 3, 6]
 
@@ -125,9 +68,11 @@ def test_axis_comes_from_the_direction(direction: tuple[float, ...], transpose_f
     assert "Eye_L/Eye_R" in found.message
 
 
-def test_without_pairs_mirroring_stays_as_it_is() -> None:
-    found = find_left_right([("a", sitk_properties(rotated_about_z(45)))], {"background": 0, "Lens": 1}, [0, 1, 2])
+def test_without_sides_mirroring_stays_as_it_is() -> None:
+    labels = {"background": 0, "Lens": 1, "C1": 2, "C2": 3, "GTVp": 4, "GTVn": 5, "ignore": 6}
+    found = find_left_right([("a", sitk_properties(rotated_about_z(45)))], labels, [0, 1, 2])
     assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, ())
+    assert "GTVp/GTVn are taken for organs without sides" in found.message
 
 
 @pytest.mark.parametrize(
@@ -155,10 +100,55 @@ def test_many_deviating_cases_are_counted() -> None:
     assert "in case0, case1, case2 and 2 more:" in find_left_right(cases, EYES, [0, 1, 2]).message
 
 
-def test_a_name_without_its_partner_is_pointed_out() -> None:
-    labels = EYES | {"Parotid_L": 3, "Paotid_R": 4, "Larynx": 5}
-    message = find_left_right([("a", sitk_properties(UPRIGHT))], labels, [0, 1, 2]).message
-    assert "no partner was found for Parotid_L, Paotid_R." in message
+@pytest.mark.parametrize(
+    ("names", "lonely"),
+    [
+        (["Cochlea_L"], "Cochlea_L"),
+        (["Left breast", "Heart"], "Left breast"),
+        (["Eye_L", "Eye_R", "Cochlea_L"], "Cochlea_L"),
+        (["Eye_L", "Eye_R", "Parotid_L", "Paotid_R"], "Parotid_L, Paotid_R"),
+        (["Parotis li", "Larynx"], "Parotis li"),
+        (["Eye_L", "Eye_Left", "Eye_R"], "Eye_L, Eye_Left, Eye_R"),  # which one is the right eye's partner?
+        (["Oeil_G", "Oeil_D", "Parotide_G"], "Parotide_G"),
+    ],
+)
+def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str], lonely: str) -> None:
+    labels = {"background": 0} | {name: value for value, name in enumerate(names, start=1)}
+    found = find_left_right([("a", sitk_properties(SAGITTAL))], labels, [0, 1, 2])
+    assert (found.axis, found.unsafe_axes) == (None, (0,))
+    assert f"no partner was found for {lonely};" in found.message
+    assert "left_right_pairs" in found.message
+    assert "\n" not in found.message
+
+
+def test_an_organ_without_its_partner_in_images_without_direction() -> None:
+    found = find_left_right([("a", {})], {"background": 0, "Cochlea_L": 1}, [0, 1, 2])
+    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
+    assert "no partner was found for Cochlea_L;" in found.message
+    assert " in a:" in found.message
+
+
+def test_names_that_may_be_sides_forbid_flips_until_somebody_says_what_they_are() -> None:
+    labels = {"background": 0, "Parotid_S": 1, "Parotid_D": 2}  # Italian sinistra and destra, or superficial and deep
+    cases = [("a", sitk_properties(UPRIGHT))]
+    found = find_left_right(cases, labels, [0, 1, 2])
+    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, (2,))
+    assert "Parotid_S/Parotid_D may be left and right" in found.message
+    pair = find_left_right(cases, labels, [0, 1, 2], [("Parotid_S", "Parotid_D")])
+    assert (pair.pairs, pair.axis, pair.unsafe_axes) == (((1, 2),), 2, (2,))
+    none = find_left_right(cases, labels, [0, 1, 2], [])
+    assert (none.pairs, none.axis, none.unsafe_axes) == ((), None, ())
+
+
+def test_named_pairs_are_all_there_are_and_sides_in_words_still_need_a_partner() -> None:
+    labels = EYES | {"first": 3, "second": 4}
+    cases = [("a", sitk_properties(UPRIGHT))]
+    both = find_left_right(cases, labels, [0, 1, 2], [("second", "first"), ("Eye_L", "Eye_R")])
+    assert (both.pairs, both.axis) == (((4, 3), (1, 2)), 2)
+    for named in ([("second", "first")], []):
+        found = find_left_right(cases, labels, [0, 1, 2], named)
+        assert (len(found.pairs), found.axis, found.unsafe_axes) == (len(named), None, (2,))
+        assert "no partner was found for Eye_L, Eye_R;" in found.message
 
 
 @pytest.mark.parametrize("direction", [UPRIGHT, X_REVERSED, SAGITTAL, rotated_about_z(180), rotated_about_z(90)])

@@ -12,11 +12,11 @@ from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.json_files import read_object
 from nnunetv2_focusnet.laterality import LeftRight, find_left_right, load_properties
 
-MAX_ROTATION_WITH_PAIRS = math.radians(30)
+MAX_ROTATION_WITH_SIDES = math.radians(30)
 
 
 class LeftRightTrainer(nnUNetTrainer):
-    """With paired organs, mirrors along no left-right axis, also at test time, and turns by 30 degrees at most."""
+    """With organs on a side, mirrors along no left-right axis, also at test time, and turns by 30 degrees at most."""
 
     dataset: DatasetJson
     left_right: LeftRight
@@ -42,10 +42,12 @@ class LeftRightTrainer(nnUNetTrainer):
             load_properties(Path(self.preprocessed_dataset_folder)),
             self.dataset.labels,
             self.plans_manager.transpose_forward,
+            self.dataset.left_right_pairs,
         )
-        if self.left_right.pairs:
+        self.print_to_log_file(self.left_right.message)
+        if self.left_right.unsafe_axes:
             # Turned by more than 90 degrees the left organs lie where the right ones belong.
-            limit = min(rotation[1], MAX_ROTATION_WITH_PAIRS)
+            limit = min(rotation[1], MAX_ROTATION_WITH_SIDES)
             rotation = (-limit, limit)
         mirror_axes = tuple(axis for axis in mirror_axes if axis not in self.left_right.unsafe_axes)
         self.inference_allowed_mirroring_axes = mirror_axes or None  # nnU-Net's predictor fails on an empty tuple

@@ -140,7 +140,6 @@ class SNetTrainer(LeftRightTrainer):
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
         """nnU-Net's transforms behind a left-right flip that swaps labels (an instance method: it needs the axis)."""
         transforms = super().get_training_transforms(*args, **kwargs)
-        self.print_to_log_file(self.left_right.message)
         if self.left_right.axis is not None:
             transforms.transforms.insert(0, LeftRightFlipTransform(self.left_right.axis, self.left_right.pairs))
         return transforms

@@ -483,7 +483,7 @@ def test_a_full_disk_ends_the_export_and_leaves_no_half_file(run: Run, tmp_path:
     ("damage", "text"),
     [
         (lambda root: (root / "pred" / "dataset.json").unlink(), "name dataset.json with --dataset_json"),
-        (lambda root: (root / "pred" / "dataset.json").write_text("{}"), "has no labels and no file_ending"),
+        (lambda root: (root / "pred" / "dataset.json").write_text("{}"), 'has no "labels"'),
         (lambda root: (root / "pred" / "head.nii.gz").unlink(), "holds no label maps (*.nii.gz)"),
         (lambda root: next((root / "dicom").glob("*17.dcm")).unlink(), "a slice is missing between IM_0010.dcm and IM"),
     ],
