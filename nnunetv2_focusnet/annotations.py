@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Collection, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
+from nnunetv2_focusnet.case_names import cases_in, first_few, nearest_case, same_case
 from nnunetv2_focusnet.dataset_json import ANNOTATED, ANNOTATED_TEST, DatasetJson
-
-NAMED_CASES = 3  # in a warning; the first few show what is meant
-
-
-def cases_in(folder: Path, file_ending: str) -> set[str]:
-    """Cases that have a label map in a folder."""
-    return {path.name.removesuffix(file_ending) for path in folder.glob(f"*{file_ending}")}
 
 
 def check_training_cases(dataset: DatasetJson, folder: Path) -> None:
@@ -33,12 +24,13 @@ def check_training_cases(dataset: DatasetJson, folder: Path) -> None:
         return  # whoever reads them says so
     for case in dataset.annotated:
         if case not in cases:
+            near = nearest_case(case, cases, dataset.file_ending)
             raise ValueError(
-                f'{dataset.source}: "{ANNOTATED}" of "focusnet" lists {case}, but {folder} has no such case'
-                f'{_meant(case, cases, dataset)}: correct the name, or move a test case to "{ANNOTATED_TEST}"'
+                f'{dataset.source}: "{ANNOTATED}" of "focusnet" lists {case}, but {folder} has no such case{near}:'
+                f' correct the name, or move a test case to "{ANNOTATED_TEST}"'
             )
     for case in dataset.annotated_test:
-        training = case if case in cases else _same(case, cases - dataset.annotated.keys(), dataset)
+        training = case if case in cases else same_case(case, cases - dataset.annotated.keys(), dataset.file_ending)
         if training is not None:
             raise ValueError(
                 f'{dataset.source}: "{ANNOTATED_TEST}" of "focusnet" lists {case}, but {training} is a training case:'
@@ -63,16 +55,15 @@ def check_reference_cases(dataset: DatasetJson, folder: Path) -> str | None:
     listed = dataset.unannotated.keys()
     absent = [case for case in listed if case not in cases]
     for case in absent:
-        if meant := _same(case, cases - listed, dataset):
+        if meant := same_case(case, cases - listed, dataset.file_ending):
             raise ValueError(
                 f'{dataset.source}: "{ANNOTATED}" or "{ANNOTATED_TEST}" of "focusnet" lists {case}, but the case in'
                 f" {folder} is {meant}: correct the name"
             )
     if not absent or not cases:
         return None
-    more = f" and {len(absent) - NAMED_CASES} more" if len(absent) > NAMED_CASES else ""
     return (
-        f"{dataset.source} lists what {', '.join(absent[:NAMED_CASES])}{more} have annotated, but {folder} has no such"
+        f"{dataset.source} lists what {first_few(absent)} have annotated, but {folder} has no such"
         " references: if one of these is to be compared, correct its name, as cases that aren't listed have all organs"
     )
 
@@ -97,22 +88,3 @@ def check_label_files(dataset: DatasetJson, files: Mapping[Path, Collection[int]
                 f" {case}: add them there, or remove them from the file in labelsTr of nnUNet_raw, then plan and"
                 " preprocess again."
             )
-
-
-def _meant(case: str, cases: Collection[str], dataset: DatasetJson) -> str:
-    same = _same(case, cases, dataset)
-    nearest = [same] if same else get_close_matches(case, sorted(cases), n=1)
-    return f" (nearest: {nearest[0]})" if nearest else ""
-
-
-def _same(case: str, cases: Collection[str], dataset: DatasetJson) -> str | None:
-    """The case whose name differs in spelling alone: file ending, channel, case, separators, zeros before a number."""
-    spelt = _bare(case, dataset.file_ending)
-    return next((other for other in sorted(cases) if _bare(other, dataset.file_ending) == spelt), None)
-
-
-def _bare(case: str, file_ending: str) -> tuple[str, ...]:
-    name = unicodedata.normalize("NFKC", case).strip().casefold()
-    name = re.sub(r"(_0000)?(\.nii|\.nrrd|\.mha)?(\.gz)?$", "", name.removesuffix(file_ending.casefold()))
-    words = re.findall(r"\d+|[^\W\d_]+", name)
-    return tuple(word.lstrip("0") or "0" for word in words)

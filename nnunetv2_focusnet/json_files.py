@@ -1,4 +1,4 @@
-"""JSON objects from files, with an error in one line for whatever is wrong with the file."""
+"""JSON from files, with an error in one line for whatever is wrong with the file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 
-def read_object(file: Path, remedy: str = "") -> dict[str, Any]:
-    """The JSON object that a file holds.
+def read_json(file: Path, remedy: str = "") -> Any:
+    """What a JSON file holds.
 
     Args:
-        file: UTF-8, as the standard wants it.
+        file: in UTF-8, as the standard wants it.
         remedy: what to do if the file doesn't exist.
 
     Raises:
-        ValueError: the file doesn't exist, can't be read, isn't JSON, holds no object, or an object in it has a key
-            twice, of which JSON readers silently keep the last.
+        ValueError: the file doesn't exist, can't be read, isn't JSON, or has an object with a key that is there twice,
+            of which other readers silently keep the last.
     """
     twice: list[str] = []
 
@@ -36,8 +36,22 @@ def read_object(file: Path, remedy: str = "") -> dict[str, Any]:
         raise ValueError(f"{file} can't be read: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} isn't JSON ({error}): correct it") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} must hold a JSON object {{...}}: correct it")
     if twice:
         raise ValueError(f"{file} has the key {json.dumps(twice[0], ensure_ascii=False)} twice: keep one of the two")
+    return content
+
+
+def read_object(file: Path, remedy: str = "") -> dict[str, Any]:
+    """The JSON object that a file holds.
+
+    Args:
+        file: as :func:`read_json`.
+        remedy: as :func:`read_json`.
+
+    Raises:
+        ValueError: as :func:`read_json`, or the file holds something else than an object.
+    """
+    content = read_json(file, remedy)
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} must hold a JSON object {{...}}: correct it")
     return content

@@ -12,12 +12,12 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
+from nnunetv2_focusnet.case_names import first_few
 from nnunetv2_focusnet.dataset_json import organ_labels
 from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.organ_pairs import Pair, Sides, find_sides
 
 LARGEST_ANGLE_DEGREES = 10.0
-NAMED_CASES = 3  # in messages; the first few show what is wrong
 SAY_SO = 'name all pairs in dataset.json, "focusnet": {"left_right_pairs": [["LEFT", "RIGHT"], ...]}, or [] for none'
 
 
@@ -178,10 +178,7 @@ def _find_axes(
 
 
 def _of(cases: Sequence[str]) -> str:
-    if not cases:
-        return ""
-    more = f" and {len(cases) - NAMED_CASES} more" if len(cases) > NAMED_CASES else ""
-    return f" in {', '.join(cases[:NAMED_CASES])}{more}"
+    return f" in {first_few(cases)}" if cases else ""
 
 
 def _left_in_array(properties: Mapping[str, Any]) -> np.ndarray | None:

@@ -27,9 +27,7 @@ class Evidence(IntEnum):
     """How much it says that two names differ as they do."""
 
     DOUBTFUL = 0
-    IF_REPEATED = (
-        1  # as sure as can be where several pairs do: leye and reye are eyes, but Lippe, Rippe are lip and rib
-    )
+    IF_REPEATED = 1  # sure where several pairs do: leye and reye are eyes, but Lippe and Rippe are lip and rib
     SURE = 2
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
 from nnunetv2_focusnet.evaluation.cases import read_labels
 from nnunetv2_focusnet.files import WriteError, make_folder, write_bytes
 from nnunetv2_focusnet.folders import files_with_ending
+from nnunetv2_focusnet.json_files import read_object
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -126,17 +126,10 @@ def _prediction_files(predictions: Path, file_ending: str) -> dict[str, Path]:
 
 def _series_uids(dataset_json: Path) -> dict[str, str]:
     file = dataset_json.with_name(SERIES_FILE)
-    uids = _json(file) if file.is_file() else {}
-    if not isinstance(uids, dict) or not all(isinstance(uid, str) for uid in uids.values()):
+    uids = read_object(file) if file.is_file() else {}
+    if not all(isinstance(uid, str) for uid in uids.values()):
         raise ValueError(f"{file} has to be an object, case to SeriesInstanceUID: correct or delete it")
     return uids
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file} isn't JSON ({error}): correct it") from None
 
 
 @as_command(COMMAND, when_stopped="the files that have been named are complete")

@@ -14,9 +14,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import distributed as dist
 from torch import nn
 
+from nnunetv2_focusnet.case_names import cases_in
 from nnunetv2_focusnet.compound_loss import CompoundLoss, SegmentationLoss, finest
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform
 from nnunetv2_focusnet.organs import add_organs_to_plans, organ_table
+from nnunetv2_focusnet.splits import check_splits
 from nnunetv2_focusnet.targets import find_annotated
 from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
 from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
@@ -68,11 +70,24 @@ class SNetTrainer(LeftRightTrainer):
     # ---- organs, network, loss ----
 
     def initialize(self) -> None:
-        """Measure the organs, then build network, optimiser and loss as nnU-Net does."""
+        """Check the split, measure the organs, then build network, optimiser and loss as nnU-Net does.
+
+        Raises:
+            ValueError: splits_final.json or dataset.json contradict the training cases, or the label files do.
+        """
+        self._check_splits()
         self._add_organs_to_plans()
         super().initialize()
         organs = [organ["name"] for organ in self.small_organs]
         self.logger.local_logger = StageLogger(self.loss.term_names, organs)
+
+    def _check_splits(self) -> None:
+        if self.fold == "all":  # the split isn't read
+            return
+        base = Path(self.preprocessed_dataset_folder_base)
+        cases = cases_in(base / "gt_segmentations", self.dataset.file_ending)
+        if warning := check_splits(base / "splits_final.json", cases, self.dataset.file_ending):
+            self.print_to_log_file(f"WARNING: {warning}")
 
     @property
     def small_organs(self) -> list[dict[str, Any]]:

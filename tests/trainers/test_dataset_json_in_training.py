@@ -116,3 +116,17 @@ def test_named_pairs_are_swapped(make_trainer: Any, project: Path) -> None:
     transforms = trainer.get_training_transforms((16, 32, 32), (0.0, 0.0), None, (0, 1), False).transforms
     assert isinstance(transforms[0], LeftRightFlipTransform)
     assert transforms[0].table.tolist() == [0, 1, 3, 2]
+
+
+def test_a_split_with_an_unknown_case_is_refused_and_one_that_leaves_cases_out_is_logged(
+    make_trainer: Any, project: Path
+) -> None:
+    file = project / "splits_final.json"
+    file.write_text(json.dumps([{"train": ["Head_000", "Head_01"], "val": ["Head_002"]}]))
+    with pytest.raises(ValueError, match=r"splits_final\.json has Head_01 .*\(nearest: Head_001\)"):
+        make_trainer(SmallSNetTrainer).initialize()
+    file.write_text(json.dumps([{"train": ["Head_000", "Head_001"], "val": ["Head_002"]}]))
+    trainer = make_trainer(SmallSNetTrainer)
+    trainer.initialize()
+    assert "WARNING: " in Path(trainer.log_file).read_text()
+    assert "has Head_003, Head_004 in no fold" in Path(trainer.log_file).read_text()
