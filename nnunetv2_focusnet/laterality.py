@@ -18,7 +18,7 @@ from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.organ_pairs import Pair, Sides, find_sides
 
 LARGEST_ANGLE_DEGREES = 10.0
-SAY_SO = 'name all pairs in dataset.json, "focusnet": {"left_right_pairs": [["LEFT", "RIGHT"], ...]}, or [] for none'
+SAY_SO = 'name all pairs in dataset.json, "focusnet": {"left_right_pairs": [["LEFT", "RIGHT"], ...]}'
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _without_partner(sides: Sides) -> list[str]:
         lonely = ", ".join(sides.lonely)
         faults.append(f"no partner was found for {lonely}; if there is one, correct its name, or {SAY_SO}")
     if sides.doubtful:
-        faults.append(f"{_listed(sides.doubtful)} may be left and right, or not; {SAY_SO}")
+        faults.append(f"{_listed(sides.doubtful)} may be left and right, or not; {SAY_SO}, or [] for none")
     return faults
 
 

@@ -90,15 +90,18 @@ def test_paired_organs_are_flipped_with_their_labels_and_mirrored_no_other_way(m
 
 
 @pytest.mark.parametrize("trainer_class", [SmallSNetTrainer, LeftRightTrainer])
+@pytest.mark.parametrize("pairs", ["beside pairs", "without any pair"])
 def test_an_organ_without_its_partner_stops_all_flips_along_that_axis(
-    make_trainer: Any, project: Path, trainer_class: type
+    make_trainer: Any, project: Path, trainer_class: type, pairs: str
 ) -> None:
     make_patch_flat(project)
-    change(project, labels=renamed(project, Eye_R="Other"))
+    others = {name: f"organ {value}" for name, value in labels_of(project).items() if value and name != "Eye_L"}
+    change(project, labels=renamed(project, **({"Eye_R": "Other"} if pairs == "beside pairs" else others)))
     trainer = make_trainer(trainer_class)
     assert augmentation(trainer) == ((-30, 30), (0, 1))
     assert trainer.inference_allowed_mirroring_axes == (0, 1)  # goes into the checkpoint, for prediction
     assert trainer.left_right.axis is None
+    assert bool(trainer.left_right.pairs) == (pairs == "beside pairs")
     assert "No mirroring along axis 2, as no partner was found for Eye_L;" in Path(trainer.log_file).read_text()
 
 
