@@ -112,7 +112,7 @@ def _swapped(words: Words) -> Iterator[tuple[Words, Evidence, How]]:
 
 
 def _right_of(word: str, letters_beside: int) -> Iterator[tuple[str, Evidence, How]]:
-    for pairs, evidence in ((PAIRED_WORDS, Evidence.SURE), (DOUBTFUL_LETTERS, Evidence.DOUBTFUL)):
+    for pairs, evidence in (((*PAIRED_WORDS, *SIDE_WORDS), Evidence.SURE), (DOUBTFUL_LETTERS, Evidence.DOUBTFUL)):
         for left, right in pairs:
             if word == left and letters_beside:
                 yield right, evidence, (left, right, "word")

@@ -42,6 +42,7 @@ from nnunetv2_focusnet.organ_pairs import Sides, find_sides
         ("TMjoint_L", "TMjoint_R"),
         ("Sehnerv_für_L", "Sehnerv_für_R"),
         ("Parotis li", "Parotis re"),
+        ("Parotis li ganz", "Parotis re ganz"),
         ("Parotis_links", "Parotis_rechts"),
         ("Linke Parotis", "Rechte Parotis"),
         ("parotislinks", "parotisrechts"),
