@@ -303,7 +303,7 @@ def change_json(path: Path, **entries: Any) -> None:
 def test_regions_are_refused_in_one_line(make_trainer: Any, project: Path) -> None:
     labels = {"background": 0, "Head": [1, 2], "Eye": [2]}
     change_json(project / "dataset.json", labels=labels, regions_class_order=[1, 2])
-    with pytest.raises(ValueError, match="one value per label") as error:
+    with pytest.raises(ValueError, match="one value of its own") as error:
         make_trainer()
     assert "\n" not in str(error.value)
 
