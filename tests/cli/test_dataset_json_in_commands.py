@@ -99,7 +99,8 @@ def test_a_model_whose_labels_mean_something_else(run: Run, folders: Path) -> No
     swapped = CONTENT | {"labels": LABELS | {"Lens_L": 3, "Lens_R": 2}}
     (folders / "model" / "dataset.json").write_text(json.dumps(swapped))
     message = failure(run)
-    assert f"{folders / 'model' / 'dataset.json'} and {folders / 'dataset.json'} have different labels" in message
+    assert f"Lens_L is 3 in {folders / 'model' / 'dataset.json'}, but" in message
+    assert f"is 2 in {folders / 'dataset.json'}" in message
     read_folders(folders / "labelsTs", [f"model={folders / 'model'}"], folders / "dataset.json", "1")
 
 
