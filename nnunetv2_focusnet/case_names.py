@@ -8,12 +8,14 @@ from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from nnunetv2_focusnet.folders import files_with_ending
+
 NAMED_CASES = 3  # of many, in a message: the first few show what is meant
 
 
 def cases_in(folder: Path, file_ending: str) -> set[str]:
     """Cases that have a label map in a folder."""
-    return {path.name.removesuffix(file_ending) for path in folder.glob(f"*{file_ending}")}
+    return {path.name.removesuffix(file_ending) for path in files_with_ending(folder, file_ending)}
 
 
 def first_few(cases: Sequence[str]) -> str:

@@ -11,6 +11,18 @@ from nnunetv2_focusnet.case_names import first_few, nearest_case
 from nnunetv2_focusnet.json_files import read_json
 
 
+def read_splits(file: Path) -> list[dict[str, list[str]]]:
+    """The cases that each fold trains on and validates, ``{"train": [CASES], "val": [CASES]}``.
+
+    Raises:
+        ValueError: the file has another form.
+    """
+    splits = read_json(file)
+    if not isinstance(splits, list) or not splits or not all(_is_fold(fold) for fold in splits):
+        raise ValueError(f'{file} must be a list of folds {{"train": [CASES], "val": [CASES]}}: correct or delete it')
+    return splits
+
+
 def check_splits(file: Path, cases: Collection[str], file_ending: str) -> str | None:
     """Compare the folds of a cross-validation with the training cases.
 
@@ -27,9 +39,7 @@ def check_splits(file: Path, cases: Collection[str], file_ending: str) -> str | 
     """
     if not file.exists() or not cases:
         return None  # whoever reads the cases says so
-    splits = read_json(file)
-    if not isinstance(splits, list) or not splits or not all(_is_fold(fold) for fold in splits):
-        raise ValueError(f'{file} must be a list of folds {{"train": [CASES], "val": [CASES]}}: correct it')
+    splits = read_splits(file)
     for number, fold in enumerate(splits):
         for part in ("train", "val"):
             for case, times in Counter(fold[part]).items():

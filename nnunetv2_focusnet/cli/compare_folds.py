@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from nnunetv2_focusnet.evaluation.cases import LabelMaps
 from nnunetv2_focusnet.folders import list_folder
+from nnunetv2_focusnet.splits import read_splits
 
 
 def find_validations(model: Path, preprocessed: Path, file_ending: str) -> LabelMaps:
@@ -22,10 +22,10 @@ def find_validations(model: Path, preprocessed: Path, file_ending: str) -> Label
 
     Raises:
         ValueError: there is no fold with a validation, or a case was validated twice or by a model that was trained on
-            it, or a folder can't be listed.
+            it, a folder can't be listed, or splits_final.json has another form.
     """
     splits_file = preprocessed / "splits_final.json"
-    trained_on = _read_training_cases(splits_file) if splits_file.is_file() else []
+    trained_on = [set(fold["train"]) for fold in read_splits(splits_file)] if splits_file.is_file() else []
     files: dict[str, Path] = {}
     for fold in list_folder(model):
         number = fold.name.removeprefix("fold_")
@@ -51,13 +51,3 @@ def find_validations(model: Path, preprocessed: Path, file_ending: str) -> Label
     if not files:
         raise ValueError(f"{model} has no fold with a validation: train it, or name other plans with -p or -c")
     return LabelMaps(model, dict(sorted(files.items())))
-
-
-def _read_training_cases(splits_file: Path) -> list[set[str]]:
-    try:
-        splits = json.loads(splits_file.read_text(encoding="utf-8"))
-        return [set(split["train"]) for split in splits]
-    except (ValueError, TypeError, KeyError):
-        raise ValueError(
-            f"{splits_file} isn't what nnU-Net writes, a list of splits with train and val: correct or delete it"
-        ) from None

@@ -19,6 +19,7 @@ from nnunetv2_focusnet.cli.compare_folds import find_validations
 from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.evaluation.cases import Comparison, LabelMaps
 from nnunetv2_focusnet.folders import list_folder
+from nnunetv2_focusnet.json_files import read_object
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,7 @@ def _tolerances(given: str, labels: Mapping[str, int]) -> dict[str, float]:
         values: dict[str, Any] = dict.fromkeys(labels, float(given))
         source = "--tolerance_mm"
     except ValueError:
-        content = _object(Path(given), "--tolerance_mm takes a number or a JSON file")
+        content = read_object(Path(given), "--tolerance_mm takes a number or a JSON file")
         values = {organ: content.get(organ) for organ in labels}
         source = given
     for organ, value in values.items():
@@ -193,7 +194,7 @@ def _tolerances(given: str, labels: Mapping[str, int]) -> dict[str, float]:
 def _small_organs(plans: Sequence[Path], configuration: str | None) -> set[str] | None:
     """Small organs that the first FocusNet model among the plans has, as its plans describe them."""
     for file in plans:
-        content = _object(file, "train the trainer")
+        content = read_object(file, "train the trainer")
         try:
             for name, entry in content["configurations"].items():
                 if "focusnet" in entry and configuration in (None, name):
@@ -201,20 +202,3 @@ def _small_organs(plans: Sequence[Path], configuration: str | None) -> set[str] 
         except (KeyError, TypeError, AttributeError):
             raise ValueError(f"{file} isn't what nnU-Net and FocusNet write: copy it there from the model") from None
     return None
-
-
-def _object(file: Path, remedy: str) -> dict[str, Any]:
-    content = _first_json([file], remedy)
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} must hold a JSON object {{...}}: correct it")
-    return content
-
-
-def _first_json(places: Sequence[Path], remedy: str) -> dict[str, Any]:
-    for place in places:
-        if place.is_file():
-            try:
-                return json.loads(place.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ValueError(f"{place} isn't JSON ({error}): correct it") from None
-    raise ValueError(f"{places[0]} doesn't exist: {remedy}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.coding import Code
 
 from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour, organ_kind, with_side
+from nnunetv2_focusnet.json_files import read_object
 
 # Defined terms of RTROIInterpretedType, DICOM PS3.3 C.8.8.8
 KINDS = (
@@ -100,14 +100,7 @@ def _fault_of_text(text: object, longest: int) -> str:
 
 
 def _read_mapping(file: Path, labels: Mapping[str, int]) -> dict[str, dict[str, Any]]:
-    if not file.is_file():
-        raise ValueError(f"{file} doesn't exist: name the mapping with --mapping, or leave that out")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_doubles)
-    except ValueError as error:
-        raise ValueError(f"{file} isn't a mapping in JSON ({error}): correct it") from None
-    if not isinstance(content, dict):
-        raise ValueError(f"{file} has to be an object, organ to {{{', '.join(KEYS)}}}: correct it")
+    content = read_object(file, "name the mapping with --mapping, or leave that out")
     for organ, given in content.items():
         if organ not in labels:
             by_lower = {name.lower(): name for name in labels}
@@ -117,13 +110,6 @@ def _read_mapping(file: Path, labels: Mapping[str, int]) -> dict[str, dict[str, 
         if fault := _fault_of_entry(given):
             raise ValueError(f"{file}: {organ}: {fault}")
     return content
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    for key, count in Counter(key for key, _ in pairs).items():
-        if count > 1:
-            raise ValueError(f"{key} is there {count} times")
-    return dict(pairs)
 
 
 def _fault_of_entry(given: object) -> str:

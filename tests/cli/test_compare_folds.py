@@ -98,7 +98,7 @@ def test_a_case_of_a_folds_training_is_refused(root: Path, run: Run) -> None:
     assert f"{model / 'fold_0' / 'validation' / 'head_1.nii.gz'} is of a training case" in message
     assert "splits_final.json" in message
     (root / "preprocessed" / NAME / "splits_final.json").write_text('{"train": []}')
-    assert "splits_final.json isn't what nnU-Net writes" in failure(run, "Ours")
+    assert "splits_final.json must be a list of folds" in failure(run, "Ours")
     (root / "preprocessed" / NAME / "splits_final.json").unlink()  # nothing tells what was trained on
     run("Ours")
 

@@ -295,9 +295,9 @@ def test_a_mapping_says_how_organs_are_written(run: Run, tmp_path: Path, kind: s
 @pytest.mark.parametrize(
     ("mapping", "text"),
     [
-        ("{", "isn't a mapping in JSON"),
-        ("[]", "has to be an object, organ to {name, type, colour, code}"),
-        ('{"Lens_L": {}, "Lens_L": {}}', "Lens_L is there 2 times"),
+        ("{", "isn't JSON"),
+        ("[]", "must hold a JSON object"),
+        ('{"Lens_L": {}, "Lens_L": {}}', 'has the key "Lens_L" twice'),
         ('{"Lens_l": {}}', "Lens_l is no organ of dataset.json: do you mean Lens_L?"),
         ('{"Lens_L": "Lens"}', "Lens_L: has to be an object with name, type, colour, code"),
         ('{"Lens_L": {"color": [1, 2, 3]}}', "Lens_L: color is none of name, type, colour, code"),
