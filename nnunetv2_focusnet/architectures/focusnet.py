@@ -85,17 +85,18 @@ class FocusNet(nn.Module):
             SOSNet(sos_channels, sos_features or features, kernel_size, squeeze=sos_features is not None)
             for _ in small_organs
         )
-        # Saved with the weights: until the SOS-Nets were trained, a checkpoint predicts with the main network alone.
-        self.register_buffer("sos_trained", torch.zeros((), dtype=torch.bool))
+        # Saved with the weights. A trainer sets it to false as long as the SOS-Nets weren't trained: the network then
+        # predicts with the main network alone.
+        self.register_buffer("sos_trained", torch.ones((), dtype=torch.bool))
         self.train_parts(PARTS)
 
     def train_parts(self, parts: Collection[str]) -> None:
         """Freeze all but ``parts`` (of "main", "sol", "sos"); in training, parts behind the last of them don't run.
 
-        Frozen parts have no gradient and, as nothing before them has one either, cost no backward.
+        Frozen parts have no gradient and, as nothing before them has one either, cost no backward. Predictions stay as
+        they are.
         """
         self._last_part = max(PARTS.index(part) for part in parts)
-        self.sos_trained.fill_("sos" in parts)
         for name in PARTS:
             self.get_submodule(name).requires_grad_(name in parts)
 

@@ -254,27 +254,38 @@ def test_below_the_threshold_the_answer_is_that_of_s_net():
     assert not torch.equal(fused, main)
 
 
-@pytest.mark.parametrize("parts", [("main",), ("sol",), ("main", "sol")])
 @torch.no_grad()
-def test_until_the_sos_nets_are_trained_the_answer_is_that_of_s_net(parts):
+def test_until_the_sos_nets_are_trained_the_answer_is_that_of_s_net():
     network = tiny_focusnet().eval()
     force_heat(network, 4.0)
     assert not torch.equal(network(image()), network.main(image()))
-    network.train_parts(parts)
+    network.sos_trained.fill_(False)
     assert torch.equal(network(image()), network.main(image()))
 
 
+@pytest.mark.parametrize("trained", [True, False])
 @pytest.mark.parametrize("parts", PART_SETS)
 @torch.no_grad()
-def test_weights_carry_whether_the_sos_nets_are_trained(parts):
-    trained = tiny_focusnet()
-    force_heat(trained, 4.0)
-    trained.train_parts(parts)
-    other = tiny_focusnet()
-    other.train_parts(PARTS if parts == ("main",) else ("main",))
-    other.load_state_dict(trained.state_dict())
-    assert other.sos_trained.item() == ("sos" in parts)
-    assert torch.equal(other.eval()(image()), trained.eval()(image()))
+def test_freezing_does_not_change_predictions(parts, trained):
+    network = tiny_focusnet().eval()
+    force_heat(network, 4.0)
+    network.sos_trained.fill_(trained)
+    before = network(image())
+    network.train_parts(parts)
+    assert torch.equal(network(image()), before)
+    assert network.sos_trained.item() == trained
+
+
+@pytest.mark.parametrize("trained", [True, False])
+@torch.no_grad()
+def test_weights_carry_whether_the_sos_nets_are_trained(trained):
+    network, other = tiny_focusnet(), tiny_focusnet()
+    force_heat(network, 4.0)
+    network.sos_trained.fill_(trained)
+    other.sos_trained.fill_(not trained)
+    other.load_state_dict(network.state_dict())
+    assert other.sos_trained.item() == trained
+    assert torch.equal(other.eval()(image()), network.eval()(image()))
 
 
 @torch.no_grad()
@@ -377,7 +388,7 @@ def test_copies_are_equal_and_apart(copy):
     twin = copy(network)
     fused = network(image())
     assert torch.equal(twin(image()), fused)
-    twin.train_parts(("main",))
+    twin.sos_trained.fill_(False)
     assert torch.equal(network(image()), fused)
 
 
