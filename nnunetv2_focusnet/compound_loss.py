@@ -149,10 +149,14 @@ class FocusNetLoss(CompoundLoss):
         """Losses of heat-map logits (B, K, Z/s, Y/s, X/s) with a stride s, against labels (B, Z, Y, X)."""
         centres, visible = find_centres(labels, self.organs)
         size = list(heat_logits.shape[2:])
-        stride = torch.tensor(roi.stride_of(size, labels.shape[1:]), device=labels.device)
+        strides = roi.stride_of(size, labels.shape[1:])
+        stride = torch.tensor(strides, device=labels.device)
         sigmas = torch.maximum(self.sigmas / stride, self.sigmas.clamp(max=SMALLEST_SIGMA_VOXELS))
         heat_maps = draw_heat_maps((centres + 0.5) / stride - 0.5, sigmas, size)
-        seen = functional.adaptive_max_pool3d(valid.float(), size) > 0
+        if self.ignore_label is None:
+            seen = valid.new_ones(len(valid), *size)
+        else:  # PyTorch has no adaptive pooling of volumes on MPS
+            seen = functional.max_pool3d(valid.float(), strides, strides) > 0
         squared_error, position = losses.heat_map_losses(
             heat_logits, heat_maps, visible, seen, sigmas, self.annotated_organs
         )
