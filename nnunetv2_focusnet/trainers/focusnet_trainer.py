@@ -3,22 +3,23 @@
 import math
 import warnings
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, cast
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
-from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD, PARTS, FocusNet
+from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD, PARTS
 from nnunetv2_focusnet.compound_loss import CompoundLoss, FocusNetLoss, finest
 from nnunetv2_focusnet.organs import roi_warnings
 from nnunetv2_focusnet.targets import find_centres
-from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet, lay_out_for_device
+from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet, lay_out_for_device, small_organs_of
 from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+from nnunetv2_focusnet.trainers.trained_with import keep_record
 
 
 class FocusNetTrainer(SNetTrainer):
@@ -43,7 +44,7 @@ class FocusNetTrainer(SNetTrainer):
     @property
     def small_organs(self) -> list[dict[str, Any]]:
         """The small organs that have networks of their own, as the plans describe them."""
-        return self.configuration_manager.configuration["focusnet"]["small_organs"]
+        return small_organs_of(self.configuration_manager)
 
     @staticmethod
     def build_network_architecture(
@@ -54,7 +55,9 @@ class FocusNetTrainer(SNetTrainer):
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         """FocusNet in the plan's sizes; nnU-Net calls this in training and inference."""
-        return lay_out_for_device(build_focusnet(configuration_manager, num_input_channels, num_output_channels))
+        network = build_focusnet(configuration_manager, num_input_channels, num_output_channels)
+        keep_record(network, plans_manager, configuration_manager, small_organs_of(configuration_manager))
+        return lay_out_for_device(network)
 
     def _build_loss(self) -> CompoundLoss:
         return self.add_small_organs(super()._build_loss()) if self.small_organs else super()._build_loss()
@@ -125,8 +128,10 @@ class FocusNetTrainer(SNetTrainer):
     def _enter_stage(self, stage: Stage) -> None:
         """Freeze and thaw the parts; the optimiser's state starts anew, unless the stage is being resumed."""
         self.bare_network.train_parts(stage.parts)
+        self.bare_network.sos_trained.fill_(self._has_started("sos"))
         if self.current_epoch == stage.start:
             self.optimizer.state.clear()
+        self._forget_other_predictions()
         if isinstance(self.network, DistributedDataParallel):
             # DDP waits for the gradient of every parameter that could have one when it was wrapped.
             device_ids = [self.local_rank] if self.device.type == "cuda" else None
@@ -135,22 +140,36 @@ class FocusNetTrainer(SNetTrainer):
         torch.compiler.reset()
         self._entered_stage = stage
 
-    @property
-    def bare_network(self) -> FocusNet:
-        """The network without its DDP and compile wrappers."""
-        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
-        return cast(FocusNet, network._orig_mod if isinstance(network, OptimizedModule) else network)
+    def _first_epoch_of(self, part: str) -> float:
+        return next((stage.start for stage in self.schedule if part in stage.parts), math.inf)
+
+    def _has_started(self, part: str) -> bool:
+        return self.current_epoch >= self._first_epoch_of(part)
+
+    def _forget_other_predictions(self) -> None:
+        """From the SOS-Nets' first epoch on, the best checkpoint is one of theirs.
+
+        Before it the small organs are the main network's own: another model, whose Dice may have been higher.
+        """
+        first = self._first_epoch_of("sos")
+        if self._has_started("sos"):
+            self.logger.local_logger.average_from = first
+        if self.current_epoch == first:
+            self._best_ema = None
+
+    def describe_checkpoint(self, path: Path, checkpoint: dict[str, Any]) -> str:
+        """A line for the log, which also says whose the small organs are."""
+        line = super().describe_checkpoint(path, checkpoint)
+        if checkpoint["network_weights"].get("sos_trained", True):
+            return line
+        return f"{line} Its SOS-Nets aren't trained yet: small organs are the main network's own."
 
     # ---- localisation ----
-
-    @property
-    def _sol_has_started(self) -> bool:
-        return any("sol" in stage.parts and stage.start <= self.current_epoch for stage in self.schedule)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
         result = super().validation_step(batch)
-        return result | self._judge_peaks(batch) if self.small_organs and self._sol_has_started else result
+        return result | self._judge_peaks(batch) if self.small_organs and self._has_started("sol") else result
 
     def _judge_peaks(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
         """Distance in mm from peak to centre, and detection (1 or 0), per sample and organ; NaN if not visible."""
@@ -180,7 +199,7 @@ class FocusNetTrainer(SNetTrainer):
                 warnings.simplefilter("ignore", RuntimeWarning)  # an organ in none of the epoch's patches has no mean
                 means = np.nanmean(np.concatenate(values), 0).tolist()
             self.logger.log(key, means, self.current_epoch)
-            if self._sol_has_started:
+            if self._has_started("sol"):
                 listed = ", ".join(f"{name} {mean:.2f}{unit}" for name, mean in zip(names, means, strict=True))
                 self.print_to_log_file(f"{key.removesuffix('_mm').replace('_', ' ')}: {listed}")
 

@@ -11,6 +11,7 @@ from nnunetv2_focusnet.architectures.dense_aspp import dilations_in_mm
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.trainers.trained_with import OTHER_PLANS, PUT_BACK
 
 
 def build_snet(configuration: ConfigurationManager, input_channels: int, num_classes: int) -> SNet:
@@ -36,10 +37,29 @@ def build_snet(configuration: ConfigurationManager, input_channels: int, num_cla
     )
 
 
+def small_organs_of(configuration: ConfigurationManager) -> list[dict[str, Any]]:
+    """The small organs that have networks of their own, as the plans describe them.
+
+    Raises:
+        ValueError: the plans aren't those of a training of FocusNet.
+    """
+    try:
+        small = configuration.configuration["focusnet"]["small_organs"]
+        for organ in small:
+            organ["name"], organ["label"], organ["roi_size"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'{OTHER_PLANS} (its entry "focusnet" lacks {error}): {PUT_BACK}.') from None
+    return small
+
+
 def build_focusnet(configuration: ConfigurationManager, input_channels: int, num_classes: int) -> FocusNet | SNet:
-    """FocusNet for the small organs in ``configuration.configuration["focusnet"]``; S-Net where there are none."""
+    """FocusNet for the plans' small organs; S-Net where there are none.
+
+    Raises:
+        ValueError: the plans aren't those of a training of FocusNet, or their network is no U-Net.
+    """
     main = build_snet(configuration, input_channels, num_classes)
-    small = configuration.configuration["focusnet"]["small_organs"]
+    small = small_organs_of(configuration)
     if not small:
         return main
     arch = _unet_kwargs(configuration)
@@ -57,7 +77,7 @@ def build_focusnet_on_plans_network(
     """The plans' own network with FocusNet's parts for the small organs; without any small organ that network alone.
 
     Raises:
-        ValueError: the plans' network is no U-Net with encoder and decoder.
+        ValueError: the plans aren't those of a training of FocusNet, or their network is no U-Net.
     """
     unet = get_network_from_plans(
         configuration.network_arch_class_name,
@@ -67,7 +87,7 @@ def build_focusnet_on_plans_network(
         num_classes,
         deep_supervision=deep_supervision,
     )
-    small = configuration.configuration["focusnet"]["small_organs"]
+    small = small_organs_of(configuration)
     if not small:
         return unet
     arch = _unet_kwargs(configuration)

@@ -6,8 +6,13 @@ from torch import nn
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
-from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet_on_plans_network, lay_out_for_device
+from nnunetv2_focusnet.trainers.networks_from_plans import (
+    build_focusnet_on_plans_network,
+    lay_out_for_device,
+    small_organs_of,
+)
 from nnunetv2_focusnet.trainers.schedule import Stage
+from nnunetv2_focusnet.trainers.trained_with import keep_record
 
 
 class FocusNetTrainerPlansNetwork(FocusNetTrainer):
@@ -31,11 +36,11 @@ class FocusNetTrainerPlansNetwork(FocusNetTrainer):
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         """The plans' network with FocusNet's parts; nnU-Net calls this in training and inference."""
-        return lay_out_for_device(
-            build_focusnet_on_plans_network(
-                configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
-            )
+        network = build_focusnet_on_plans_network(
+            configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
         )
+        keep_record(network, plans_manager, configuration_manager, small_organs_of(configuration_manager))
+        return lay_out_for_device(network)
 
     # nnU-Net's own again, which S-Net's trainer has no use for: the plans' networks have deep supervision.
     set_deep_supervision_enabled = nnUNetTrainer.set_deep_supervision_enabled

@@ -1,13 +1,21 @@
 """The training log with FocusNet's own curves, and their part of progress.png."""
 
+import math
+import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from PIL import Image
+
+from nnunetv2_focusnet.trainers.schedule import Stage
+
+EMA_DECAY = 0.9  # as nnU-Net
 
 
 class StageLogger(LocalLogger):
@@ -16,20 +24,55 @@ class StageLogger(LocalLogger):
     Args:
         term_names: loss terms, logged as ``loss/NAME``.
         organs: names of the small organs; their values are logged as lists in this order.
+
+    Attributes:
+        schedule: the run's stages, saved with the log in every checkpoint; empty before the run begins.
+        average_from: first epoch of the moving average of the pseudo-Dice, by which nnU-Net finds the best checkpoint.
     """
 
     def __init__(self, term_names: Sequence[str], organs: Sequence[str]) -> None:
         super().__init__()
+        self.schedule: list[Stage] = []
+        self.average_from = 0
         self.organs = list(organs)
         self.terms = [f"loss/{name}" for name in term_names]
         self.per_organ = {"localisation_error_mm": "localisation error [mm]", "detection_rate": "detection rate"}
         for key in ("stage", *self.terms, *(self.per_organ if self.organs else ())):
             self.my_fantastic_logging[key] = []
 
+    def log(self, key: str, value: Any, epoch: int) -> None:
+        """Log one value per epoch; the moving average is our own, see :attr:`average_from`."""
+        super().log(key, self._average() if key == "ema_fg_dice" else value, epoch)
+
+    def _average(self) -> float:
+        """nnU-Net's moving average, without the epochs in which none of the organs was in a patch or predicted."""
+        values = self.my_fantastic_logging["mean_fg_dice"][self.average_from :]
+        first, *others = [value for value in values if not math.isnan(value)] or [0.0]
+        average = first
+        for value in others:
+            average = EMA_DECAY * average + (1 - EMA_DECAY) * value
+        return average
+
+    def get_checkpoint(self) -> dict[str, Any]:
+        """The log, and the schedule."""
+        return super().get_checkpoint() | {"schedule": [asdict(stage) for stage in self.schedule]}
+
+    def load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take over the log and the schedule of a checkpoint."""
+        self.schedule = [Stage(**stage) for stage in checkpoint["schedule"]]
+        super().load_checkpoint({key: values for key, values in checkpoint.items() if key != "schedule"})
+
     def plot_progress_png(self, output_folder: str) -> None:
+        """Write progress.png; training goes on without it."""
+        try:
+            self._plot_progress(output_folder)
+        except OSError as error:
+            warnings.warn(f"{output_folder}/progress.png can't be written ({error}).", stacklevel=2)
+
+    def _plot_progress(self, output_folder: str) -> None:
         """Write nnU-Net's progress.png and put our panels under its own."""
         super().plot_progress_png(output_folder)
-        # nnU-Net closes its figure behind the file, so the two are joined as pictures.
+        # nnU-Net closes its figure after it wrote the file, so the two are joined as pictures.
         path = Path(output_folder) / "progress.png"
         stock = Image.open(path).convert("RGB")
         ours = self._draw_panels(stock.width)

@@ -1,7 +1,7 @@
 """The stages of training and the learning rate within each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -21,9 +21,12 @@ class Stage:
     end: int
 
     def learning_rate(self, epoch: int) -> float:
-        """Poly schedule from ``initial_lr`` at the stage's first epoch towards 0 behind its last."""
+        """Poly schedule from ``initial_lr`` at the stage's first epoch towards 0 after its last."""
         remaining = max(0.0, 1 - (epoch - self.start) / (self.end - self.start))
         return self.initial_lr * remaining**POLY_EXPONENT
+
+    def __str__(self) -> str:
+        return f"{self.name} (epochs {self.start} to {self.end - 1})"
 
 
 # Name, parts, share of the epochs, factor on the initial learning rate. The paper (sec. 3) gives the order; the shares
@@ -40,20 +43,61 @@ def focusnet_schedule(num_epochs: int, initial_lr: float) -> list[Stage]:
     """The paper's stages as shares of ``num_epochs``, an epoch each at least; below four epochs just the joint one."""
     if num_epochs < len(_FOCUSNET_STAGES):
         return [Stage("joint", PARTS, initial_lr, 0, num_epochs)]
-    spare = num_epochs - len(_FOCUSNET_STAGES)
-    stages: list[Stage] = []
-    share_so_far, start = 0.0, 0
-    for i, (name, parts, share, factor) in enumerate(_FOCUSNET_STAGES):
-        share_so_far += share
-        end = i + 1 + round(spare * share_so_far)
-        stages.append(Stage(name, parts, initial_lr * factor, start, end))
-        start = end
+    ends = _divide(0, num_epochs, [share for _, _, share, _ in _FOCUSNET_STAGES])
+    return [
+        Stage(name, parts, initial_lr * factor, start, end)
+        for (name, parts, _, factor), start, end in zip(_FOCUSNET_STAGES, [0, *ends[:-1]], ends, strict=True)
+    ]
+
+
+def resume_schedule(saved: Sequence[Stage], planned: Sequence[Stage], epoch: int) -> list[Stage]:
+    """The stages of a run that goes on: no stage comes again, however long the trainer wants to train by now.
+
+    Stages begin and end as in ``saved``. If there are more epochs now, the last stage gets them. If there are fewer,
+    the stages that aren't over share what is left as they would have shared the rest of ``saved``; where that isn't an
+    epoch each, the last stage gets it all, as in a very short run. With no epoch left nothing changes.
+
+    Args:
+        saved: stages that the run had.
+        planned: those it would have if it began now. They give the number of epochs, and the learning rates: a stage
+            whose name is in both has the rate of today.
+        epoch: number of epochs that are done.
+    """
+    num_epochs = planned[-1].end
+    today = {stage.name: stage for stage in planned}
+    stages = [replace(today.get(stage.name, stage), start=stage.start, end=stage.end) for stage in saved]
+    if num_epochs >= stages[-1].end:
+        return [*stages[:-1], replace(stages[-1], end=num_epochs)]
+    if num_epochs > epoch:
+        return _shorten(stages, epoch, num_epochs)
     return stages
 
 
+def _shorten(stages: Sequence[Stage], epoch: int, num_epochs: int) -> list[Stage]:
+    over = [stage for stage in stages if stage.end <= epoch]
+    ahead = [stage for stage in stages if stage.end > epoch]
+    if num_epochs - epoch < len(ahead):
+        begun = [replace(stage, end=epoch) for stage in ahead if stage.start < epoch]
+        return [*over, *begun, replace(stages[-1], start=epoch, end=num_epochs)]
+    ends = _divide(epoch, num_epochs, [stage.end - max(stage.start, epoch) for stage in ahead])
+    starts = [ahead[0].start, *ends[:-1]]
+    return [*over, *(replace(s, start=start, end=end) for s, start, end in zip(ahead, starts, ends, strict=True))]
+
+
+def _divide(start: int, end: int, shares: Sequence[float]) -> list[int]:
+    """Where stages end that have these shares of the epochs from ``start`` to ``end``, an epoch each at least."""
+    spare = end - start - len(shares)
+    return [start + i + round(spare * sum(shares[:i]) / sum(shares)) for i in range(1, len(shares) + 1)]
+
+
 def stage_at(schedule: Sequence[Stage], epoch: int) -> Stage:
-    """The stage that ``epoch`` belongs to; behind the last epoch still the last stage."""
+    """The stage that ``epoch`` belongs to; after the last epoch still the last stage."""
     return next((stage for stage in schedule if epoch < stage.end), schedule[-1])
+
+
+def listed(schedule: Sequence[Stage]) -> str:
+    """The stages and their epochs, for a line of the log."""
+    return ", ".join(map(str, schedule))
 
 
 class StagedPolyLR:

@@ -1,14 +1,12 @@
 """S-Net alone on all organs, and what every trainer of this package shares."""
 
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 import torch
-from batchgenerators.utilities.file_and_folder_operations import load_json
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import distributed as dist
@@ -20,13 +18,16 @@ from nnunetv2_focusnet.laterality import LeftRightFlipTransform
 from nnunetv2_focusnet.organs import add_organs_to_plans, organ_table
 from nnunetv2_focusnet.splits import check_splits
 from nnunetv2_focusnet.targets import find_annotated
-from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
+from nnunetv2_focusnet.trainers.checkpoints import trained_plans
 from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import StageLogger
-from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, stage_at
+from nnunetv2_focusnet.trainers.resumable_trainer import ResumableTrainer
+from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
+from nnunetv2_focusnet.trainers.skipped_steps import SkippedSteps, mean_of_finite, without_skipped
+from nnunetv2_focusnet.trainers.trained_with import keep_record
 
 
-class SNetTrainer(LeftRightTrainer):
+class SNetTrainer(ResumableTrainer):
     """Trains S-Net with focal + Dice loss and AdamW; left-right flips swap the labels of paired organs.
 
     Organs that dataset.json calls not annotated in a case are neither trained as background there nor counted.
@@ -66,6 +67,7 @@ class SNetTrainer(LeftRightTrainer):
         self.weight_decay = 1e-2
         # Next to an epoch a checkpoint costs nothing, and a killed run loses one epoch at most.
         self.save_every = 1
+        self.skipped = SkippedSteps()
 
     # ---- organs, network, loss ----
 
@@ -115,21 +117,17 @@ class SNetTrainer(LeftRightTrainer):
 
     def _keep_organs_of_trained_folds(self, plans: dict[str, Any]) -> dict[str, Any]:
         """All folds share one plans.json, so labels that changed since must not change a trained fold's network."""
-        folder = Path(self.output_folder_base)
-        saved_file = folder / "plans.json"
-        if not saved_file.is_file() or not any(folder.glob("fold_*/checkpoint_*.pth")):
-            return plans
-        saved = load_json(str(saved_file))
         name = self.configuration_name
-        old, new = (p["configurations"][name].get("focusnet") for p in (saved, plans))
-        if old is None or old == new:
+        trained = trained_plans(Path(self.output_folder_base), Path(self.output_folder), name)
+        if trained is None or trained["configurations"][name]["focusnet"] == plans["configurations"][name]["focusnet"]:
             return plans
         self.print_to_log_file(
-            f"WARNING: the organs, as labels and dataset.json have them now, differ from those that folds in {folder}"
-            " were trained with; going on with theirs so that all folds fit. To start anew, remove that folder."
+            "WARNING: the organs, as labels and dataset.json have them now, differ from those that folds in"
+            f" {self.output_folder_base} were trained with; going on with theirs so that all folds fit. To start anew,"
+            " remove that folder."
         )
-        plans["focusnet"] = saved["focusnet"]
-        plans["configurations"][name]["focusnet"] = old
+        plans["focusnet"] = trained["focusnet"]
+        plans["configurations"][name]["focusnet"] = trained["configurations"][name]["focusnet"]
         return plans
 
     @staticmethod
@@ -141,7 +139,8 @@ class SNetTrainer(LeftRightTrainer):
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         """S-Net in the plan's sizes; nnU-Net calls this in training and inference."""
-        return lay_out_for_device(build_snet(configuration_manager, num_input_channels, num_output_channels))
+        network = build_snet(configuration_manager, num_input_channels, num_output_channels)
+        return lay_out_for_device(keep_record(network, plans_manager, configuration_manager, small_organs=()))
 
     def _build_loss(self) -> CompoundLoss:
         weights = self.configuration_manager.configuration["focusnet"]["focal_weights"]
@@ -153,7 +152,7 @@ class SNetTrainer(LeftRightTrainer):
     # ---- left and right ----
 
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
-        """nnU-Net's transforms behind a left-right flip that swaps labels (an instance method: it needs the axis)."""
+        """nnU-Net's transforms after a left-right flip that swaps labels (an instance method: it needs the axis)."""
         transforms = super().get_training_transforms(*args, **kwargs)
         if self.left_right.axis is not None:
             transforms.transforms.insert(0, LeftRightFlipTransform(self.left_right.axis, self.left_right.pairs))
@@ -170,14 +169,37 @@ class SNetTrainer(LeftRightTrainer):
         optimizer = torch.optim.AdamW(
             self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, fused=True
         )
+        optimizer.register_step_pre_hook(self._check_gradient)
         self.schedule = self.build_schedule()
         return optimizer, StagedPolyLR(optimizer, self.schedule)
 
     def on_train_start(self) -> None:
-        """Start as nnU-Net does, with a schedule for the number of epochs that is set by now."""
+        """Start as nnU-Net does, with a schedule for the number of epochs that is set by now, or the run's own."""
         super().on_train_start()
-        self.schedule = self.build_schedule()
+        log = self.logger.local_logger
+        planned = self.build_schedule()
+        self.schedule = resume_schedule(log.schedule, planned, self.current_epoch) if log.schedule else planned
+        if log.schedule:
+            self._tell_what_is_left(log.schedule, planned)
+        log.schedule = self.schedule
         self.lr_scheduler = StagedPolyLR(self.optimizer, self.schedule)
+
+    def _tell_what_is_left(self, saved: list[Stage], planned: list[Stage]) -> None:
+        """Say how a resumed run goes on if that isn't just as it would have."""
+        done, had, epochs = self.current_epoch, saved[-1].end, planned[-1].end
+        if done >= epochs:
+            over = "" if done >= had else f"WARNING: {had} epochs had been planned. "
+            stage = stage_at(saved, max(done - 1, 0))
+            self.print_to_log_file(
+                f"{over}{done} epochs are done, the last one in stage {stage}, and num_epochs is {epochs}: nothing is"
+                " left to train."
+            )
+        elif self.schedule != planned or had != epochs:
+            self.print_to_log_file(
+                f"WARNING: this run had {had} epochs and has {epochs} now. No stage comes again: its stages are"
+                f" {listed(self.schedule)}; those of a new run would be {listed(planned)}. After {done} epochs it goes"
+                f" on with a learning rate of {self.stage.learning_rate(done):.2g}."
+            )
 
     @property
     def stage(self) -> Stage:
@@ -188,26 +210,31 @@ class SNetTrainer(LeftRightTrainer):
         """Start an epoch and log its stage."""
         super().on_train_epoch_start()
         stage = self.stage
-        self.print_to_log_file(f"Stage: {stage.name} (epochs {stage.start} to {stage.end - 1})")
+        self.print_to_log_file(f"Stage: {stage}")
         self.logger.log("stage", stage.name, self.current_epoch)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; also returns the loss terms.
 
         Raises:
-            RuntimeError: a loss term is NaN or infinite.
+            RuntimeError: the loss or its gradient is NaN or infinite; in half precision, in many steps in a row.
         """
         self.loss.annotated = self._annotated(batch, self.left_right.pairs if self.left_right.axis is not None else ())
+        self._cases = batch["keys"]
+        scale = self.grad_scaler.get_scale() if self.grad_scaler is not None else 0.0
         result = super().train_step(batch)
-        return result | self._finite_terms(batch)
+        # The scaler doesn't tell of a step that it skipped, but lowers its scale.
+        skipped = self.grad_scaler is not None and self.grad_scaler.get_scale() < scale
+        return result | self._finite_terms(may_skip=skipped, skipped=skipped)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One validation step; what is predicted of an organ counts in the online Dice only where it is annotated.
 
         Raises:
-            RuntimeError: a loss term is NaN or infinite.
+            RuntimeError: a loss term is NaN or infinite; in half precision, in many steps in a row.
         """
         self.loss.annotated = self._annotated(batch, flipped_pairs=())
+        self._cases = batch["keys"]
         uncounted = []
         # nnU-Net's validation step keeps the prediction to itself, but shows it to the loss.
         hook = self.loss.register_forward_hook(lambda _, args, __: uncounted.append(self._unannotated_voxels(*args)))
@@ -215,7 +242,7 @@ class SNetTrainer(LeftRightTrainer):
             result = super().validation_step(batch)
         finally:
             hook.remove()
-        self._finite_terms(batch)
+        self._finite_terms(may_skip=self.grad_scaler is not None)
         return result | {"fp_hard": result["fp_hard"] - uncounted[0]}
 
     def _annotated(self, batch: dict[str, Any], flipped_pairs: Sequence[tuple[int, int]]) -> torch.Tensor | None:
@@ -237,29 +264,57 @@ class SNetTrainer(LeftRightTrainer):
         voxels = torch.stack([sample.bincount(minlength=logits.shape[1]) for sample in predicted])
         return (voxels * ~annotated).sum(0)[1:].cpu().numpy()
 
-    def _finite_terms(self, batch: dict[str, Any]) -> dict[str, float]:
+    def _check_gradient(self, *_optimizer_and_arguments: Any) -> None:
+        """Before each update: without a scaler, which skips it, a broken gradient would spoil the weights for good."""
+        if self.grad_scaler is not None:
+            return
+        # nnU-Net has clipped the gradient by now: finite sums don't overflow.
+        sums = [p.grad.sum() for p in self.network.parameters() if p.grad is not None]
+        if not torch.stack(sums).isfinite().all():
+            self._finite_terms()
+            self._stop("The gradient")
+
+    def _finite_terms(self, *, may_skip: bool = False, skipped: bool = False) -> dict[str, float]:
+        """The loss terms; a step that isn't finite is counted if it may be skipped, and else ends the run."""
         terms = self.loss.terms
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
-        if broken := [name for name, value in values.items() if not math.isfinite(value)]:
-            raise RuntimeError(
-                f"Loss term {', '.join(broken)} became NaN or infinite in epoch {self.current_epoch}, stage"
-                f" {self.stage.name}, on cases {', '.join(batch['keys'])}: check their images and labels, or lower the"
-                f" learning rate; --c goes on from the last checkpoint in {self.output_folder}."
-            )
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        what = f"Loss term {', '.join(broken)}" if broken else "The gradient"
+        if broken and not may_skip:
+            self._stop(what)
+        if self.skipped.count(bool(broken) or skipped):
+            self._stop(what, f" in {self.skipped.in_a_row} steps in a row, with half precision")
         return values
+
+    def _stop(self, what: str, how_often: str = "") -> NoReturn:
+        raise RuntimeError(
+            f"{what} became NaN or infinite{how_often} in epoch {self.current_epoch}, stage {self.stage.name}, on cases"
+            f" {', '.join(self._cases)}: check their images and labels, or lower the learning rate; --c goes on from"
+            f" the last checkpoint in {self.output_folder}."
+        )
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Log the mean of the loss and of each of its terms."""
-        super().on_train_epoch_end(train_outputs)
+        super().on_train_epoch_end(without_skipped(train_outputs))
         outputs = self.from_all_ranks(train_outputs)
         means = {
-            name: float(np.mean([output[name] for output in outputs])) if name in outputs[0] else math.nan
+            name: mean_of_finite([output[name] for output in outputs]) if name in outputs[0] else math.nan
             for name in self.loss.term_names
         }
         for name, mean in means.items():
             self.logger.log(f"loss/{name}", mean, self.current_epoch)
         terms = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items() if not math.isnan(mean))
         self.print_to_log_file(f"loss terms: {terms}")
+        self._log_skipped(len(train_outputs), "training")
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """Log what nnU-Net logs, of the steps whose loss was finite."""
+        super().on_validation_epoch_end(without_skipped(val_outputs))
+        self._log_skipped(len(val_outputs), "validation")
+
+    def _log_skipped(self, steps: int, kind: str) -> None:
+        if number := self.skipped.reset():
+            self.print_to_log_file(f"{number} of {steps} {kind} steps left out: not finite in half precision")
 
     def from_all_ranks(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The outputs of all processes' steps; without DDP those of this one."""
@@ -268,10 +323,3 @@ class SNetTrainer(LeftRightTrainer):
         gathered: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(gathered, outputs)
         return [output for of_rank in gathered for output in of_rank]
-
-    def save_checkpoint(self, filename: str) -> None:
-        """Write a checkpoint in one piece: a run killed while writing keeps the one before."""
-        partial = f"{filename}.partial"
-        super().save_checkpoint(partial)
-        if self.local_rank == 0 and not self.disable_checkpointing:  # else nnU-Net writes nothing
-            os.replace(partial, filename)

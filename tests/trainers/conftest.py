@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,14 +61,61 @@ def project(preprocessed_phantom: Path, tmp_path: Path, monkeypatch: pytest.Monk
 MakeTrainer = Callable[..., Any]
 
 
+def new_trainer(
+    project: Path, trainer_class: type[SNetTrainer] = SmallFocusNetTrainer, configuration: str = "3d_fullres"
+) -> Any:
+    """A trainer as nnUNetv2_train makes it, from the files in the preprocessed folder."""
+    torch.manual_seed(0)
+    plans = json.loads((project / "nnUNetPlans.json").read_text()) | {"continue_training": False}
+    dataset_json = json.loads((project / "dataset.json").read_text())
+    return trainer_class(plans, configuration, 0, dataset_json, torch.device("cpu"))
+
+
 @pytest.fixture
 def make_trainer(project: Path) -> MakeTrainer:
-    """A function that makes a trainer as nnUNetv2_train does, from the files in the preprocessed folder."""
+    """A function that makes a trainer in the test's own project."""
+    return partial(new_trainer, project)
 
-    def make(trainer_class: type[SNetTrainer] = SmallFocusNetTrainer, configuration: str = "3d_fullres") -> SNetTrainer:
-        torch.manual_seed(0)
-        plans = json.loads((project / "nnUNetPlans.json").read_text()) | {"continue_training": False}
-        dataset_json = json.loads((project / "dataset.json").read_text())
-        return trainer_class(plans, configuration, 0, dataset_json, torch.device("cpu"))
 
-    return make
+@pytest.fixture(scope="session")
+def recorded_run(preprocessed_phantom: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, list[Path]]:
+    """A finished run through all stages, and its model folder as a kill at the start of each epoch would leave it.
+
+    The last of these folders is that of the finished run. Tests look at them and change copies, see ``left_by_kill``.
+    """
+    root = tmp_path_factory.mktemp("recorded") / "project"
+    shutil.copytree(preprocessed_phantom, root)
+    folders: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch:
+        set_folders(patch, root)
+        patch.setenv("nnUNet_n_proc_DA", "0")
+        trainer = new_trainer(root / "nnUNet_preprocessed" / DATASET)
+
+        def record() -> None:
+            folders.append(root / f"killed at {len(folders)}")
+            shutil.copytree(trainer.output_folder_base, folders[-1])
+
+        def on_epoch_start() -> None:
+            record()
+            type(trainer).on_epoch_start(trainer)
+
+        trainer.on_epoch_start = on_epoch_start
+        trainer.run_training()
+        record()
+    return trainer, folders
+
+
+@pytest.fixture
+def left_by_kill(project: Path, recorded_run: tuple[Any, list[Path]]) -> Callable[..., Path]:
+    """A function that puts what a kill at the start of an epoch leaves into the test's project; 8: a finished run.
+
+    It returns the fold's folder.
+    """
+
+    def place(epoch: int, trainer_class: type[SNetTrainer] = SmallFocusNetTrainer) -> Path:
+        results = project.parents[1] / "nnUNet_results" / DATASET
+        folder = results / f"{trainer_class.__name__}__nnUNetPlans__3d_fullres"
+        shutil.copytree(recorded_run[1][epoch], folder)
+        return folder / "fold_0"
+
+    return place

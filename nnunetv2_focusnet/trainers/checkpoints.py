@@ -1,0 +1,70 @@
+"""Reading nnU-Net's checkpoints: whole ones, and a line about those that aren't."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import torch
+
+FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
+ORDER = (FINAL, LATEST, BEST)  # in which nnUNetv2_train --c looks for them
+TO_RESUME = (
+    "network_weights",
+    "optimizer_state",
+    "grad_scaler_state",
+    "logging",
+    "_best_ema",
+    "current_epoch",
+    "init_args",
+    "trainer_name",
+)
+
+
+def read_checkpoint(path: Path, wanted: Sequence[str] = TO_RESUME) -> dict[str, Any]:
+    """Read a checkpoint on the CPU; its tensors stay in the file until somebody asks for their values.
+
+    Args:
+        path: of the checkpoint.
+        wanted: entries that it has to have.
+
+    Raises:
+        ValueError: the file is no checkpoint, damaged, cut off, or lacks an entry.
+    """
+    try:
+        with ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch doesn't look at the check sums that it writes
+        checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+    except Exception as error:  # unpickling a damaged file raises nearly anything
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path} can't be read as a checkpoint ({type(error).__name__}: {reason})") from None
+    if damaged is not None:
+        raise ValueError(f"{path} is damaged (check sum of {damaged})")
+    if missing := [name for name in wanted if name not in checkpoint]:
+        raise ValueError(f"{path} is no checkpoint of this version of nnU-Net: it lacks {', '.join(missing)}")
+    return checkpoint
+
+
+def trained_plans(model_folder: Path, fold_folder: Path, configuration: str) -> dict[str, Any] | None:
+    """The plans, with FocusNet's entries, that a fold of the model was trained with; this fold's if it has any.
+
+    They come from a checkpoint: the ``plans.json`` beside it is rewritten at each start, and may be cut off by a kill.
+
+    Args:
+        model_folder: ``<nnUNet_results>/DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION``.
+        fold_folder: folder in it of the fold that is about to be trained.
+        configuration: whose entries are wanted.
+
+    Returns:
+        None if there is no checkpoint that is whole.
+    """
+    own = [fold_folder / name for name in ORDER]
+    others = [path for path in sorted(model_folder.glob("fold_*/checkpoint_*.pth")) if path not in own]
+    for path in (*filter(Path.is_file, own), *others):
+        try:
+            plans = read_checkpoint(path)["init_args"]["plans"]
+            if "focusnet" in plans["configurations"][configuration]:
+                return plans
+        except (ValueError, KeyError, TypeError):
+            continue
+    return None

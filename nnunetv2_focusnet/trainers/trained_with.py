@@ -1,0 +1,91 @@
+"""What a network's weights were trained with, saved among them: their shapes don't tell one organ from another.
+
+nnU-Net builds a network from ``plans.json`` and loads weights into it. Where the two aren't of one training, the shapes
+may fit all the same: a lens is then predicted as a nerve, or an image is resampled to another spacing.
+"""
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+KEY = "trained_with"
+OTHER_PLANS = "plans.json isn't the one that the network was trained with"
+PUT_BACK = (
+    "put that one back; nnUNetv2_train with --c writes it anew, and every checkpoint holds it under init_args, plans"
+)
+
+
+def keep_record(
+    network: nn.Module,
+    plans: PlansManager,
+    configuration: ConfigurationManager,
+    small_organs: Sequence[Mapping[str, Any]],
+) -> nn.Module:
+    """Have the network save what it is built for along with its weights, and refuse weights that aren't for that.
+
+    Loading such weights, or those of another network, raises a ValueError of one line, unless ``strict=False``.
+
+    Args:
+        network: a whole network, as nnU-Net's trainers and predictor have it.
+        plans: that it was built from.
+        configuration: that it was built from.
+        small_organs: that have networks of their own, as the plans describe them.
+
+    Returns:
+        The same network.
+    """
+    record = {
+        "small organs": [[organ["name"], organ["label"], organ["roi_size"]] for organ in small_organs],
+        "spacing": configuration.spacing,
+        "order of axes": plans.transpose_forward,
+        "normalisation": [configuration.normalization_schemes, configuration.use_mask_for_norm],
+        "intensities": plans.foreground_intensity_properties_per_channel,
+        "strides and dilations": [[*m.stride, *m.dilation] for m in network.modules() if isinstance(m, _ConvNd)],
+    }
+    as_text = json.dumps({name: json.dumps(value, sort_keys=True) for name, value in record.items()})
+    network.register_state_dict_post_hook(partial(_add_record, record=as_text.encode()))
+    network.register_load_state_dict_pre_hook(_check_record)
+    return network
+
+
+def find_difference(network: nn.Module, weights: Mapping[str, Tensor]) -> str | None:
+    """In what the weights aren't those of the network, in a few words; None: they fit."""
+    own = network.state_dict()
+    if KEY in own and KEY in weights:
+        ours, theirs = (json.loads(bytes(saved[KEY].tolist())) for saved in (own, weights))
+        if names := [name for name in ours if ours[name] != theirs.get(name)]:
+            return f"different {', '.join(names)}"
+    if missing := [name for name in own if name not in weights]:
+        return f"{len(missing)} of {len(own)} tensors missing, the first is {missing[0]}"
+    if unknown := [name for name in weights if name not in own]:
+        return f"{len(unknown)} of {len(weights)} tensors unknown, the first is {unknown[0]}"
+    for name, value in own.items():
+        if name != KEY and value.shape != weights[name].shape:
+            return f"{name} has the shape {list(weights[name].shape)} instead of {list(value.shape)}"
+    return None
+
+
+def _add_record(_network: nn.Module, weights: dict[str, Any], prefix: str, _metadata: Any, *, record: bytes) -> None:
+    # A tensor, as everybody expects nothing else among weights.
+    weights[prefix + KEY] = torch.frombuffer(bytearray(record), dtype=torch.uint8)
+
+
+def _check_record(
+    network: nn.Module, weights: dict[str, Any], prefix: str, _metadata: Any, strict: bool, *_errors: list[str]
+) -> None:
+    own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    if strict and (difference := find_difference(network, own)):
+        raise ValueError(f"{OTHER_PLANS} ({difference}): {PUT_BACK}.")
+    if not own.get("sos_trained", True):
+        warnings.warn(
+            "These weights are from before the SOS-Nets were trained: small organs are the main network's own.",
+            stacklevel=2,
+        )
+    weights.pop(prefix + KEY, None)

@@ -1,0 +1,368 @@
+"""Runs that go on with another number of epochs, after kills, or from checkpoints that can't be used."""
+
+import json
+import math
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from nnunetv2.run.run_training import maybe_load_checkpoint
+from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer, SmallSNetTrainer
+from test_focusnet_trainer import STAGES_OF_8_EPOCHS, InterruptedRunError, change_json, log_of, run
+
+FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
+
+
+class WithoutSteps(SmallFocusNetTrainer):
+    """Goes through the epochs without training; the Dice of every organ is as written here."""
+
+    dice = (0.9, 0.9, 0.9, 0.9, 0.2, 0.4, 0.1, 0.3, 0.3, 0.3, 0.3)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return {"loss": np.array(1.0)} | dict.fromkeys(self.loss.term_names, 0.1)
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        dice = self.dice[self.current_epoch]
+        overlap, error = np.full(9, 100 * dice), np.full(9, 100 * (1 - dice))
+        return {"loss": np.array(1.0), "tp_hard": overlap, "fp_hard": error, "fn_hard": error}
+
+
+def resumed(make_trainer: Any, num_epochs: int = 8, trainer_class: Any = WithoutSteps) -> Any:
+    """A trainer as nnUNetv2_train --c has it before it trains."""
+    trainer = make_trainer(trainer_class)
+    trainer.num_epochs = num_epochs
+    trainer.logger.resume = True  # as nnU-Net's constructor makes it
+    maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
+    return trainer
+
+
+def lines_with(trainer: Any, text: str) -> list[str]:
+    return [line for line in Path(trainer.log_file).read_text().splitlines() if text in line]
+
+
+def assert_one_line(error: Any, *parts: str) -> None:
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+# ---- another number of epochs ----
+
+
+def test_a_finished_run_goes_on_in_its_last_stage(make_trainer: Any, left_by_kill: Any) -> None:
+    left_by_kill(8)
+    trainer = run(resumed(make_trainer, 10, SmallFocusNetTrainer))
+    log = log_of(trainer)
+    assert log["stage"] == [*STAGES_OF_8_EPOCHS, "joint", "joint"]
+    # Joint training has a third of 3e-3. Of its 4 epochs, 6 to 9, half and three quarters are over.
+    assert log["lrs"][8:] == pytest.approx([1e-3 * 0.5**0.9, 1e-3 * 0.25**0.9])
+    assert log["train_losses"][9] < log["train_losses"][7]  # and it did not start anew
+    (line,) = lines_with(trainer, "WARNING: this run had 8 epochs and has 10 now")
+    assert "SOS (epochs 4 to 5), joint (epochs 6 to 9);" in line
+    assert "After 8 epochs it goes on with a learning rate of 0.00054." in line
+
+
+def test_a_stage_that_goes_on_keeps_the_optimisers_state(make_trainer: Any, left_by_kill: Any) -> None:
+    left_by_kill(8, WithoutSteps)
+    trainer = resumed(make_trainer, 10)
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    (group,) = trainer.optimizer.param_groups
+    steps = {int(trainer.optimizer.state[parameter]["step"]) for parameter in group["params"]}
+    assert steps == {4}  # two epochs of two steps in the joint stage
+
+
+@pytest.mark.parametrize(
+    ("killed", "num_epochs", "rest"),
+    [
+        (1, 10, ["S-Net", "SOL", "SOL", "SOS", "SOS", "joint", "joint", "joint", "joint"]),
+        (3, 6, ["SOL", "SOS", "joint"]),
+        (3, 5, ["joint", "joint"]),
+        (5, 9, ["SOS", "joint", "joint", "joint"]),
+    ],
+)
+def test_a_killed_run_goes_on_with_another_number_of_epochs(
+    make_trainer: Any, left_by_kill: Any, killed: int, num_epochs: int, rest: list[str]
+) -> None:
+    left_by_kill(killed, WithoutSteps)
+    trainer = run(resumed(make_trainer, num_epochs))
+    assert log_of(trainer)["stage"] == [*STAGES_OF_8_EPOCHS[:killed], *rest]
+    assert len(lines_with(trainer, f"WARNING: this run had 8 epochs and has {num_epochs} now")) == 1
+
+
+def test_resumed_twice_it_goes_on_with_the_schedule_of_the_first_time(make_trainer: Any, left_by_kill: Any) -> None:
+    left_by_kill(3, WithoutSteps)
+    with pytest.raises(InterruptedRunError):
+        run(resumed(make_trainer, 6), interrupt_at=5)
+    trainer = run(resumed(make_trainer, 6))
+    assert log_of(trainer)["stage"] == ["S-Net", "S-Net", "SOL", "SOL", "SOS", "joint"]
+    assert len(lines_with(trainer, "its stages are S-Net (epochs 0 to 1), SOL (epochs 2 to 3)")) == 1
+
+
+def test_fewer_epochs_than_are_done_train_nothing_and_say_so(make_trainer: Any, left_by_kill: Any) -> None:
+    left_by_kill(3, WithoutSteps)
+    before = resumed(make_trainer).network.state_dict()
+    trainer = run(resumed(make_trainer, 2))
+    assert all(torch.equal(value, before[name]) for name, value in trainer.network.state_dict().items())
+    (line,) = lines_with(trainer, "nothing is left to train")
+    assert "WARNING: 8 epochs had been planned. 3 epochs are done, the last one in stage SOL" in line
+    assert log_of(run(resumed(make_trainer)))["stage"] == STAGES_OF_8_EPOCHS
+
+
+def test_a_finished_run_says_that_nothing_is_left(make_trainer: Any, left_by_kill: Any) -> None:
+    left_by_kill(8, WithoutSteps)
+    (line,) = lines_with(run(resumed(make_trainer)), "nothing is left to train")
+    assert "WARNING" not in line
+    assert "8 epochs are done" in line
+
+
+def test_other_shares_and_rates_do_not_move_the_stages_of_a_run(make_trainer: Any, left_by_kill: Any) -> None:
+    left_by_kill(3, WithoutSteps)
+    trainer = resumed(make_trainer)
+    trainer.initial_lr = 3e-4
+    build = trainer.build_schedule
+    trainer.build_schedule = lambda: build()[-1:]  # all epochs joint, from now on
+    log = log_of(run(trainer))
+    assert log["stage"] == STAGES_OF_8_EPOCHS
+    assert log["lrs"][6:] == pytest.approx([1e-4, 1e-4 * 0.5**0.9])  # the rate is today's
+
+
+def test_a_finished_run_that_goes_on_and_is_killed_loses_no_epoch(make_trainer: Any, left_by_kill: Any) -> None:
+    left_by_kill(8, WithoutSteps)
+    with pytest.raises(InterruptedRunError):
+        run(resumed(make_trainer, 11), interrupt_at=9)
+    assert resumed(make_trainer, 11).current_epoch == 9  # nnU-Net alone would take checkpoint_final, of 8 epochs
+
+
+def test_a_run_killed_between_its_last_two_checkpoints_is_finished(make_trainer: Any, left_by_kill: Any) -> None:
+    folder = left_by_kill(8, WithoutSteps)
+    (folder / LATEST).write_bytes((folder / BEST).read_bytes())
+    os.utime(folder / LATEST, (1, 1))
+    assert resumed(make_trainer).current_epoch == 8
+
+
+def test_s_net_goes_on_with_more_epochs_too(make_trainer: Any) -> None:
+    run(make_trainer(SmallSNetTrainer))
+    trainer = run(resumed(make_trainer, 3, SmallSNetTrainer))
+    assert log_of(trainer)["stage"] == ["S-Net"] * 3
+    assert len(lines_with(trainer, "WARNING: this run had 2 epochs and has 3 now")) == 1
+
+
+# ---- the best checkpoint ----
+
+
+def best_of(trainer: Any) -> dict[str, Any]:
+    return torch.load(Path(trainer.output_folder) / BEST, weights_only=False)
+
+
+@pytest.mark.parametrize("killed", [None, 4, 5])
+def test_the_best_checkpoint_is_one_whose_sos_nets_are_trained(make_trainer: Any, killed: int | None) -> None:
+    trainer = make_trainer(WithoutSteps)
+    if killed is None:
+        run(trainer)
+    else:
+        with pytest.raises(InterruptedRunError):
+            run(trainer, interrupt_at=killed)
+        trainer = run(resumed(make_trainer))
+    # By hand: 0.2; 0.9 * 0.2 + 0.1 * 0.4 = 0.22; 0.9 * 0.22 + 0.1 * 0.1 = 0.208; 0.9 * 0.208 + 0.1 * 0.3 = 0.2172.
+    expected = [0.9, 0.9, 0.9, 0.9, 0.2, 0.22, 0.208, 0.2172]
+    assert log_of(trainer)["ema_fg_dice"] == pytest.approx(expected)
+    assert best_of(trainer)["network_weights"]["sos_trained"]
+    assert best_of(trainer)["current_epoch"] == 6
+    assert best_of(trainer)["_best_ema"] == pytest.approx(0.22)
+
+
+def test_real_training_has_a_best_checkpoint_whose_sos_nets_are_trained(recorded_run: Any) -> None:
+    trainer, _ = recorded_run
+    assert best_of(trainer)["network_weights"]["sos_trained"]
+    dice, average = (log_of(trainer)[key] for key in ("mean_fg_dice", "ema_fg_dice"))
+    assert average[4] == dice[4]
+    assert average[5] == pytest.approx(0.9 * dice[4] + 0.1 * dice[5])
+
+
+def test_epochs_without_any_organ_do_not_spoil_the_moving_average(make_trainer: Any) -> None:
+    trainer = make_trainer(WithoutSteps)
+    trainer.dice = (math.nan, 0.4, math.nan, 0.5, 0.2, math.nan, 0.3, 0.3)
+    with np.errstate(invalid="ignore"):
+        run(trainer)
+    # By hand: 0 while there is none; 0.4; 0.9 * 0.4 + 0.1 * 0.5 = 0.41; anew 0.2; 0.21; 0.9 * 0.21 + 0.1 * 0.3 = 0.219
+    assert log_of(trainer)["ema_fg_dice"] == pytest.approx([0, 0.4, 0.4, 0.41, 0.2, 0.2, 0.21, 0.219])
+    assert best_of(trainer)["current_epoch"] == 8
+
+
+@pytest.mark.parametrize("killed", [1, 3, 5, 7])
+def test_a_run_killed_in_any_stage_predicts_as_its_checkpoint_says(
+    make_trainer: Any, left_by_kill: Any, killed: int
+) -> None:
+    left_by_kill(killed, WithoutSteps)
+    trainer = resumed(make_trainer)
+    sos_trained = killed > 4
+    (line,) = lines_with(trainer, f"{LATEST}, of {killed} epochs")
+    assert ("small organs are the main network's own" in line) != sos_trained
+    network, image = trainer.network.eval(), trainer.batch()["data"]
+    with torch.no_grad():
+        network.sol.head.bias.fill_(10.0)  # every organ is found
+        assert torch.equal(network(image), network.main(image)) != sos_trained
+
+
+# ---- checkpoints that can't be used ----
+
+
+@pytest.fixture
+def folder(left_by_kill: Any) -> Path:
+    return left_by_kill(2, WithoutSteps)
+
+
+def cut_off(path: Path, share: float) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+
+
+@pytest.mark.parametrize("share", [0, 0.3, 0.99])
+def test_a_checkpoint_cut_off_is_named_with_what_to_go_on_from(make_trainer: Any, folder: Path, share: float) -> None:
+    cut_off(folder / LATEST, share)
+    epochs = torch.load(folder / BEST, weights_only=False)["current_epoch"]
+    with pytest.raises(ValueError, match="can't be read as a checkpoint") as error:
+        resumed(make_trainer)
+    assert_one_line(error, str(folder / LATEST), f"Remove it, and --c goes on from {BEST}, of {epochs} epochs")
+    (folder / LATEST).unlink()
+    assert resumed(make_trainer).current_epoch == epochs
+
+
+def test_zeros_in_a_checkpoint_are_found(make_trainer: Any, folder: Path) -> None:
+    content = bytearray((folder / LATEST).read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 4096] = bytes(4096)
+    (folder / LATEST).write_bytes(content)
+    (folder / BEST).unlink()
+    with pytest.raises(ValueError, match="is damaged") as error:
+        resumed(make_trainer)
+    assert_one_line(error, str(folder / LATEST), "start anew without --c")
+
+
+def test_a_checkpoint_of_another_network_is_named(make_trainer: Any, folder: Path) -> None:
+    other = make_trainer(SmallPlansNetworkTrainer)
+    other.initialize()
+    other.save_checkpoint(str(folder / LATEST))
+    (folder / BEST).unlink()
+    with pytest.raises(ValueError, match="is of another network or plans") as error:
+        resumed(make_trainer)
+    assert_one_line(error, str(folder / LATEST), "of SmallPlansNetworkTrainer")
+
+
+@pytest.mark.parametrize("lost", ["optimizer_state", "current_epoch", "schedule"])
+def test_a_checkpoint_of_another_version_is_named(make_trainer: Any, folder: Path, lost: str) -> None:
+    checkpoint = torch.load(folder / LATEST, weights_only=False)
+    checkpoint["logging"].pop(lost, None)
+    checkpoint.pop(lost, None)
+    torch.save(checkpoint, folder / LATEST)
+    with pytest.raises(ValueError, match="version") as error:
+        resumed(make_trainer)
+    assert_one_line(error, str(folder / LATEST), f"lacks {lost}")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"spacing": [3.0, 1.5, 1.5]}, "spacing"),
+        ({"normalization_schemes": ["ZScoreNormalization"]}, "normalisation"),
+    ],
+)
+def test_a_checkpoint_of_other_plans_is_named(
+    make_trainer: Any, project: Path, folder: Path, change: dict[str, Any], what: str
+) -> None:
+    plans = json.loads((project / "nnUNetPlans.json").read_text())
+    plans["configurations"]["3d_fullres"] |= change
+    (project / "nnUNetPlans.json").write_text(json.dumps(plans))
+    with pytest.raises(ValueError, match="is of another network or plans") as error:
+        resumed(make_trainer)
+    assert_one_line(error, str(folder / LATEST), f"different {what}")
+
+
+# ---- files beside the checkpoints ----
+
+
+@pytest.mark.parametrize("share", [0, 0.9])
+def test_files_of_the_model_cut_off_are_written_anew(make_trainer: Any, folder: Path, share: float) -> None:
+    names = ("plans.json", "dataset.json", "dataset_fingerprint.json")
+    whole = [(folder.parent / name).read_bytes() for name in names]
+    for name in names:
+        cut_off(folder.parent / name, share)
+    resumed(make_trainer).on_train_start()
+    assert [(folder.parent / name).read_bytes() for name in names] == whole
+
+
+def test_folds_keep_the_organs_of_the_others_without_their_plans_json(
+    make_trainer: Any, project: Path, folder: Path
+) -> None:
+    names = [organ["name"] for organ in resumed(make_trainer).small_organs]
+    change_json(project / "dataset.json", focusnet={"small_organs": ["Eye_L"]})
+    cut_off(folder.parent / "plans.json", 0.1)
+    folder.rename(folder.with_name("fold_1"))
+    cut_off(folder.with_name("fold_1") / BEST, 0.5)  # and not every checkpoint is whole
+    trainer = make_trainer(WithoutSteps)
+    trainer.initialize()
+    assert [organ["name"] for organ in trainer.small_organs] == names
+    assert len(lines_with(trainer, "differ from those that folds in")) == 1
+
+
+def test_splits_cut_off_are_named(make_trainer: Any, project: Path) -> None:
+    trainer = make_trainer()
+    first = trainer.do_split()
+    cut_off(project / "splits_final.json", 0.5)
+    with pytest.raises(ValueError, match=r"splits_final\.json can't be read") as error:
+        trainer.do_split()
+    assert_one_line(error, str(project / "splits_final.json"))
+    (project / "splits_final.json").unlink()
+    assert trainer.do_split() == first
+
+
+@contextmanager
+def largest_file(num_bytes: int) -> Iterator[None]:
+    """Writing stops there, as it does on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("share", [0, 0.5])
+def test_a_full_disk_leaves_the_checkpoint_before_and_no_half_one(
+    make_trainer: Any, folder: Path, share: float
+) -> None:
+    trainer = resumed(make_trainer)
+    before, files = (folder / LATEST).read_bytes(), sorted(folder.iterdir())
+    limit = largest_file(int(share * len(before)))
+    with limit, pytest.raises(RuntimeError, match="can't be written") as error:
+        trainer.save_checkpoint(str(folder / LATEST))
+    assert_one_line(error, str(folder / LATEST), "MiB are free on its disk")
+    assert (folder / LATEST).read_bytes() == before
+    assert sorted(folder.iterdir()) == files
+
+
+def test_a_full_disk_at_the_start_is_named(make_trainer: Any, folder: Path) -> None:
+    trainer = resumed(make_trainer)
+    with largest_file(100), pytest.raises(OSError, match="File too large") as error:
+        trainer.on_train_start()
+    assert str(folder.parent) in str(error.value)
+
+
+def test_a_picture_that_cannot_be_written_does_not_end_the_run(make_trainer: Any, folder: Path) -> None:
+    trainer = resumed(make_trainer)
+    with largest_file(100), pytest.warns(UserWarning, match=r"progress\.png can't be written"):
+        trainer.logger.plot_progress_png(str(folder))
+
+
+def test_what_a_kill_left_of_a_checkpoint_goes_at_the_next_start(make_trainer: Any, folder: Path) -> None:
+    (folder / f"{BEST}.partial").write_bytes(b"half")
+    resumed(make_trainer).on_train_start()
+    assert not list(folder.glob("*.partial"))
