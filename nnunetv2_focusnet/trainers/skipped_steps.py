@@ -12,27 +12,30 @@ COUNTS = ("tp_hard", "fp_hard", "fn_hard")
 
 
 class SkippedSteps:
-    """Counts them.
+    """Counts them, and collects their cases.
 
     Attributes:
         in_a_row: those since the last step that was finite.
-        number: those since the last :meth:`reset`.
     """
 
     def __init__(self) -> None:
         self.in_a_row = 0
-        self.number = 0
+        self._number = 0
+        self._cases: set[str] = set()
 
-    def count(self, skipped: bool) -> bool:
-        """Count a step; true if there were too many in a row."""
+    def count(self, skipped: bool, cases: Sequence[str]) -> bool:
+        """Count a step; true if by now there were too many in a row."""
         self.in_a_row = self.in_a_row + 1 if skipped else 0
-        self.number += skipped
+        if skipped:
+            self._number += 1
+            self._cases.update(cases)
         return self.in_a_row >= MOST_IN_A_ROW
 
-    def reset(self) -> int:
-        """The number of skipped steps, which starts anew."""
-        number, self.number = self.number, 0
-        return number
+    def reset(self) -> tuple[int, list[str]]:
+        """Number and cases of the steps skipped since the last call."""
+        number, cases = self._number, sorted(self._cases)
+        self._number, self._cases = 0, set()
+        return number, cases
 
 
 def without_skipped(outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:

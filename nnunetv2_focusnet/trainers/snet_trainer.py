@@ -220,7 +220,7 @@ class SNetTrainer(ResumableTrainer):
             RuntimeError: the loss or its gradient is NaN or infinite; in half precision, in many steps in a row.
         """
         self.loss.annotated = self._annotated(batch, self.left_right.pairs if self.left_right.axis is not None else ())
-        self._cases = batch["keys"]
+        self._batch = batch
         scale = self.grad_scaler.get_scale() if self.grad_scaler is not None else 0.0
         result = super().train_step(batch)
         # The scaler doesn't tell of a step that it skipped, but lowers its scale.
@@ -234,7 +234,7 @@ class SNetTrainer(ResumableTrainer):
             RuntimeError: a loss term is NaN or infinite; in half precision, in many steps in a row.
         """
         self.loss.annotated = self._annotated(batch, flipped_pairs=())
-        self._cases = batch["keys"]
+        self._batch = batch
         uncounted = []
         # nnU-Net's validation step keeps the prediction to itself, but shows it to the loss.
         hook = self.loss.register_forward_hook(lambda _, args, __: uncounted.append(self._unannotated_voxels(*args)))
@@ -280,17 +280,24 @@ class SNetTrainer(ResumableTrainer):
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         broken = [name for name, value in values.items() if not math.isfinite(value)]
         what = f"Loss term {', '.join(broken)}" if broken else "The gradient"
-        if broken and not may_skip:
+        if broken and (not may_skip or self._broken_images()):
             self._stop(what)
-        if self.skipped.count(bool(broken) or skipped):
-            self._stop(what, f" in {self.skipped.in_a_row} steps in a row, with half precision")
+        if self.skipped.count(bool(broken) or skipped, self._batch["keys"]):
+            self._stop(what, f" in {self.skipped.in_a_row} steps in a row, with half precision,")
         return values
 
+    def _broken_images(self) -> list[str]:
+        """Cases of the batch whose images are the cause."""
+        whole = self._batch["data"].flatten(1).isfinite().all(1)
+        return [case for case, finite in zip(self._batch["keys"], whole.tolist(), strict=True) if not finite]
+
     def _stop(self, what: str, how_often: str = "") -> NoReturn:
+        images = self._broken_images()
+        cases = f"the images of {', '.join(images)}" if images else f"cases {', '.join(self._batch['keys'])}"
+        cure = "which hold NaN or infinity" if images else "check images and labels, or lower the learning rate"
         raise RuntimeError(
-            f"{what} became NaN or infinite{how_often} in epoch {self.current_epoch}, stage {self.stage.name}, on cases"
-            f" {', '.join(self._cases)}: check their images and labels, or lower the learning rate; --c goes on from"
-            f" the last checkpoint in {self.output_folder}."
+            f"{what} became NaN or infinite{how_often} in epoch {self.current_epoch}, stage {self.stage.name}, on"
+            f" {cases}: {cure}; --c goes on from the last checkpoint in {self.output_folder}."
         )
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
@@ -313,8 +320,11 @@ class SNetTrainer(ResumableTrainer):
         self._log_skipped(len(val_outputs), "validation")
 
     def _log_skipped(self, steps: int, kind: str) -> None:
-        if number := self.skipped.reset():
-            self.print_to_log_file(f"{number} of {steps} {kind} steps left out: not finite in half precision")
+        number, cases = self.skipped.reset()
+        if number:
+            self.print_to_log_file(
+                f"{number} of {steps} {kind} steps left out: not finite in half precision, on {', '.join(cases)}"
+            )
 
     def from_all_ranks(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """The outputs of all processes' steps; without DDP those of this one."""

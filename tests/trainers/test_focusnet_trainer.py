@@ -196,8 +196,13 @@ def test_progress_png_has_our_panels_under_the_hosts(make_trainer: Any) -> None:
 
 
 @pytest.mark.parametrize("epoch", [0, 6])
-def test_nan_stops_with_stage_term_and_case_and_keeps_the_checkpoint(make_trainer: Any, epoch: int) -> None:
+def test_nan_stops_with_stage_term_and_case_and_keeps_the_checkpoint(
+    make_trainer: Any, left_by_kill: Any, epoch: int
+) -> None:
+    folder = left_by_kill(epoch)
     trainer = make_trainer()
+    if epoch > 0:
+        trainer.load_checkpoint(str(folder / "checkpoint_latest.pth"))
     original = trainer.batch
 
     def batch() -> dict[str, Any]:

@@ -46,7 +46,8 @@ def test_single_overflows_are_left_out_and_counted(scaled: Any, value: float) ->
     assert math.isfinite(log["train_losses"][0])
     terms = [values[0] for key, values in log.items() if key.startswith("loss/")]
     assert log["train_losses"][0] == pytest.approx(sum(terms), rel=1e-4)
-    assert "4 of 24 training steps left out: not finite in half precision" in Path(scaled.log_file).read_text()
+    line = "4 of 24 training steps left out: not finite in half precision, on Head_000, Head_001"
+    assert line in Path(scaled.log_file).read_text()
 
 
 def test_a_step_that_overflows_changes_no_weight(scaled: Any) -> None:
@@ -68,9 +69,23 @@ def test_sixteen_overflows_in_a_row_end_the_run(scaled: Any) -> None:
         run(scaled)
     message = str(error.value)
     assert "\n" not in message
-    assert "in 16 steps in a row, with half precision in epoch 0" not in message
-    assert "in 16 steps in a row, with half precision in epoch 1" in message
+    assert "in 16 steps in a row, with half precision, in epoch 1" in message
     assert "Head_000" in message
+
+
+def test_an_image_that_is_broken_ends_the_run_in_half_precision_too(scaled: Any) -> None:
+    original = scaled.batch
+
+    def batch() -> dict[str, Any]:
+        made = original()
+        made["data"][1, 0, 0, 0, 0] = math.nan
+        return made
+
+    scaled.batch = batch
+    with pytest.raises(RuntimeError, match="on the images of Head_001: which hold NaN or infinity") as error:
+        run(scaled)
+    assert "Head_000" not in str(error.value)
+    assert all(parameter.isfinite().all() for parameter in scaled.network.parameters())
 
 
 def test_a_gradient_that_overflows_counts_though_its_loss_is_finite(scaled: Any) -> None:
