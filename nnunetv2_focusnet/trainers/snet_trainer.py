@@ -80,6 +80,7 @@ class SNetTrainer(ResumableTrainer):
         self._check_splits()
         self._add_organs_to_plans()
         super().initialize()
+        self.optimizer.register_step_pre_hook(self._before_update)
         organs = [organ["name"] for organ in self.small_organs]
         self.logger.local_logger = StageLogger(self.loss.term_names, organs)
 
@@ -169,7 +170,6 @@ class SNetTrainer(ResumableTrainer):
         optimizer = torch.optim.AdamW(
             self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, fused=True
         )
-        optimizer.register_step_pre_hook(self._check_gradient)
         self.schedule = self.build_schedule()
         return optimizer, StagedPolyLR(optimizer, self.schedule)
 
@@ -221,11 +221,9 @@ class SNetTrainer(ResumableTrainer):
         """
         self.loss.annotated = self._annotated(batch, self.left_right.pairs if self.left_right.axis is not None else ())
         self._batch = batch
-        scale = self.grad_scaler.get_scale() if self.grad_scaler is not None else 0.0
+        self._overflow: torch.Tensor | bool = True  # as long as nothing calls for an update
         result = super().train_step(batch)
-        # The scaler doesn't tell of a step that it skipped, but lowers its scale.
-        skipped = self.grad_scaler is not None and self.grad_scaler.get_scale() < scale
-        return result | self._finite_terms(may_skip=skipped, skipped=skipped)
+        return result | self._finite_terms(skipped=bool(self._overflow))
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One validation step; what is predicted of an organ counts in the online Dice only where it is annotated.
@@ -242,7 +240,7 @@ class SNetTrainer(ResumableTrainer):
             result = super().validation_step(batch)
         finally:
             hook.remove()
-        self._finite_terms(may_skip=self.grad_scaler is not None)
+        self._finite_terms()
         return result | {"fp_hard": result["fp_hard"] - uncounted[0]}
 
     def _annotated(self, batch: dict[str, Any], flipped_pairs: Sequence[tuple[int, int]]) -> torch.Tensor | None:
@@ -264,26 +262,26 @@ class SNetTrainer(ResumableTrainer):
         voxels = torch.stack([sample.bincount(minlength=logits.shape[1]) for sample in predicted])
         return (voxels * ~annotated).sum(0)[1:].cpu().numpy()
 
-    def _check_gradient(self, *_optimizer_and_arguments: Any) -> None:
-        """Before each update: without a scaler, which skips it, a broken gradient would spoil the weights for good."""
-        if self.grad_scaler is not None:
+    def _before_update(self, optimizer: torch.optim.Optimizer, *_arguments: Any) -> None:
+        """Without a gradient scaler, a gradient that isn't finite would spoil the weights for good."""
+        # This is how a scaler tells a fused optimiser not to update anything.
+        self._overflow = getattr(optimizer, "found_inf", False)
+        if self._overflow is not False:
             return
         # nnU-Net has clipped the gradient by now: finite sums don't overflow.
         sums = [p.grad.sum() for p in self.network.parameters() if p.grad is not None]
         if not torch.stack(sums).isfinite().all():
-            self._finite_terms()
-            self._stop("The gradient")
+            self._stop()
 
-    def _finite_terms(self, *, may_skip: bool = False, skipped: bool = False) -> dict[str, float]:
-        """The loss terms; a step that isn't finite is counted if it may be skipped, and else ends the run."""
+    def _finite_terms(self, *, skipped: bool = False) -> dict[str, float]:
+        """The loss terms; in half precision a step that isn't finite is counted, else it ends the run."""
         terms = self.loss.terms
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
-        what = f"Loss term {', '.join(broken)}" if broken else "The gradient"
-        if broken and (not may_skip or self._broken_images()):
-            self._stop(what)
-        if self.skipped.count(bool(broken) or skipped, self._batch["keys"]):
-            self._stop(what, f" in {self.skipped.in_a_row} steps in a row, with half precision,")
+        broken = not all(map(math.isfinite, values.values()))
+        if broken and (self.grad_scaler is None or self._broken_images()):
+            self._stop()
+        if self.skipped.count(broken or skipped, self._batch["keys"]):
+            self._stop(f" in {self.skipped.in_a_row} steps in a row, with half precision,")
         return values
 
     def _broken_images(self) -> list[str]:
@@ -291,7 +289,9 @@ class SNetTrainer(ResumableTrainer):
         whole = self._batch["data"].flatten(1).isfinite().all(1)
         return [case for case, finite in zip(self._batch["keys"], whole.tolist(), strict=True) if not finite]
 
-    def _stop(self, what: str, how_often: str = "") -> NoReturn:
+    def _stop(self, how_often: str = "") -> NoReturn:
+        terms = [name for name, value in self.loss.terms.items() if not value.isfinite()]
+        what = f"Loss term {', '.join(terms)}" if terms else "The gradient"
         images = self._broken_images()
         cases = f"the images of {', '.join(images)}" if images else f"cases {', '.join(self._batch['keys'])}"
         cure = "which hold NaN or infinity" if images else "check images and labels, or lower the learning rate"

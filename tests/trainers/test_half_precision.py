@@ -73,6 +73,22 @@ def test_sixteen_overflows_in_a_row_end_the_run(scaled: Any) -> None:
     assert "Head_000" in message
 
 
+def test_other_optimisers_are_watched_as_well(make_trainer: Any) -> None:
+    class WithSGD(SmallSNetTrainer):
+        def configure_optimizers(self) -> Any:
+            _, scheduler = super().configure_optimizers()
+            scheduler.optimizer = torch.optim.SGD(self.network.parameters(), 1e-3)  # the scaler doesn't call its step
+            return scheduler.optimizer, scheduler
+
+    trainer = make_trainer(WithSGD)
+    trainer.grad_scaler = torch.amp.GradScaler("cpu")
+    trainer.num_iterations_per_epoch = 20
+    trainer.initialize()
+    overflow_in(trainer, {3, 4})
+    run(trainer)
+    assert "2 of 20 training steps left out" in Path(trainer.log_file).read_text()
+
+
 def test_an_image_that_is_broken_ends_the_run_in_half_precision_too(scaled: Any) -> None:
     original = scaled.batch
 
