@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import BadZipFile, ZipFile
 
 import torch
 
@@ -35,12 +35,15 @@ def read_checkpoint(path: Path, wanted: Sequence[str] = TO_RESUME) -> dict[str, 
         with ZipFile(path) as archive:
             damaged = archive.testzip()  # torch doesn't look at the check sums that it writes
         checkpoint = torch.load(path, map_location="cpu", mmap=True, weights_only=False)
+    except BadZipFile:
+        raise ValueError(f"{path} can't be read as a checkpoint: it is cut off, or none") from None
     except Exception as error:  # unpickling a damaged file raises nearly anything
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} can't be read as a checkpoint ({type(error).__name__}: {reason})") from None
     if damaged is not None:
         raise ValueError(f"{path} is damaged (check sum of {damaged})")
-    if missing := [name for name in wanted if name not in checkpoint]:
+    entries = checkpoint if isinstance(checkpoint, dict) else {}
+    if missing := [name for name in wanted if name not in entries]:
         raise ValueError(f"{path} is no checkpoint of this version of nnU-Net: it lacks {', '.join(missing)}")
     return checkpoint
 

@@ -29,7 +29,10 @@ def take_over(network: nn.Module, path: Path) -> str:
     Raises:
         ValueError: the checkpoint can't be read, or its main network isn't the network's.
     """
-    saved = read_checkpoint(path, wanted=["network_weights"])["network_weights"]
+    try:
+        saved = read_checkpoint(path, wanted=["network_weights"])["network_weights"]
+    except ValueError as error:
+        raise ValueError(f"{error}. Give another file to -pretrained_weights, or a whole copy.") from None
     own = network.state_dict()
     theirs, ours = _by_part(saved), _by_part(own)
     if misfit := _misfit(theirs["main"], ours["main"]):

@@ -93,10 +93,11 @@ class ResumableTrainer(LeftRightTrainer):
             if writes:
                 os.replace(partial, filename)
         except (OSError, RuntimeError) as error:  # torch makes a RuntimeError without a path of a full disk
+            reason = str(error).partition("\n")[0]
             free = shutil.disk_usage(Path(filename).parent).free / 2**20
             raise RuntimeError(
-                f"{filename} can't be written ({str(error).splitlines()[0]}; {free:.0f} MiB are free on its disk). What"
-                " was there before is still there: make room, and go on with --c."
+                f"{filename} can't be written ({reason}; {free:.0f} MiB are free on its disk). What was there before is"
+                " still there: make room, and go on with --c."
             ) from None
         finally:
             if writes:
