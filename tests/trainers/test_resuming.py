@@ -6,6 +6,7 @@ import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer, SmallSNetTrainer
 from test_focusnet_trainer import STAGES_OF_8_EPOCHS, InterruptedRunError, change_json, log_of, run
 
+NUMBERS = count()
 FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
 
 
@@ -38,6 +40,7 @@ def resumed(make_trainer: Any, num_epochs: int = 8, trainer_class: Any = Without
     trainer = make_trainer(trainer_class)
     trainer.num_epochs = num_epochs
     trainer.logger.resume = True  # as nnU-Net's constructor makes it
+    trainer.log_file += str(next(NUMBERS))  # else trainers of the same second share one
     maybe_load_checkpoint(trainer, continue_training=True, validation_only=False)
     return trainer
 
