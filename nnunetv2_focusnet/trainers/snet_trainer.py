@@ -67,7 +67,8 @@ class SNetTrainer(ResumableTrainer):
         self.weight_decay = 1e-2
         # Next to an epoch a checkpoint costs nothing, and a killed run loses one epoch at most.
         self.save_every = 1
-        self.skipped = SkippedSteps()
+        # Apart, as a validation step that is finite doesn't end a row of training steps that aren't.
+        self.skipped = {"training": SkippedSteps(), "validation": SkippedSteps()}
 
     # ---- organs, network, loss ----
 
@@ -223,7 +224,7 @@ class SNetTrainer(ResumableTrainer):
         self._batch = batch
         self._overflow: torch.Tensor | bool = True  # as long as nothing calls for an update
         result = super().train_step(batch)
-        return result | self._finite_terms(skipped=bool(self._overflow))
+        return result | self._finite_terms("training", skipped=bool(self._overflow))
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One validation step; what is predicted of an organ counts in the online Dice only where it is annotated.
@@ -240,7 +241,7 @@ class SNetTrainer(ResumableTrainer):
             result = super().validation_step(batch)
         finally:
             hook.remove()
-        self._finite_terms()
+        self._finite_terms("validation")
         return result | {"fp_hard": result["fp_hard"] - uncounted[0]}
 
     def _annotated(self, batch: dict[str, Any], flipped_pairs: Sequence[tuple[int, int]]) -> torch.Tensor | None:
@@ -273,15 +274,15 @@ class SNetTrainer(ResumableTrainer):
         if not torch.stack(sums).isfinite().all():
             self._stop()
 
-    def _finite_terms(self, *, skipped: bool = False) -> dict[str, float]:
+    def _finite_terms(self, kind: str, *, skipped: bool = False) -> dict[str, float]:
         """The loss terms; in half precision a step that isn't finite is counted, else it ends the run."""
         terms = self.loss.terms
         values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
         broken = not all(map(math.isfinite, values.values()))
         if broken and (self.grad_scaler is None or self._broken_images()):
             self._stop()
-        if self.skipped.count(broken or skipped, self._batch["keys"]):
-            self._stop(f" in {self.skipped.in_a_row} steps in a row, with half precision,")
+        if self.skipped[kind].count(broken or skipped, self._batch["keys"]):
+            self._stop(f" in {self.skipped[kind].in_a_row} {kind} steps in a row, with half precision,")
         return values
 
     def _broken_images(self) -> list[str]:
@@ -320,7 +321,7 @@ class SNetTrainer(ResumableTrainer):
         self._log_skipped(len(val_outputs), "validation")
 
     def _log_skipped(self, steps: int, kind: str) -> None:
-        number, cases = self.skipped.reset()
+        number, cases = self.skipped[kind].reset()
         if number:
             self.print_to_log_file(
                 f"{number} of {steps} {kind} steps left out: not finite in half precision, on {', '.join(cases)}"

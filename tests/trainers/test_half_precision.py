@@ -71,7 +71,7 @@ def test_sixteen_overflows_in_a_row_end_the_run(scaled: Any) -> None:
         run(scaled)
     message = str(error.value)
     assert "\n" not in message
-    assert "in 16 steps in a row, with half precision, in epoch 1" in message
+    assert "in 16 training steps in a row, with half precision, in epoch 1" in message
     assert "Head_000" in message
 
 
@@ -119,7 +119,9 @@ def test_a_gradient_that_overflows_counts_though_its_loss_is_finite(scaled: Any)
     weight = next(scaled.network.parameters())
     weight.register_hook(lambda gradient: gradient * math.inf)
     scaled.num_epochs = 3
-    with pytest.raises(RuntimeError, match="The gradient became NaN or infinite in 16 steps in a row") as error:
+    with pytest.raises(
+        RuntimeError, match="The gradient became NaN or infinite in 16 training steps in a row"
+    ) as error:
         run(scaled)
     assert "\n" not in str(error.value)
 
