@@ -90,7 +90,7 @@ def _check(file: Path) -> bool:
             _check_tiff(file)
         elif head.startswith(b"NRRD"):
             _check_nrrd(file, stream)
-        elif re.match(rb"\s*(ObjectType|NDims|Comment)\s*=", head):
+        elif re.match(rb"\s*\w+\s*=\s*\S", head):
             _check_meta_image(file, stream)
         elif head[GIPL_HEADER - 4 : GIPL_HEADER] in GIPL:
             _check_length(stream, GIPL_HEADER, _size_of_voxels(file))
@@ -161,8 +161,11 @@ def _check_nifti(head: bytes, data: Any) -> None:
         dtype = header.get_data_dtype()
     except (HeaderDataError, KeyError):
         raise BrokenFileError(f"its header is damaged: it names no known type ({header['datatype']})") from None
-    start = max(int(header["vox_offset"]), kind.single_vox_offset if single_file else 0)
-    _check_length(data, start, math.prod(shape) * dtype.itemsize, dtype if dtype.kind in "fc" else None)
+    start = int(header["vox_offset"])
+    if single_file and start < kind.single_vox_offset:  # ITK takes the header for voxels
+        remedy = f"set vox_offset to {kind.single_vox_offset}, or save it again with nibabel"
+        raise BrokenFileError(f"its voxels are said to begin within its header (vox_offset {start})", remedy)
+    _check_length(data, max(start, 0), math.prod(shape) * dtype.itemsize, dtype if dtype.kind in "fc" else None)
 
 
 def _check_nrrd(file: Path, stream: Any) -> None:
@@ -186,14 +189,20 @@ def _check_meta_image(file: Path, stream: Any) -> None:
     name = fields.get("elementdatafile")
     if not name:
         raise BrokenFileError("it is cut off within its header")
-    with _data_file(file, None if name == "LOCAL" else name) as data:
+    is_here = name.lower() == "local"
+    with _data_file(file, None if is_here else name) as data:
         needed = _size_of_voxels(file)
-        data.seek(stream.tell() if name == "LOCAL" else 0)
-        if fields.get("compresseddata", "false").lower() == "true":
+        data.seek(stream.tell() if is_here else 0)
+        if _is_true(fields.get("compresseddata", "False")):
             _check_enough(_decompressed_length(data), needed)
-        elif fields.get("binarydata", "true").lower() == "true":
+        elif _is_true(fields.get("binarydata", "True")):
             _check_length(data, data.tell(), needed)
         # of numbers as text, ITK misses none
+
+
+def _is_true(value: str) -> bool:
+    """As ITK reads it: True, T, 1."""
+    return value[:1] in ("T", "t", "1")
 
 
 def _fields(stream: Any, separator: bytes, ends: Callable[[bytes], bool]) -> Mapping[str, str]:

@@ -92,6 +92,9 @@ def explain(error: Exception) -> BrokenFileError:
     """What a reader's error means."""
     if "orthonormal" in str(error):  # ITK's word for NIfTI's; the other formats' directions it takes as they are
         return BrokenFileError(*SHEARED)
+    if "Unable to determine ImageIO reader" in str(error):  # what is checked before knows more formats
+        reason = "SimpleITK doesn't know its format, or not by this ending"
+        return BrokenFileError(reason, "save it again as NIfTI-1 (.nii.gz)")
     of_itk = isinstance(error, RuntimeError)
     return BrokenFileError(last_line(error) if of_itk else f"{type(error).__name__}: {last_line(error)}")
 

@@ -168,6 +168,41 @@ def test_values_that_are_no_numbers(tmp_path: Path, name: str, value: float) -> 
     assert "it holds NaN or infinite values: replace them" in refusal(write(file, array))
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize(
+    ("written", "also"),
+    [
+        ("ElementDataFile = LOCAL", "ElementDataFile = Local"),
+        ("CompressedData = True", "CompressedData = 1"),
+        ("BinaryData = True", "BinaryData = T"),
+        ("ObjectType = Image", "Modality = MET_MOD_CT\nObjectType = Image"),
+    ],
+)
+def test_meta_image_headers_in_other_words(tmp_path: Path, written: str, also: str, compressed: bool) -> None:
+    """SimpleITK's own reader takes all of these."""
+    file = write(tmp_path / "a.mha", compressed=compressed)
+    file.write_bytes(file.read_bytes().replace(written.encode(), also.encode()))
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(file))), ARRAY)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_volume(file)), ARRAY)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "it is cut off" in refusal(file)
+
+
+def test_voxels_that_are_said_to_begin_within_the_header(tmp_path: Path) -> None:
+    """ITK reads the header as the first voxels, nibabel what is meant; the standard wants 352 or more."""
+    file = write(tmp_path / "a.nii")
+    header = nib.Nifti1Header(file.read_bytes()[:348])
+    header["vox_offset"] = 0
+    file.write_bytes(header.binaryblock + file.read_bytes()[348:])
+    assert (sitk.GetArrayFromImage(sitk.ReadImage(str(file))) != ARRAY).any()
+    assert "its voxels are said to begin within its header (vox_offset 0): set vox_offset to 352" in refusal(file)
+
+
+def test_nifti_of_the_second_version_is_not_called_broken(tmp_path: Path) -> None:
+    nib.save(nib.Nifti2Image(ARRAY, np.eye(4)), tmp_path / "a.nii.gz")
+    assert refusal(tmp_path / "a.nii.gz").endswith("save it again as NIfTI-1 (.nii.gz)")
+
+
 def nifti(path: Path, affine: np.ndarray) -> Path:
     image = nib.Nifti1Image(np.zeros((4, 5, 6), np.uint8), affine)
     image.header.set_qform(None, 0)
