@@ -17,7 +17,8 @@ from nnunetv2_focusnet.folders import Listing
 
 ENDINGS = {".dcm", ".dicom", ".dic", ".ima"}
 LARGE = 2**16  # bytes: larger values are read when they are asked for, which pixels aren't
-EMPTY = "is empty"
+EMPTY, NO_DICOM = "is empty", "isn't DICOM"
+BEGIN = 2**10  # bytes of a file that tell a text
 UNDEFINED_LENGTH = 2**32 - 1
 DELIMITER = 8  # bytes that end a value of undefined length
 TAGS = (
@@ -80,7 +81,8 @@ def read_files(listing: Listing, folder: Path) -> DicomFiles:
     """Read the headers of all DICOM files of a listing.
 
     Besides files that begin as DICOM does, those with an ending of DICOM ought to be DICOM, and those with the same
-    ending, or none, as DICOM files in their folder. An empty file ought to be if any file of the tree has its ending.
+    ending, or none, as DICOM files in their folder, except texts such as README. An empty file ought to be if any file
+    of the tree has its ending.
 
     Args:
         listing: of the folder.
@@ -108,7 +110,8 @@ def read_files(listing: Listing, folder: Path) -> DicomFiles:
     def ought_to_be_dicom(file: Path) -> bool:
         ending = _ending(file)
         empty = others[file] == EMPTY and ending in everywhere
-        return ending in ENDINGS or (file.parent, ending) in endings or empty
+        beside = (file.parent, ending) in endings and not (others[file] == NO_DICOM and _is_note(file))
+        return ending in ENDINGS or beside or empty
 
     redact = Redactor(words)
     broken = [
@@ -130,7 +133,18 @@ def read_files(listing: Listing, folder: Path) -> DicomFiles:
 def _why_not_dicom(file: Path, error: Exception) -> str:
     if isinstance(error, OSError):
         return f"can't be read ({error.strerror})"
-    return "isn't DICOM" if file.stat().st_size else EMPTY
+    return NO_DICOM if file.stat().st_size else EMPTY
+
+
+def _is_note(file: Path) -> bool:
+    """Whether it is a text that isn't named by a number, as slices are: README or LICENSE beside slices without ending.
+
+    What is left of a cut slice begins with zeros.
+    """
+    if any(character.isdigit() for character in file.name):
+        return False
+    with file.open("rb") as stream:
+        return b"\0" not in stream.read(BEGIN)
 
 
 def _read(file: Path) -> Dataset:

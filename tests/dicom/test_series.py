@@ -148,6 +148,17 @@ def test_what_else_is_in_a_folder_and_no_dicom(tmp_path: Path) -> None:
     assert read_tree(tmp_path).unreadable == ()
 
 
+def test_a_readme_beside_slices_without_ending_is_no_broken_slice(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    for file in ct.files:
+        file.rename(file.with_suffix(""))
+    (tmp_path / "README").write_text("read me")
+    assert read(tmp_path).GetSize() == ct.image.GetSize()
+    assert read_tree(tmp_path).unreadable == ()
+    (tmp_path / "IM_0900").write_text("<html>not found</html>")  # what a download may leave of a slice
+    assert problem(tmp_path).startswith("IM_0900 isn't DICOM")
+
+
 @pytest.mark.parametrize("name", ["IM_0900.dcm", "IM_0900.DCM", "image.dicom", "1.IMA"])
 def test_whatever_has_an_ending_of_dicom_has_to_be_dicom(tmp_path: Path, name: str) -> None:
     write_ct(tmp_path, ct_image())
