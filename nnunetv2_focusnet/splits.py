@@ -15,9 +15,12 @@ def read_splits(file: Path) -> list[dict[str, list[str]]]:
     """The cases that each fold trains on and validates, ``{"train": [CASES], "val": [CASES]}``.
 
     Raises:
-        ValueError: the file has another form.
+        ValueError: the file can't be read or has another form.
     """
-    splits = read_json(file)
+    try:
+        splits = read_json(file)
+    except ValueError as error:
+        raise ValueError(f"{error}; if it is nnU-Net's own, delete it, and the same split is made again") from None
     if not isinstance(splits, list) or not splits or not all(_is_fold(fold) for fold in splits):
         raise ValueError(f'{file} must be a list of folds {{"train": [CASES], "val": [CASES]}}: correct or delete it')
     return splits
@@ -35,7 +38,7 @@ def check_splits(file: Path, cases: Collection[str], file_ending: str) -> str | 
         A warning in one line where cases are in no fold.
 
     Raises:
-        ValueError: the file has another form, or a fold names a case that isn't there, or one twice.
+        ValueError: the file can't be read or has another form, or a fold names a case that isn't there, or one twice.
     """
     if not file.exists() or not cases:
         return None  # whoever reads the cases says so

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import warnings
-from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -63,20 +62,6 @@ class ResumableTrainer(LeftRightTrainer):
         if self.local_rank == 0:
             for partial in Path(self.output_folder).glob("*.pth.partial"):
                 partial.unlink()
-
-    def do_split(self) -> tuple[list[str], list[str]]:
-        """The cases of this fold for training and for validation.
-
-        Raises:
-            ValueError: the file with the splits can't be read.
-        """
-        try:
-            return super().do_split()
-        except JSONDecodeError as error:
-            raise ValueError(
-                f"{Path(self.preprocessed_dataset_folder_base) / 'splits_final.json'} can't be read ({error}): if it is"
-                " nnU-Net's own, remove it, and the same split is made again; else put it there again."
-            ) from None
 
     # ---- checkpoints ----
 
