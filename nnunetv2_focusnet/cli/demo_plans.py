@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from nnunetv2_focusnet.files import write_text
+from nnunetv2_focusnet.json_files import read_object
 
 CONFIGURATION = "3d_fullres"
 PATCH_ZYX = [32, 64, 64]
@@ -18,14 +19,21 @@ def shrink_plans(plans_file: Path) -> str:
 
     Returns:
         One line about what was changed from what.
+
+    Raises:
+        ValueError: the file can't be read, isn't JSON or isn't what nnU-Net writes.
     """
-    plans = json.loads(plans_file.read_text())
-    configuration = plans["configurations"][CONFIGURATION]
-    architecture = configuration["architecture"]["arch_kwargs"]
-    before = _describe(configuration)
-    configuration["patch_size"] = PATCH_ZYX
-    configuration["batch_size"] = BATCH_SIZE
-    architecture["features_per_stage"] = [min(NARROWEST * 2**i, WIDEST) for i in range(architecture["n_stages"])]
+    remedy = "delete the demo's folder, or name another with -o"
+    plans = read_object(plans_file, remedy)
+    try:
+        configuration = plans["configurations"][CONFIGURATION]
+        architecture = configuration["architecture"]["arch_kwargs"]
+        before = _describe(configuration)
+        configuration["patch_size"] = PATCH_ZYX
+        configuration["batch_size"] = BATCH_SIZE
+        architecture["features_per_stage"] = [min(NARROWEST * 2**i, WIDEST) for i in range(architecture["n_stages"])]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{plans_file} isn't what nnU-Net writes ({error}): {remedy}") from None
     write_text(plans_file, json.dumps(plans, indent=4))
     return f"{before} -> {_describe(configuration)}"
 

@@ -147,6 +147,17 @@ def test_plans_shrink_once_and_say_what_changed(tmp_path: Path) -> None:
     assert said.startswith("patch 48x96x96 (z, y, x), batch 2, widths 32/64/128 -> patch ")
 
 
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [('{"configu', "isn't JSON"), ("[]", "must hold a JSON object"), ("{}", "isn't what nnU-Net writes")],
+)
+def test_broken_plans_are_named(tmp_path: Path, content: str, fault: str) -> None:
+    file = tmp_path / "plans.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=rf"plans\.json {fault}"):
+        shrink_plans(file)
+
+
 def test_one_line_per_epoch() -> None:
     said: list[str] = []
     show = EpochProgress(12, lambda: " 1:05", said.append)
