@@ -60,6 +60,11 @@ def check_reference_cases(dataset: DatasetJson, folder: Path) -> str | None:
                 f'{dataset.source}: "{ANNOTATED}" or "{ANNOTATED_TEST}" of "focusnet" lists {case}, but the case in'
                 f" {folder} is {meant}: correct the name"
             )
+    # Training and test cases are listed apart, and references are of the one kind or the other: where a list has some
+    # of them, the other list has others.
+    lists = dataset.annotated, dataset.annotated_test
+    concerned = [part for part in lists if part.keys() & cases] or lists
+    absent = [case for part in concerned for case in part if case not in cases]
     if not absent or not cases:
         return None
     return (

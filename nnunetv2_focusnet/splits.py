@@ -35,7 +35,7 @@ def check_splits(file: Path, cases: Collection[str], file_ending: str) -> str | 
         file_ending: of their label maps.
 
     Returns:
-        A warning in one line where cases are in no fold.
+        A warning in one line where a fold is validated on cases that it trains on, or cases are in no fold.
 
     Raises:
         ValueError: the file can't be read or has another form, or a fold names a case that isn't there, or one twice.
@@ -54,6 +54,12 @@ def check_splits(file: Path, cases: Collection[str], file_ending: str) -> str | 
                     )
                 if times > 1:
                     raise ValueError(f'{file} has {case} in "{part}" of fold {number} twice: name each case once')
+    for number, fold in enumerate(splits):
+        if both := sorted(set(fold["train"]) & set(fold["val"])):
+            return (
+                f"{file} has {first_few(both)} among the training and the validation cases of fold {number}: its"
+                " validation tells nothing of unseen cases"
+            )
     used = {case for fold in splits for part in ("train", "val") for case in fold[part]}
     if unused := sorted(set(cases) - used):
         return f"{file} has {first_few(unused)} in no fold: they are neither trained nor validated"

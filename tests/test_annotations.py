@@ -79,6 +79,14 @@ def test_listed_cases_without_a_reference_are_named_as_they_may_be_of_another_pa
     assert "\n" not in warning
 
 
+def test_training_cases_are_not_missed_among_the_references_of_test_cases(folder: Path) -> None:
+    assert check_reference_cases(listing("case_1", "case_2", test=("case_7",)), folder) is None
+    assert check_reference_cases(listing("case_7", test=("case_1", "case_2")), folder) is None
+    warning = check_reference_cases(listing("case_1", test=("case_7", "csae_12")), folder)
+    assert warning is not None
+    assert "lists what csae_12 have annotated" in warning
+
+
 def test_a_label_file_with_an_organ_that_is_not_annotated_there(folder: Path) -> None:
     file = folder / "case_7.nii.gz"
     check_label_files(listing("case_7"), {file: {1}})

@@ -22,6 +22,12 @@ def test_all_cases_are_used(tmp_path: Path) -> None:
     assert check(tmp_path, FOLDS) is None
 
 
+def test_validation_on_training_cases_is_named(tmp_path: Path) -> None:
+    warning = check(tmp_path, [FOLDS[0], {"train": ["case_1", "case_2"], "val": ["case_2", "case_3"]}])
+    assert warning is not None
+    assert "has case_2 among the training and the validation cases of fold 1" in warning
+
+
 def test_cases_that_no_fold_has_are_named(tmp_path: Path) -> None:
     warning = check(tmp_path, [{"train": ["case_2"], "val": ["case_3"]}])
     assert warning is not None
