@@ -21,8 +21,6 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from scipy.ndimage import center_of_mass
 
-from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD
-
 FIELDS = ("organ", "diameter_mm", "cases", "found", "median_error_mm", "largest_error_mm", "detected", "mean_dsc")
 
 
@@ -31,7 +29,7 @@ def locate(predictor: nnUNetPredictor, image: torch.Tensor) -> tuple[np.ndarray,
     patch = predictor.configuration_manager.patch_size
     padding = [max(p - s, 0) for p, s in zip(patch, image.shape[1:], strict=True)]
     image = torch.nn.functional.pad(image, [v for p in reversed(padding) for v in (0, p)])
-    organs = len(predictor.network.small_organs)
+    organs = len(predictor.network.config.small_organs)
     best, where = np.full(organs, -1.0), np.zeros((organs, 3))
     for tile in predictor._internal_get_sliding_window_slicers(image.shape[1:]):
         predictor.network(image[tile][None].to(predictor.device))
@@ -64,7 +62,7 @@ def measure(model_folder: Path, preprocessed: Path, fold: int) -> list[dict[str,
             peaks, voxels = locate(predictor, torch.from_numpy(np.ascontiguousarray(image[:])).float())
         for k, organ in enumerate(organs):
             mask = np.asarray(labels[:])[0] == organ["label"]
-            detected[i, k] = peaks[k] > DETECTION_THRESHOLD
+            detected[i, k] = peaks[k] > predictor.network.config.detection_threshold
             if mask.any():
                 errors[i, k] = np.linalg.norm((voxels[k] - center_of_mass(mask)) * spacing)
     rows: list[dict[str, object]] = []

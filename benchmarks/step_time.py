@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
 
-from nnunetv2_focusnet.trainers.networks_from_plans import lay_out_for_device
+from nnunetv2_focusnet.trainers.networks import lay_out_for_device
 
 Step = Callable[[], object]
 

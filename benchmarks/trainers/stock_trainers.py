@@ -8,7 +8,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
 from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
-from nnunetv2_focusnet.trainers.networks_from_plans import lay_out_for_device
+from nnunetv2_focusnet.trainers.networks import lay_out_for_device
 
 
 class StockTrainer(LeftRightTrainer):

@@ -10,29 +10,28 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.architectures import fusion, roi
 from nnunetv2_focusnet.architectures.blocks import Triple, conv_feature_map_size, scale_gradient
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.architectures.fusion import fuse, own_probabilities
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
+from nnunetv2_focusnet.architectures.rois import Rois, find_peaks, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import SOSNet
 
 PARTS = ("main", "sol", "sos")
-# Below this peak of the heat map the organ isn't in the image. The peak is 1 only where the centre is certain: for one
-# that is uncertain by as much as the target's own width, the squared error is smallest at 2^-1.5.
-DETECTION_THRESHOLD = 0.2
 
 
 class FocusNetOutput(NamedTuple):
     """What FocusNet returns in training; parts that the stage doesn't need are None."""
 
     main_logits: Tensor | list[Tensor]
-    """(B, C, Z, Y, X), the main network's own answer for every class; with deep supervision coarser ones, too."""
+    """(B, C, Z, Y, X), the main network's own logits of every class; with deep supervision coarser ones, too."""
     heat_logits: Tensor | None = None
     """(B, K, Z/s, Y/s, X/s), before the sigmoid; s is the stride of the features that SOL-Net reads."""
     roi_logits: Tensor | None = None
-    """(B, N), the ROIs of all K organs one behind the other, N the sum of their voxels."""
-    roi_corners: Tensor | None = None
-    """(B, K, 3), lowest corner (z, y, x) of each ROI in voxels."""
+    """(B, N), the ROIs of all K organs concatenated, N the sum of their voxels."""
+    rois: Rois | None = None
+    """Where these ROIs lie."""
 
 
 class FocusNet(nn.Module):
@@ -40,15 +39,7 @@ class FocusNet(nn.Module):
 
     Args:
         main: segments all organs.
-        small_organs: class channel of each of the K small organs.
-        roi_sizes: ROI of each small organ, (z, y, x) in voxels.
-        kernel_size: odd size per axis (z, y, x) in voxels.
-        sos_features: channels to which the SOS-Nets squeeze what they read; None: they have as many as the main network
-            at full resolution and squeeze nothing.
-        sol_level: layer of the decoder that SOL-Net reads, 0 being the last, at full resolution.
-        sol_blocks: SOL-Net's number of blocks.
-        read_answer: SOS-Nets also read the main network's own probability of their organ.
-        gradient_to_main: factor on the gradient that SOL-Net and SOS-Nets send into the main network.
+        config: the small organs, and the networks that locate and segment them.
     """
 
     sos_trained: Tensor
@@ -58,32 +49,27 @@ class FocusNet(nn.Module):
     Kept here since nnU-Net hands on nothing but the fused logits.
     """
 
-    def __init__(
-        self,
-        main: MainNetwork,
-        small_organs: Sequence[int],
-        roi_sizes: Sequence[Triple],
-        kernel_size: Triple = (3, 3, 3),
-        *,
-        sos_features: int | None = None,
-        sol_level: int = 0,
-        sol_blocks: int = 2,
-        read_answer: bool = False,
-        gradient_to_main: float = 1.0,
-    ) -> None:
+    def __init__(self, main: MainNetwork, config: FocusNetConfig) -> None:
         super().__init__()
         self.main = main
-        self.small_organs = tuple(small_organs)
-        self.roi_sizes = tuple(tuple(size) for size in roi_sizes)
-        self.sol_level = sol_level
-        self.read_answer = read_answer
-        self.gradient_to_main = gradient_to_main
+        self.config = config
         features = main.features_per_stage[0]
-        self.sol = SOLNet(main.features_per_stage[sol_level], len(small_organs), kernel_size, num_blocks=sol_blocks)
-        sos_channels = 2 * features + main.input_channels + 1 + read_answer
+        self.sol = SOLNet(
+            main.features_per_stage[config.sol_level],
+            len(config.small_organs),
+            config.kernel_size,
+            num_blocks=config.sol_blocks,
+        )
+        sos_channels = 2 * features + main.input_channels + 1 + config.sos_reads_main
         self.sos = nn.ModuleList(
-            SOSNet(sos_channels, sos_features or features, kernel_size, squeeze=sos_features is not None)
-            for _ in small_organs
+            SOSNet(
+                sos_channels,
+                config.sos_features or features,
+                config.kernel_size,
+                num_blocks=config.sos_blocks,
+                squeeze=config.sos_squeeze,
+            )
+            for _ in config.small_organs
         )
         # Saved with the weights. A trainer sets it to false as long as the SOS-Nets weren't trained: the network then
         # predicts with the main network alone.
@@ -91,7 +77,7 @@ class FocusNet(nn.Module):
         self.train_parts(PARTS)
 
     def train_parts(self, parts: Collection[str]) -> None:
-        """Freeze all but ``parts`` (of "main", "sol", "sos"); in training, parts behind the last of them don't run.
+        """Freeze all but ``parts`` (of "main", "sol", "sos"); in training, parts after the last of them don't run.
 
         Frozen parts have no gradient and, as nothing before them has one either, cost no backward. Predictions stay as
         they are.
@@ -111,63 +97,51 @@ class FocusNet(nn.Module):
         With deep supervision the fused logits are the first of a list, in front of the main network's coarser ones.
         """
         features = self.main.features(x)
-        answer = self.main.classify(features.decoder)
+        main_logits = self.main.classify(features.decoder)
         if self.training and self._last_part == 0:
-            return FocusNetOutput(answer)
-        heat_logits = self._heat_logits(features)
+            return FocusNetOutput(main_logits)
+        heat_logits = self.sol(self._share_gradient(features.decoder[self.config.sol_level]))
         if self.training and self._last_part == 1:
-            return FocusNetOutput(answer, heat_logits)
+            return FocusNetOutput(main_logits, heat_logits)
 
-        main_logits, *coarser = answer if isinstance(answer, list) else [answer]
-        volume_size = list(x.shape[2:])
-        roi_sizes = roi.clip_sizes(self.roi_sizes, volume_size)
-        peaks, centres = self._find_peaks(heat_logits.detach(), volume_size)
-        corners = roi.place_rois(centres, roi_sizes, volume_size)
-        indices = roi.roi_indices(corners, roi_sizes, volume_size)
-        offsets = roi.organ_offsets(roi_sizes, volume_size, x.device)
-        pooled = self._pool(x, features, heat_logits, corners, indices, roi_sizes)
-        if self.read_answer:
-            pooled.append(fusion.own_probabilities(main_logits.detach(), self.small_organs, indices, offsets))
-        rois = roi.split_rois(torch.cat(pooled, 1), roi_sizes)
-        roi_logits = torch.cat([net(part).flatten(1) for net, part in zip(self.sos, rois, strict=True)], 1)
+        finest, *coarser = main_logits if isinstance(main_logits, list) else [main_logits]
+        peaks, centres = self._find_peaks(heat_logits.detach(), x.shape[2:])
+        rois = Rois.around(centres, self.config.roi_sizes, list(x.shape[2:]))
+        parts = rois.split(self._read_rois(rois, x, features, heat_logits, finest))
+        roi_logits = torch.cat([net(part).flatten(1) for net, part in zip(self.sos, parts, strict=True)], 1)
         if self.training:
-            return FocusNetOutput(answer, heat_logits, roi_logits, corners)
+            return FocusNetOutput(main_logits, heat_logits, roi_logits, rois)
 
         self.located = peaks.sigmoid(), centres
-        detected = (self.located[0] > DETECTION_THRESHOLD) & self.sos_trained
-        organ_logits = fusion.paste_rois(roi_logits, indices, offsets, [len(rois), *volume_size])
-        fused = fusion.fuse(main_logits, organ_logits, self.small_organs, detected)
-        return [fused, *coarser] if isinstance(answer, list) else fused
+        detected = (self.located[0] > self.config.detection_threshold) & self.sos_trained
+        organ_logits = rois.paste(roi_logits, self.config.logit_outside_roi)
+        fused = fuse(finest, organ_logits, self.config.small_organs, detected)
+        return [fused, *coarser] if isinstance(main_logits, list) else fused
 
-    def _heat_logits(self, features: MainFeatures) -> Tensor:
-        return self.sol(scale_gradient(features.decoder[self.sol_level], self.gradient_to_main))
+    def _share_gradient(self, features: Tensor) -> Tensor:
+        return scale_gradient(features, self.config.gradient_to_main)
 
-    def _find_peaks(self, heat_logits: Tensor, volume_size: Sequence[int]) -> tuple[Tensor, Tensor]:
+    @staticmethod
+    def _find_peaks(heat_logits: Tensor, volume_size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Peaks (B, K), as logits, which have no plateau where probabilities round to 1, and their voxels (B, K, 3)."""
-        peaks, positions = roi.find_peaks(heat_logits)
-        stride = torch.tensor(roi.stride_of(heat_logits.shape[2:], volume_size), device=heat_logits.device)
+        peaks, positions = find_peaks(heat_logits)
+        stride = torch.tensor(stride_of(heat_logits.shape[2:], volume_size), device=heat_logits.device)
         return peaks, positions * stride + stride // 2
 
-    def _pool(
-        self,
-        x: Tensor,
-        features: MainFeatures,
-        heat_logits: Tensor,
-        corners: Tensor,
-        indices: Tensor,
-        roi_sizes: Sequence[Triple],
-    ) -> list[Tensor]:
-        """What the SOS-Nets read, tensors (B, channels, N) with the ROIs of all organs one behind the other."""
-        heat_size = list(heat_logits.shape[2:])
-        heat_indices = roi.roi_indices(corners, roi_sizes, heat_size, roi.stride_of(heat_size, x.shape[2:]))
-        return [
-            scale_gradient(roi.gather_voxels(features.decoder[0], indices), self.gradient_to_main),
-            scale_gradient(roi.gather_voxels(features.encoder, indices), self.gradient_to_main),
-            roi.gather_voxels(x, indices).to(heat_logits.dtype),
-            roi.gather_own_channel(
-                heat_logits.sigmoid(), heat_indices, roi.organ_offsets(roi_sizes, heat_size, x.device)
-            ),
+    def _read_rois(
+        self, rois: Rois, x: Tensor, features: MainFeatures, heat_logits: Tensor, main_logits: Tensor
+    ) -> Tensor:
+        """What the SOS-Nets read, (B, channels, N) with the ROIs of all organs concatenated."""
+        on_heat_map = rois.on_coarser(list(heat_logits.shape[2:]))
+        read = [
+            self._share_gradient(rois.gather(features.decoder[0])),
+            self._share_gradient(rois.gather(features.encoder)),
+            rois.gather(x).to(heat_logits.dtype),
+            on_heat_map.gather_own(heat_logits.sigmoid()),
         ]
+        if self.config.sos_reads_main:
+            read.append(own_probabilities(main_logits.detach(), self.config.small_organs, rois))
+        return torch.cat(read, 1)
 
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:
         """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""

@@ -17,44 +17,23 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_focusnet.architectures.roi import gather_own_channel, gather_voxels
-
-# Outside its ROI an organ has this logit: probability 5e-5, and far from the limits of half precision.
-LOGIT_OUTSIDE_ROI = -10.0
+from nnunetv2_focusnet.architectures.rois import Rois
 
 
-def paste_rois(roi_logits: Tensor, indices: Tensor, offsets: Tensor, volume_size: Sequence[int]) -> Tensor:
-    """Write the ROI logits of all organs into full-size volumes with one scatter.
-
-    Args:
-        roi_logits: (B, N), the ROIs of all K organs one behind the other.
-        indices: (B, N) flat voxel indices.
-        offsets: (N,) start of each voxel's organ in a flattened (K, Z, Y, X) volume.
-        volume_size: (K, Z, Y, X).
-
-    Returns:
-        Logits (B, K, Z, Y, X), ``LOGIT_OUTSIDE_ROI`` outside the ROIs.
-    """
-    size = (roi_logits.shape[0], volume_size[0] * volume_size[1] * volume_size[2] * volume_size[3])
-    outside = torch.full(size, LOGIT_OUTSIDE_ROI, dtype=roi_logits.dtype, device=roi_logits.device)
-    return outside.scatter(1, indices + offsets, roi_logits).unflatten(1, list(volume_size))
-
-
-def own_probabilities(main_logits: Tensor, small: Sequence[int], indices: Tensor, offsets: Tensor) -> Tensor:
+def own_probabilities(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
     """The main network's own probability of each small organ, in the organ's ROI.
 
     Args:
         main_logits: (B, C, Z, Y, X).
         small: the K channels of ``main_logits`` that the small organs have.
-        indices: (B, N) flat voxel indices of the ROIs of all organs.
-        offsets: (N,) start of each voxel's organ in a flattened (K, Z, Y, X) volume.
+        rois: of the K organs, in the volume of ``main_logits``.
 
     Returns:
         (B, 1, N) in the type of ``main_logits``.
     """
     wide = torch.promote_types(main_logits.dtype, torch.float32)
-    own = gather_own_channel(main_logits[:, list(small)], indices, offsets).to(wide)
-    everything = gather_voxels(main_logits, indices).to(wide).logsumexp(1, keepdim=True)
+    own = rois.gather_own(main_logits[:, list(small)]).to(wide)
+    everything = rois.gather(main_logits).to(wide).logsumexp(1, keepdim=True)
     return (own - everything).exp().to(main_logits.dtype)
 
 

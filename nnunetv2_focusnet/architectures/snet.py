@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, conv_feature_map_size, initialize, zyx
+from nnunetv2_focusnet.architectures.config import SNetConfig
 from nnunetv2_focusnet.architectures.dense_aspp import DenseASPP
 from nnunetv2_focusnet.architectures.main_network import MainFeatures
 
@@ -41,34 +42,22 @@ class SNet(nn.Module):
     Args:
         input_channels: image channels.
         num_classes: channels of the logits, background included.
-        features_per_stage: channels at full resolution and below the one downsampling.
-        kernel_sizes: odd sizes per axis (z, y, x) at full resolution and below.
-        stride: the one downsampling, per axis (z, y, x).
-        dilations: DenseASPP's rates per layer and axis (z, y, x), in voxels below the downsampling.
-        n_blocks: SEResBlocks below the downsampling and before DenseASPP, the downsampling one included.
+        config: its sizes.
     """
 
-    def __init__(
-        self,
-        input_channels: int,
-        num_classes: int,
-        features_per_stage: Sequence[int] = (32, 64),
-        kernel_sizes: Sequence[Triple] = ((3, 3, 3), (3, 3, 3)),
-        stride: Triple = (2, 2, 2),
-        dilations: Sequence[Triple] = ((3, 3, 3), (6, 6, 6), (12, 12, 12), (18, 18, 18)),
-        n_blocks: int = 3,
-    ) -> None:
+    def __init__(self, input_channels: int, num_classes: int, config: SNetConfig) -> None:
         super().__init__()
-        full, half = features_per_stage
+        full, half = config.features_per_stage
+        kernel, kernel_below = config.kernel_sizes
         self.input_channels = input_channels
         self.features_per_stage: Sequence[int] = (full, half)
-        self.encoder = SEResBlock(input_channels, full, kernel_sizes[0])
+        self.encoder = SEResBlock(input_channels, full, kernel)
         self.bottom = nn.Sequential(
-            SEResBlock(full, half, kernel_sizes[1], stride),
-            *(SEResBlock(half, half, kernel_sizes[1]) for _ in range(n_blocks - 1)),
-            DenseASPP(half, dilations, kernel_sizes[1]),
+            SEResBlock(full, half, kernel_below, config.stride),
+            *(SEResBlock(half, half, kernel_below) for _ in range(config.n_blocks - 1)),
+            DenseASPP(half, config.dilations, kernel_below),
         )
-        self.decoder = SNetDecoder(features_per_stage, kernel_sizes[0], stride, num_classes)
+        self.decoder = SNetDecoder(config.features_per_stage, kernel, config.stride, num_classes)
         self.apply(initialize)
 
     def features(self, x: Tensor) -> MainFeatures:

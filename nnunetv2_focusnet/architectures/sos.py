@@ -1,5 +1,7 @@
 """SOS-Net, which segments one small organ inside its ROI (paper sec. 2)."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.blocks import ConvNormNonlin, SEResBlock, Triple, initialize
@@ -9,26 +11,32 @@ INITIAL_LOGIT = -3.0
 
 
 class SOSNet(nn.Module):
-    """Two blocks and a 1x1x1 convolution for one organ; the sigmoid is left to the reader.
+    """SEResBlocks and a 1x1x1 convolution for one organ; the sigmoid is left to the reader.
 
     Args:
         in_channels: last decoder features + first encoder features + image channels + 1 for the organ's heat map
-            (+ 1 for the main network's own answer).
+            (+ 1 for the main network's own probability).
         features: channels of the blocks.
         kernel_size: odd size per axis (z, y, x) in voxels.
-        squeeze: a 1x1x1 convolution in place of the first block, whose cost is the width of what it reads.
+        num_blocks: how many SEResBlocks; the paper has two.
+        squeeze: a 1x1x1 convolution comes before the blocks, as the first one's cost is the width of what it reads.
     """
 
     def __init__(
-        self, in_channels: int, features: int, kernel_size: Triple = (3, 3, 3), *, squeeze: bool = False
+        self,
+        in_channels: int,
+        features: int,
+        kernel_size: Triple = (3, 3, 3),
+        *,
+        num_blocks: int = 2,
+        squeeze: bool = False,
     ) -> None:
         super().__init__()
-        first = (
-            ConvNormNonlin(in_channels, features, (1, 1, 1))
-            if squeeze
-            else SEResBlock(in_channels, features, kernel_size)
+        widths = [features if squeeze else in_channels, *([features] * num_blocks)]
+        self.blocks = nn.Sequential(
+            *([ConvNormNonlin(in_channels, features, (1, 1, 1))] if squeeze else []),
+            *(SEResBlock(before, after, kernel_size) for before, after in pairwise(widths)),
         )
-        self.blocks = nn.Sequential(first, SEResBlock(features, features, kernel_size))
         self.head = nn.Conv3d(features, 1, 1)
         self.apply(initialize)
         nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]

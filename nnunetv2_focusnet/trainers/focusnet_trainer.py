@@ -8,18 +8,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import nn
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_focusnet.architectures.focusnet import DETECTION_THRESHOLD, PARTS
-from nnunetv2_focusnet.compound_loss import CompoundLoss, FocusNetLoss, finest
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.architectures.focusnet import PARTS
+from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss, finest
+from nnunetv2_focusnet.losses.targets import find_centres
 from nnunetv2_focusnet.organs import roi_warnings
-from nnunetv2_focusnet.targets import find_centres
-from nnunetv2_focusnet.trainers.networks_from_plans import build_focusnet, lay_out_for_device, small_organs_of
+from nnunetv2_focusnet.trainers.networks import focusnet_config
 from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
-from nnunetv2_focusnet.trainers.trained_with import keep_record
 
 
 class FocusNetTrainer(SNetTrainer):
@@ -44,33 +43,22 @@ class FocusNetTrainer(SNetTrainer):
     @property
     def small_organs(self) -> list[dict[str, Any]]:
         """The small organs that have networks of their own, as the plans describe them."""
-        return small_organs_of(self.configuration_manager)
+        return self.configuration_manager.configuration["focusnet"]["small_organs"]
 
-    @staticmethod
-    def build_network_architecture(
-        plans_manager: PlansManager,
-        configuration_manager: ConfigurationManager,
-        num_input_channels: int,
-        num_output_channels: int,
-        enable_deep_supervision: bool = True,
-    ) -> nn.Module:
-        """FocusNet in the plan's sizes; nnU-Net calls this in training and inference."""
-        network = build_focusnet(configuration_manager, num_input_channels, num_output_channels)
-        keep_record(network, plans_manager, configuration_manager, small_organs_of(configuration_manager))
-        return lay_out_for_device(network)
+    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+        """The paper's FocusNet in the plan's sizes."""
+        return focusnet_config(configuration)
 
-    def _build_loss(self) -> CompoundLoss:
-        return self.add_small_organs(super()._build_loss()) if self.small_organs else super()._build_loss()
-
-    def add_small_organs(self, main: CompoundLoss) -> FocusNetLoss:
-        """The main network's loss with those of SOL-Net and SOS-Nets."""
+    def _build_loss(self) -> SegmentationLoss:
         small = self.small_organs
+        if not small:
+            return super()._build_loss()
         return FocusNetLoss(
-            main,
+            self.configuration_manager.configuration["focusnet"]["focal_weights"],
             organs=[organ["label"] for organ in small],
-            roi_sizes=[organ["roi_size"] for organ in small],
             sigmas=[organ["sigma"] for organ in small],
             organ_voxels=[organ["volume_voxels"] for organ in small],
+            ignore_label=self.label_manager.ignore_label,
         ).to(self.device)
 
     # ---- stages ----
@@ -177,10 +165,10 @@ class FocusNetTrainer(SNetTrainer):
         assert self.bare_network.located is not None
         peaks, positions = self.bare_network.located
         labels = finest(batch["target"])[:, 0].to(self.device, non_blocking=True)
-        centres, visible = find_centres(labels, self.bare_network.small_organs)
+        centres, visible = find_centres(labels, self.bare_network.config.small_organs)
         spacing = torch.tensor(self.configuration_manager.spacing, device=self.device, dtype=centres.dtype)
         distance = ((positions - centres) * spacing).norm(dim=2)
-        detected = (peaks > DETECTION_THRESHOLD).to(distance.dtype)
+        detected = (peaks > self.bare_network.config.detection_threshold).to(distance.dtype)
         return {
             "localisation_error_mm": distance.masked_fill(~visible, math.nan).cpu().numpy(),
             "detection_rate": detected.masked_fill(~visible, math.nan).cpu().numpy(),

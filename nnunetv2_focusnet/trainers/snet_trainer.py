@@ -12,14 +12,15 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import distributed as dist
 from torch import nn
 
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.case_names import cases_in
-from nnunetv2_focusnet.compound_loss import CompoundLoss, SegmentationLoss, finest
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform
+from nnunetv2_focusnet.losses.modules import SegmentationLoss, finest
+from nnunetv2_focusnet.losses.targets import find_annotated
 from nnunetv2_focusnet.organs import add_organs_to_plans, organ_table
 from nnunetv2_focusnet.splits import check_splits
-from nnunetv2_focusnet.targets import find_annotated
 from nnunetv2_focusnet.trainers.checkpoints import trained_plans
-from nnunetv2_focusnet.trainers.networks_from_plans import build_snet, lay_out_for_device
+from nnunetv2_focusnet.trainers.networks import build_network, lay_out_for_device, snet_config
 from nnunetv2_focusnet.trainers.progress import StageLogger
 from nnunetv2_focusnet.trainers.resumable_trainer import ResumableTrainer
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
@@ -111,6 +112,8 @@ class SNetTrainer(ResumableTrainer):
         )
         if self.is_ddp and self.local_rank == 0:
             dist.barrier()
+        network = self.describe_network(PlansManager(plans).get_configuration(self.configuration_name))
+        plans["configurations"][self.configuration_name]["focusnet"]["network"] = network.as_json()
         plans = self._keep_organs_of_trained_folds(plans)
         self.my_init_kwargs["plans"] = plans
         self.plans_manager = PlansManager(plans)
@@ -140,11 +143,15 @@ class SNetTrainer(ResumableTrainer):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
-        """S-Net in the plan's sizes; nnU-Net calls this in training and inference."""
-        network = build_snet(configuration_manager, num_input_channels, num_output_channels)
-        return lay_out_for_device(keep_record(network, plans_manager, configuration_manager, small_organs=()))
+        """What the model's plans describe; nnU-Net calls this in training and inference."""
+        network = build_network(configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision)
+        return lay_out_for_device(keep_record(network, plans_manager, configuration_manager))
 
-    def _build_loss(self) -> CompoundLoss:
+    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+        """The network to train, in the plan's sizes; it goes into the model's plans."""
+        return FocusNetConfig(main=snet_config(configuration))
+
+    def _build_loss(self) -> SegmentationLoss:
         weights = self.configuration_manager.configuration["focusnet"]["focal_weights"]
         return SegmentationLoss(weights, self.label_manager.ignore_label).to(self.device)
 

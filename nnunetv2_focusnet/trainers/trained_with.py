@@ -6,7 +6,7 @@ may fit all the same: a lens is then predicted as a nerve, or an image is resamp
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -26,7 +26,6 @@ def keep_record(
     network: nn.Module,
     plans: PlansManager,
     configuration: ConfigurationManager,
-    small_organs: Sequence[Mapping[str, Any]],
 ) -> nn.Module:
     """Have the network save what it is built for along with its weights, and refuse weights that aren't for that.
 
@@ -35,14 +34,15 @@ def keep_record(
     Args:
         network: a whole network, as nnU-Net's trainers and predictor have it.
         plans: that it was built from.
-        configuration: that it was built from.
-        small_organs: that have networks of their own, as the plans describe them.
+        configuration: that it was built from, with FocusNet's entry.
 
     Returns:
         The same network.
     """
+    entry = configuration.configuration["focusnet"]
+    with_networks = entry["network"]["small_organs"]
     record = {
-        "small organs": [[organ["name"], organ["label"], organ["roi_size"]] for organ in small_organs],
+        "small organs": [[o["name"], o["label"], o["roi_size"]] for o in entry["small_organs"] if o["label"] in with_networks],
         "spacing": configuration.spacing,
         "order of axes": plans.transpose_forward,
         "normalisation": [configuration.normalization_schemes, configuration.use_mask_for_norm],

@@ -15,6 +15,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
@@ -29,12 +30,17 @@ PART_SETS = [("main",), ("sol",), ("sos",), PARTS]
 
 def tiny_focusnet(roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES, **kwargs) -> FocusNet:
     torch.manual_seed(0)
-    main = SNet(1, CLASSES, (4, 4), dilations=[(1, 1, 1)], n_blocks=1, **kwargs)
-    return FocusNet(main, SMALL, roi_sizes)
+    sizes = SNetConfig(features_per_stage=(4, 4), dilations=((1, 1, 1),), n_blocks=1, **kwargs)
+    config = FocusNetConfig(main=sizes, small_organs=SMALL, roi_sizes=tuple(roi_sizes))
+    return FocusNet(SNet(1, CLASSES, sizes), config)
 
 
-def tiny_on_unet(roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES, deep_supervision: bool = False) -> FocusNet:
-    """On a U-Net of three stages: SOL-Net at half resolution, narrow SOS-Nets that read the U-Net's own answer."""
+def tiny_on_unet(
+    roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES,
+    deep_supervision: bool = False,
+    gradient_to_main: float = 0.25,
+) -> FocusNet:
+    """On a U-Net of three stages: SOL-Net at half resolution, narrow SOS-Nets that read the U-Net's probabilities."""
     torch.manual_seed(0)
     strides, kernels = [[1, 1, 1], [2, 2, 2], [1, 1, 2]], [[3, 3, 3]] * 3
     unet = PlainConvUNet(
@@ -42,9 +48,18 @@ def tiny_on_unet(roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES, deep_sup
         nonlin=nn.LeakyReLU,
         deep_supervision=deep_supervision,
     )
-    return FocusNet(
-        PlansUNet(unet, 1), SMALL, roi_sizes, sos_features=2, sol_level=1, read_answer=True, gradient_to_main=0.25
+    config = FocusNetConfig(
+        main=None,
+        small_organs=SMALL,
+        roi_sizes=tuple(roi_sizes),
+        sol_level=1,
+        sos_features=2,
+        sos_blocks=1,
+        sos_squeeze=True,
+        sos_reads_main=True,
+        gradient_to_main=gradient_to_main,
     )
+    return FocusNet(PlansUNet(unet, 1), config)
 
 
 NETWORKS = pytest.mark.parametrize("make_network", [tiny_focusnet, tiny_on_unet])
@@ -92,7 +107,7 @@ def test_training_gives_what_the_parts_need(parts, heat, sos):
     assert output.main_logits.shape == (2, CLASSES, *SIZE)
     assert (None if output.heat_logits is None else output.heat_logits.shape) == ((2, 2, *SIZE) if heat else None)
     assert (None if output.roi_logits is None else output.roi_logits.shape) == ((2, ROI_VOXELS) if sos else None)
-    assert (None if output.roi_corners is None else output.roi_corners.shape) == ((2, 2, 3) if sos else None)
+    assert (None if output.rois is None else output.rois.corners.shape) == ((2, 2, 3) if sos else None)
 
 
 def test_roi_corners_surround_the_peaks():
@@ -104,7 +119,7 @@ def test_roi_corners_surround_the_peaks():
             heat_map = output.heat_logits[b, k].detach().numpy()
             peak = np.unravel_index(heat_map.argmax(), heat_map.shape)
             expected = [min(max(p - s // 2, 0), n - s) for p, s, n in zip(peak, size, SIZE, strict=True)]
-            assert output.roi_corners[b, k].tolist() == expected
+            assert output.rois.corners[b, k].tolist() == expected
 
 
 @pytest.mark.parametrize("parts", PART_SETS)
@@ -144,11 +159,10 @@ def test_sos_loss_reaches_the_heat_map_when_all_is_trained():
 def test_only_a_share_of_the_small_organs_gradient_reaches_the_main_network(part):
     gradients = []
     for share in (1.0, 0.25):
-        network = tiny_on_unet()
-        network.gradient_to_main = share
+        network = tiny_on_unet(gradient_to_main=share)
         output = network(image())
         getattr(output, part).square().sum().backward()
-        # Not into what classifies: what the SOS-Nets read of the main network's answer passes no gradient on.
+        # Not into what classifies: what the SOS-Nets read of the main network's logits passes no gradient on.
         assert all(p.grad is None for p in network.decoder.seg_layers.parameters())
         gradients.append({name: p.grad for name, p in network.named_parameters() if p.grad is not None})
     whole, shared = gradients
@@ -174,12 +188,12 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
     """Probabilities by slices, loops and the closed form, and which organs (B, K) are detected."""
     features = network.main.features(x)
     main = network.main.classify(features.decoder).double()
-    coarse = network.sol(features.decoder[network.sol_level]).sigmoid()
+    coarse = network.sol(features.decoder[network.config.sol_level]).sigmoid()
     stride = [n // m for n, m in zip(x.shape[2:], coarse.shape[2:], strict=True)]
     heat_maps = coarse.repeat_interleave(stride[0], 2).repeat_interleave(stride[1], 3).repeat_interleave(stride[2], 4)
     odds = torch.full((len(x), len(SMALL), *x.shape[2:]), -10.0, dtype=torch.float64).exp()
     for b in range(len(x)):
-        for k, size in enumerate(network.roi_sizes):
+        for k, size in enumerate(network.config.roi_sizes):
             heat_map = heat_maps[b, k].numpy()
             coarse_peak = np.unravel_index(coarse[b, k].numpy().argmax(), coarse.shape[2:])
             peak = [p * s + s // 2 for p, s in zip(coarse_peak, stride, strict=True)]
@@ -187,7 +201,7 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
             corner = [int(min(max(p - s // 2, 0), n - s)) for p, s, n in zip(peak, sizes, heat_map.shape, strict=True)]
             box = tuple(slice(c, c + s) for c, s in zip(corner, sizes, strict=True))
             whole = [features.decoder[0][b], features.encoder[b], x[b], heat_maps[b, k : k + 1]]
-            if network.read_answer:
+            if network.config.sos_reads_main:
                 whole.append(main[b].softmax(0)[SMALL[k], None].float())
             pooled = torch.cat([volume[(slice(None), *box)] for volume in whole])
             odds[b, k][box] = network.sos[k](pooled[None])[0, 0].double().exp()
@@ -317,7 +331,7 @@ def test_inference_leaves_where_the_heat_maps_have_their_peaks(make_network):
         for b in range(2):
             for k in range(2):
                 highest = np.array(np.unravel_index(heat_maps[b, k].argmax(), heat_maps.shape[2:]))
-                assert peaks[b, k].item() == heat_maps[b, k].max()
+                assert peaks[b, k].item() == pytest.approx(heat_maps[b, k].max(), rel=1e-6)
                 assert voxels[b, k].tolist() == (highest * stride + stride // 2).tolist()
 
 
@@ -399,7 +413,7 @@ def test_output_can_be_pickled():
     assert torch.equal(again.main_logits, output.main_logits)
     assert torch.equal(again.roi_logits, output.roi_logits)
     assert again.heat_logits is None
-    assert again.roi_corners is None
+    assert again.rois is None
 
 
 @pytest.fixture
@@ -418,7 +432,11 @@ def test_compiles_for_training_without_graph_break(make_network, parts):
     twin = deepcopy(network)
     eager = network(image())
     compiled = torch.compile(twin, backend="aot_eager", fullgraph=True)(image())
-    for part, expected in zip(compiled, eager, strict=True):
+    assert (compiled.rois is None) == (eager.rois is None)
+    if eager.rois is not None:
+        assert torch.equal(compiled.rois.corners, eager.rois.corners)
+        assert torch.equal(compiled.rois.indices, eager.rois.indices)
+    for part, expected in zip(compiled[:3], eager[:3], strict=True):
         if isinstance(expected, list):
             torch.testing.assert_close(part, expected)
             continue

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from nnunetv2_focusnet.architectures import fusion, roi
+from nnunetv2_focusnet.architectures import fusion
+from nnunetv2_focusnet.architectures.rois import Rois
 
 VOLUME = [4, 6, 8]
 SIZES = [[2, 4, 4], [4, 2, 6], [3, 3, 3]]
@@ -9,20 +10,17 @@ SMALL, LARGE = (1, 4, 3), [0, 2, 5]  # not in order: organ k belongs to channel 
 ALL = torch.ones(2, 3, dtype=torch.bool)
 
 
-def paste(roi_logits: torch.Tensor, corners: torch.Tensor) -> torch.Tensor:
-    indices = roi.roi_indices(corners, SIZES, VOLUME)
-    offsets = roi.organ_offsets(SIZES, VOLUME, roi_logits.device)
-    return fusion.paste_rois(roi_logits, indices, offsets, [len(SIZES), *VOLUME])
+def paste(roi_logits: torch.Tensor, centres: torch.Tensor) -> torch.Tensor:
+    return Rois.around(centres, SIZES, VOLUME).paste(roi_logits, outside=-10.0)
 
 
 def random_case(seed: int, scale: float = 3.0) -> tuple[torch.Tensor, torch.Tensor]:
     """Main logits (2, 6, 4, 6, 8) and organ logits (2, 3, 4, 6, 8) of ROIs at random, often overlapping."""
     generator = torch.Generator().manual_seed(seed)
     centres = torch.stack([torch.randint(0, v, (2, 3), generator=generator) for v in VOLUME], -1)
-    corners = roi.place_rois(centres, SIZES, VOLUME)
     voxels = sum(z * y * x for z, y, x in SIZES)
     roi_logits = scale * torch.randn(2, voxels, generator=generator)
-    return scale * torch.randn(2, 6, *VOLUME, generator=generator), paste(roi_logits, corners)
+    return scale * torch.randn(2, 6, *VOLUME, generator=generator), paste(roi_logits, centres)
 
 
 def closed_form(main: torch.Tensor, organs: torch.Tensor) -> torch.Tensor:
@@ -66,8 +64,7 @@ def test_large_classes_keep_their_logits():
 def test_detected_organ_is_absent_outside_its_roi():
     main, _ = random_case(2)
     main[:, SMALL] = 50.0  # S-Net sees the organs everywhere
-    corners = torch.zeros(2, 3, 3, dtype=torch.long)
-    organs = paste(torch.full((2, sum(z * y * x for z, y, x in SIZES)), 4.0), corners)
+    organs = paste(torch.full((2, sum(z * y * x for z, y, x in SIZES)), 4.0), torch.zeros(2, 3, 3, dtype=torch.long))
     probability = fusion.fuse(main, organs, SMALL, ALL).softmax(1)[:, list(SMALL)]
     outside = organs == -10
     assert outside.any()

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from nnunetv2_focusnet.architectures.blocks import SqueezeExcitation
+from nnunetv2_focusnet.architectures.config import SNetConfig
 from nnunetv2_focusnet.architectures.snet import SNet
 
 DILATIONS = ((1, 1, 1), (2, 2, 2))
@@ -13,7 +14,7 @@ DILATIONS = ((1, 1, 1), (2, 2, 2))
 
 def tiny_snet(**kwargs) -> SNet:
     torch.manual_seed(0)
-    return SNet(1, 3, features_per_stage=(4, 6), dilations=DILATIONS, **kwargs)
+    return SNet(1, 3, SNetConfig(features_per_stage=(4, 6), dilations=DILATIONS, **kwargs))
 
 
 def impulse(size: tuple[int, int, int], voxel: tuple[int, int, int]) -> torch.Tensor:
@@ -41,7 +42,7 @@ def test_shapes_of_features_and_logits(stride):
 
 
 def test_takes_several_image_channels():
-    network = SNet(3, 2, features_per_stage=(4, 4), dilations=DILATIONS, n_blocks=1)
+    network = SNet(3, 2, SNetConfig(features_per_stage=(4, 4), dilations=DILATIONS, n_blocks=1))
     assert network(torch.randn(1, 3, 4, 4, 4)).shape == (1, 2, 4, 4, 4)
 
 
@@ -81,9 +82,14 @@ def test_receptive_field_has_the_reach_of_all_layers():
     # Along x only, with normalisation and gates, which see everything, left out.
     kernel = (1, 1, 3)
     torch.manual_seed(0)
-    network = SNet(
-        1, 2, (3, 4), (kernel, kernel), stride=(1, 1, 2), dilations=[(1, 1, r) for r in (3, 6, 12, 18)], n_blocks=3
-    ).double()
+    config = SNetConfig(
+        features_per_stage=(3, 4),
+        kernel_sizes=(kernel, kernel),
+        stride=(1, 1, 2),
+        dilations=tuple((1, 1, rate) for rate in (3, 6, 12, 18)),
+        n_blocks=3,
+    )
+    network = SNet(1, 2, config).double()
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.InstanceNorm3d | SqueezeExcitation):

@@ -29,8 +29,8 @@ def test_sos_takes_rois_of_any_size(size):
     assert SOSNet(10, 4)(torch.randn(2, 10, *size)).shape == (2, 1, *size)
 
 
-def test_sos_that_squeezes_is_narrow_behind_its_first_convolution():
-    network = SOSNet(10, 4, squeeze=True)
+def test_sos_that_squeezes_is_narrow_after_its_first_convolution():
+    network = SOSNet(10, 4, num_blocks=1, squeeze=True)
     assert network(torch.randn(2, 10, 4, 6, 8)).shape == (2, 1, 4, 6, 8)
     widths = [m.in_channels for m in network.modules() if isinstance(m, nn.Conv3d) and max(m.kernel_size) > 1]
     assert widths == [4, 4]
@@ -41,3 +41,9 @@ def test_sos_keeps_samples_apart():
     network = SOSNet(3, 4)
     a, b = torch.randn(2, 1, 3, 4, 4, 4)
     torch.testing.assert_close(network(torch.cat([a, b])), torch.cat([network(a), network(b)]))
+
+
+@pytest.mark.parametrize("num_blocks", [1, 2, 3])
+def test_sos_of_any_number_of_blocks_reads_all_channels_in_the_first(num_blocks):
+    convolutions = [m for m in SOSNet(10, 4, num_blocks=num_blocks).modules() if isinstance(m, nn.Conv3d)]
+    assert [m.in_channels for m in convolutions if max(m.kernel_size) > 1] == [10, *[4] * (2 * num_blocks - 1)]

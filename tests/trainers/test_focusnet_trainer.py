@@ -338,7 +338,7 @@ def test_named_small_organs_win_over_the_measured_rule(make_trainer: Any, projec
     change_json(project / "dataset.json", focusnet={"small_organs": ["Eye_L", "Eye_R"]})
     trainer = make_trainer()
     trainer.initialize()
-    assert trainer.network.small_organs == (2, 3)
+    assert trainer.network.config.small_organs == (2, 3)
 
 
 def test_model_folder_holds_all_that_inference_needs(finished: Any) -> None:
@@ -357,8 +357,8 @@ def test_labels_that_changed_do_not_change_the_network_of_trained_folds(
     sitk.WriteImage(sitk.Cast(image != 0, sitk.sitkUInt8) * 4, str(label_file))  # all lens: it would be a large organ
     other = make_trainer()
     other.initialize()
-    assert other.network.small_organs == finished.network.small_organs
-    assert other.network.roi_sizes == finished.network.roi_sizes
+    assert other.network.config.small_organs == finished.network.config.small_organs
+    assert other.network.config == finished.network.config
     assert "differ from those that folds" in Path(other.log_file).read_text()
 
 

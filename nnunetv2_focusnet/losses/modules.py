@@ -1,23 +1,24 @@
-"""The losses a trainer minimises: modules over the functions of ``losses`` that keep their terms for the log."""
+"""The losses a trainer minimises: modules over the functions that keep their terms for the log."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.nn.functional import max_pool3d
 
-from nnunetv2_focusnet import losses
-from nnunetv2_focusnet.architectures import roi
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
+from nnunetv2_focusnet.architectures.rois import Rois, stride_of
+from nnunetv2_focusnet.losses import functional
+from nnunetv2_focusnet.losses.targets import draw_heat_maps, find_centres
 from nnunetv2_focusnet.organs import SMALLEST_SIGMA_VOXELS
-from nnunetv2_focusnet.targets import draw_heat_maps, find_centres
 
 
-class CompoundLoss(nn.Module):
-    """What the losses share: targets, what is annotated, and terms to log.
+class SegmentationLoss(nn.Module):
+    """Focal + Dice loss, eq. 3; under deep supervision the weighted mean over all resolutions.
 
     Args:
+        weights: focal weight of each class, background first.
         ignore_label: voxels of this label don't count.
 
     Attributes:
@@ -27,28 +28,18 @@ class CompoundLoss(nn.Module):
         terms: of the last batch, detached.
     """
 
-    term_names: tuple[str, ...]
+    weights: Tensor
+    term_names: tuple[str, ...] = ("focal", "dice")
 
-    def __init__(self, ignore_label: int | None) -> None:
+    def __init__(self, weights: Sequence[float], ignore_label: int | None = None) -> None:
         super().__init__()
+        self.register_buffer("weights", torch.tensor(weights))
         self.ignore_label = ignore_label
         self.annotated: Tensor | None = None
         self.terms: dict[str, Tensor] = {}
 
-    def split_target(self, target: Any) -> tuple[Tensor, Tensor]:
-        """Labels (B, Z, Y, X) with 0 where ignored, and which voxels count, from the finest target (B, 1, Z, Y, X)."""
-        labels = finest(target)[:, 0].long()
-        valid = torch.ones_like(labels, dtype=torch.bool)
-        if self.ignore_label is not None:
-            valid = labels != self.ignore_label
-        return labels * valid, valid
-
-    def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
-        """Terms of the main network's logits."""
-        raise NotImplementedError
-
     def forward(self, output: Any, target: Any) -> Tensor:
-        """Sum of the terms for logits (B, C, Z, Y, X) and a target (B, 1, Z, Y, X); ``terms`` has them one by one."""
+        """Sum of the terms of logits and target as in :meth:`segmentation_terms`; ``terms`` has them one by one."""
         return self.add_up(self.segmentation_terms(output, target))
 
     def add_up(self, terms: dict[str, Tensor]) -> Tensor:
@@ -56,24 +47,8 @@ class CompoundLoss(nn.Module):
         self.terms = {name: term.detach() for name, term in terms.items()}
         return torch.stack(list(terms.values())).sum()
 
-
-class SegmentationLoss(CompoundLoss):
-    """Focal + Dice loss, eq. 3; under deep supervision the weighted mean over all resolutions.
-
-    Args:
-        weights: focal weight of each class, background first.
-        ignore_label: voxels of this label don't count.
-    """
-
-    weights: Tensor
-    term_names = ("focal", "dice")
-
-    def __init__(self, weights: Sequence[float], ignore_label: int | None = None) -> None:
-        super().__init__(ignore_label)
-        self.register_buffer("weights", torch.tensor(weights))
-
     def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
-        """Focal and Dice loss of logits (B, C, Z, Y, X), or of a list of them and of targets, the finest first."""
+        """Focal and Dice loss of logits (B, C, Z, Y, X) and target (B, 1, Z, Y, X), or of lists, the finest first."""
         by_resolution = [self._of_one_resolution(*pair) for pair in zip(as_list(logits), as_list(target), strict=True)]
         shares = [0.5**i for i in range(len(by_resolution))]  # as nnU-Net, but the coarsest counts, too
         focal, dice = (
@@ -86,38 +61,44 @@ class SegmentationLoss(CompoundLoss):
         labels, valid = self.split_target(target)
         log_p = logits.float().log_softmax(1)
         if self.annotated is not None:
-            log_p = losses.merge_unannotated(log_p, self.annotated)
-        focal = losses.focal_loss(log_p, labels, valid, self.weights)
-        return focal, losses.dice_loss(log_p.exp(), labels, valid)
+            log_p = functional.merge_unannotated(log_p, self.annotated)
+        focal = functional.focal_loss(log_p, labels, valid, self.weights)
+        return focal, functional.dice_loss(log_p.exp(), labels, valid)
+
+    def split_target(self, target: Any) -> tuple[Tensor, Tensor]:
+        """Labels (B, Z, Y, X) with 0 where ignored, and which voxels count, from the finest target (B, 1, Z, Y, X)."""
+        labels = finest(target)[:, 0].long()
+        valid = torch.ones_like(labels, dtype=torch.bool)
+        if self.ignore_label is not None:
+            valid = labels != self.ignore_label
+        return labels * valid, valid
 
 
-class FocusNetLoss(CompoundLoss):
-    """The losses of all parts that are being trained; on fused logits, as in validation, the main network's.
+class FocusNetLoss(SegmentationLoss):
+    """The losses of all parts that are being trained; of fused logits, as in validation, focal + Dice loss.
 
     Args:
-        main: loss of the main network.
+        weights: focal weight of each class, background first.
         organs: class channel of each small organ.
-        roi_sizes: ROI of each small organ, (z, y, x) in voxels.
         sigmas: width of each heat map, (z, y, x) in voxels.
         organ_voxels: mean volume of each small organ in voxels.
+        ignore_label: voxels of this label don't count.
     """
 
     sigmas: Tensor
     organ_voxels: Tensor
+    term_names = (*SegmentationLoss.term_names, "heat_map", "position", "roi_focal", "roi_dice")
 
     def __init__(
         self,
-        main: CompoundLoss,
+        weights: Sequence[float],
         organs: Sequence[int],
-        roi_sizes: Sequence[Sequence[int]],
         sigmas: Sequence[Sequence[float]],
         organ_voxels: Sequence[float],
+        ignore_label: int | None = None,
     ) -> None:
-        super().__init__(main.ignore_label)
-        self.main = main
-        self.term_names = (*main.term_names, "heat_map", "position", "roi_focal", "roi_dice")
+        super().__init__(weights, ignore_label)
         self.organs = tuple(organs)
-        self.roi_sizes = [list(size) for size in roi_sizes]
         self.register_buffer("sigmas", torch.tensor(sigmas))
         self.register_buffer("organ_voxels", torch.tensor(organ_voxels))
 
@@ -131,14 +112,9 @@ class FocusNetLoss(CompoundLoss):
             terms |= self.segmentation_terms(output.main_logits, target)
         if output.heat_logits is not None and output.heat_logits.requires_grad:
             terms |= self.heat_map_terms(output.heat_logits, labels, valid)
-        if output.roi_logits is not None and output.roi_corners is not None:
-            terms |= self.roi_terms(output.roi_logits, output.roi_corners, labels, valid)
+        if output.roi_logits is not None and output.rois is not None:
+            terms |= self.roi_terms(output.roi_logits, output.rois, labels, valid)
         return self.add_up(terms)
-
-    def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
-        """Terms of the main network's logits."""
-        self.main.annotated = self.annotated
-        return self.main.segmentation_terms(logits, target)
 
     @property
     def annotated_organs(self) -> Tensor | None:
@@ -149,34 +125,29 @@ class FocusNetLoss(CompoundLoss):
         """Losses of heat-map logits (B, K, Z/s, Y/s, X/s) with a stride s, against labels (B, Z, Y, X)."""
         centres, visible = find_centres(labels, self.organs)
         size = list(heat_logits.shape[2:])
-        strides = roi.stride_of(size, labels.shape[1:])
+        strides = stride_of(size, labels.shape[1:])
         stride = torch.tensor(strides, device=labels.device)
         sigmas = torch.maximum(self.sigmas / stride, self.sigmas.clamp(max=SMALLEST_SIGMA_VOXELS))
         heat_maps = draw_heat_maps((centres + 0.5) / stride - 0.5, sigmas, size)
         if self.ignore_label is None:
             seen = valid.new_ones(len(valid), *size)
         else:  # PyTorch has no adaptive pooling of volumes on MPS
-            seen = functional.max_pool3d(valid.float(), strides, strides) > 0
-        squared_error, position = losses.heat_map_losses(
+            seen = max_pool3d(valid.float(), strides, strides) > 0
+        squared_error, position = functional.heat_map_losses(
             heat_logits, heat_maps, visible, seen, sigmas, self.annotated_organs
         )
         return {"heat_map": squared_error, "position": position}
 
-    def roi_terms(self, roi_logits: Tensor, corners: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """Losses of ROI logits (B, N) whose ROIs have the lowest corners (B, K, 3)."""
-        volume_size = list(labels.shape[1:])
-        roi_sizes = roi.clip_sizes(self.roi_sizes, volume_size)
-        roi_voxels = [z * y * x for z, y, x in roi_sizes]
-        indices = roi.roi_indices(corners, roi_sizes, volume_size)
+    def roi_terms(self, roi_logits: Tensor, rois: Rois, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
+        """Losses of ROI logits (B, N) against labels (B, Z, Y, X)."""
         organ_of_voxel = torch.tensor(self.organs, device=labels.device).repeat_interleave(
-            torch.tensor(roi_voxels, device=labels.device)
+            torch.tensor(rois.voxels, device=labels.device)
         )
-        target = (labels.flatten(1).gather(1, indices) == organ_of_voxel).float()
-        focal, dice = losses.roi_losses(
+        focal, dice = functional.roi_losses(
             roi_logits,
-            target,
-            valid.flatten(1).gather(1, indices),
-            roi_voxels,
+            (rois.gather(labels[:, None])[:, 0] == organ_of_voxel).float(),
+            rois.gather(valid[:, None])[:, 0],
+            rois.voxels,
             self.organ_voxels,
             self.annotated_organs,
         )

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nnunetv2_focusnet import losses
-from nnunetv2_focusnet.targets import draw_heat_maps
+from nnunetv2_focusnet.losses import functional as losses
+from nnunetv2_focusnet.losses.targets import draw_heat_maps
 
 
 def everywhere(labels: torch.Tensor) -> torch.Tensor:

@@ -2,19 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from nnunetv2_focusnet.architectures import fusion, roi
+from nnunetv2_focusnet.architectures.rois import Rois, find_peaks
 
 VOLUME = [6, 8, 10]
 SIZES = [[2, 4, 6], [6, 8, 10], [1, 3, 5], [4, 4, 4]]  # the second is the whole volume
-CPU = torch.device("cpu")
 
 
-def random_corners(batch: int, seed: int) -> torch.Tensor:
+def random_rois(batch: int, seed: int) -> Rois:
     rng = np.random.default_rng(seed)
-    low = [[[rng.integers(0, v - s + 1) for v, s in zip(VOLUME, size, strict=True)] for size in SIZES]]
-    for _ in range(batch - 1):
-        low.append([[rng.integers(0, v - s + 1) for v, s in zip(VOLUME, size, strict=True)] for size in SIZES])
-    return torch.tensor(np.array(low))
+    centres = [[rng.integers(0, VOLUME).tolist() for _ in SIZES] for _ in range(batch)]
+    return Rois.around(torch.tensor(centres), SIZES, VOLUME)
 
 
 def sliced(volume: torch.Tensor, corner: torch.Tensor, size: list[int]) -> torch.Tensor:
@@ -32,57 +29,50 @@ def slice_all(volume: torch.Tensor, corners: torch.Tensor) -> list[torch.Tensor]
 
 @pytest.mark.parametrize("seed", range(4))
 def test_gathered_rois_are_slices(seed):
-    corners = random_corners(batch=3, seed=seed)
+    rois = random_rois(batch=3, seed=seed)
     volume = torch.randn(3, 5, *VOLUME)
-    indices = roi.roi_indices(corners, SIZES, VOLUME)
-    parts = roi.split_rois(roi.gather_voxels(volume, indices), SIZES)
-    for part, expected in zip(parts, slice_all(volume, corners), strict=True):
+    parts = rois.split(rois.gather(volume))
+    for part, expected in zip(parts, slice_all(volume, rois.corners), strict=True):
         assert torch.equal(part, expected)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_own_channel_is_read_for_each_organ(seed):
-    corners = random_corners(batch=2, seed=seed)
+    rois = random_rois(batch=2, seed=seed)
     volume = torch.randn(2, len(SIZES), *VOLUME)
-    indices = roi.roi_indices(corners, SIZES, VOLUME)
-    offsets = roi.organ_offsets(SIZES, VOLUME, CPU)
-    parts = roi.split_rois(roi.gather_own_channel(volume, indices, offsets), SIZES)
-    for k, (part, expected) in enumerate(zip(parts, slice_all(volume, corners), strict=True)):
+    parts = rois.split(rois.gather_own(volume))
+    for k, (part, expected) in enumerate(zip(parts, slice_all(volume, rois.corners), strict=True)):
         assert torch.equal(part, expected[:, k : k + 1])
 
 
 def test_gradient_of_gathered_rois_is_that_of_slices():
-    corners = random_corners(batch=2, seed=7)
+    rois = random_rois(batch=2, seed=7)
     volume = torch.randn(2, 3, *VOLUME, requires_grad=True)
-    parts = roi.split_rois(roi.gather_voxels(volume, roi.roi_indices(corners, SIZES, VOLUME)), SIZES)
+    parts = rois.split(rois.gather(volume))
     weights = [torch.randn_like(part) for part in parts]
     torch.stack([(w * part).sum() for w, part in zip(weights, parts, strict=True)]).sum().backward()
     copy = volume.detach().clone().requires_grad_()
-    expected = slice_all(copy, corners)
+    expected = slice_all(copy, rois.corners)
     torch.stack([(w * part).sum() for w, part in zip(weights, expected, strict=True)]).sum().backward()
     torch.testing.assert_close(volume.grad, copy.grad)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_pasted_rois_lie_where_slices_do_and_nowhere_else(seed):
-    corners = random_corners(batch=2, seed=seed)
-    indices = roi.roi_indices(corners, SIZES, VOLUME)
-    offsets = roi.organ_offsets(SIZES, VOLUME, CPU)
-    logits = torch.randn(2, indices.shape[1])
-    pasted = fusion.paste_rois(logits, indices, offsets, [len(SIZES), *VOLUME])
+    rois = random_rois(batch=2, seed=seed)
+    logits = torch.randn(2, sum(rois.voxels))
+    pasted = rois.paste(logits, outside=-10.0)
     expected = torch.full((2, len(SIZES), *VOLUME), -10.0)
-    for k, part in enumerate(roi.split_rois(logits[:, None], SIZES)):
+    for k, part in enumerate(rois.split(logits[:, None])):
         for b in range(2):
-            sliced(expected[b, k], corners[b, k], SIZES[k]).copy_(part[b, 0])
+            sliced(expected[b, k], rois.corners[b, k], SIZES[k]).copy_(part[b, 0])
     assert torch.equal(pasted, expected)
 
 
 def test_gradient_of_pasted_rois_reaches_each_voxel_once():
-    corners = random_corners(batch=2, seed=3)
-    indices = roi.roi_indices(corners, SIZES, VOLUME)
-    logits = torch.randn(2, indices.shape[1], requires_grad=True)
-    volume = [len(SIZES), *VOLUME]
-    fusion.paste_rois(logits, indices, roi.organ_offsets(SIZES, VOLUME, CPU), volume).sum().backward()
+    rois = random_rois(batch=2, seed=3)
+    logits = torch.randn(2, sum(rois.voxels), requires_grad=True)
+    rois.paste(logits, outside=-10.0).sum().backward()
     assert torch.equal(logits.grad, torch.ones_like(logits))
 
 
@@ -98,12 +88,12 @@ def test_gradient_of_pasted_rois_reaches_each_voxel_once():
     ],
 )
 def test_rois_are_shifted_inside_the_volume(centre, size, corner):
-    assert roi.place_rois(torch.tensor([[centre]]), [size], VOLUME).tolist() == [[list(corner)]]
+    assert Rois.around(torch.tensor([[centre]]), [size], VOLUME).corners.tolist() == [[list(corner)]]
 
 
 def test_every_centre_gives_a_roi_that_lies_inside_and_holds_it():
     centres = torch.cartesian_prod(*(torch.arange(v) for v in VOLUME))[:, None].expand(-1, len(SIZES), -1)
-    corners = roi.place_rois(centres, SIZES, VOLUME)
+    corners = Rois.around(centres, SIZES, VOLUME).corners
     ends = corners + torch.tensor(SIZES)
     assert (corners >= 0).all()
     assert (ends <= torch.tensor(VOLUME)).all()
@@ -112,12 +102,21 @@ def test_every_centre_gives_a_roi_that_lies_inside_and_holds_it():
 
 
 def test_sizes_are_clipped_to_the_volume_axis_by_axis():
-    assert roi.clip_sizes([(2, 20, 10), (7, 8, 9)], VOLUME) == [[2, 8, 10], [6, 8, 9]]
+    centres = torch.zeros(1, 2, 3, dtype=torch.long)
+    assert Rois.around(centres, [(2, 20, 10), (7, 8, 9)], VOLUME).sizes == [[2, 8, 10], [6, 8, 9]]
+
+
+def test_coarser_map_is_read_where_the_voxels_lie():
+    rois = Rois.around(torch.tensor([[[2, 3, 5]]]), [(4, 4, 4)], VOLUME)  # corner (0, 1, 3)
+    coarse = torch.arange(3 * 4 * 5).view(1, 1, 3, 4, 5)  # each of its voxels covers 2 x 2 x 2
+    (part,) = rois.on_coarser((3, 4, 5)).split(rois.on_coarser((3, 4, 5)).gather(coarse))
+    fine = coarse.repeat_interleave(2, 2).repeat_interleave(2, 3).repeat_interleave(2, 4)
+    assert torch.equal(part, fine[:, :, 0:4, 1:5, 3:7])
 
 
 def test_peaks_as_numpy_finds_them():
     heat_maps = torch.rand(3, 4, *VOLUME)
-    values, positions = roi.find_peaks(heat_maps)
+    values, positions = find_peaks(heat_maps)
     for b in range(3):
         for k in range(4):
             array = heat_maps[b, k].numpy()
@@ -130,6 +129,6 @@ def test_peak_in_each_corner_of_the_volume():
     heat_maps = torch.zeros(1, len(corners), *VOLUME)
     for k, (z, y, x) in enumerate(corners):
         heat_maps[0, k, z, y, x] = 0.25
-    values, positions = roi.find_peaks(heat_maps)
+    values, positions = find_peaks(heat_maps)
     assert [tuple(position) for position in positions[0].tolist()] == corners
     assert values.tolist() == [[0.25] * 8]

@@ -2,11 +2,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nnunetv2_focusnet import losses
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
+from nnunetv2_focusnet.architectures.rois import Rois
 from nnunetv2_focusnet.architectures.snet import SNet
-from nnunetv2_focusnet.compound_loss import FocusNetLoss, SegmentationLoss
-from nnunetv2_focusnet.targets import draw_heat_maps
+from nnunetv2_focusnet.losses import functional as losses
+from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss
+from nnunetv2_focusnet.losses.targets import draw_heat_maps
 
 SIZE = (4, 6, 8)
 WEIGHTS = (0.1, 1.0, 8.0, 4.0)
@@ -15,8 +17,16 @@ SIGMAS, ORGAN_VOXELS = ((0.5, 1.0, 1.0), (1.0, 1.0, 2.0)), (6.0, 20.0)
 IGNORE = 4
 
 
+CENTRES = torch.tensor([[[3, 2, 6], [2, 5, 4]], [[2, 4, 5], [2, 1, 3]]])  # whose ROIs lie inside the volume
+
+
+def tiny_focusnet(roi_sizes=ROI_SIZES) -> FocusNet:
+    sizes = SNetConfig(features_per_stage=(4, 4), dilations=((1, 1, 1),), n_blocks=1)
+    return FocusNet(SNet(1, 4, sizes), FocusNetConfig(main=sizes, small_organs=ORGANS, roi_sizes=roi_sizes))
+
+
 def focusnet_loss(ignore_label: int | None = None) -> FocusNetLoss:
-    return FocusNetLoss(SegmentationLoss(WEIGHTS, ignore_label), ORGANS, ROI_SIZES, SIGMAS, ORGAN_VOXELS)
+    return FocusNetLoss(WEIGHTS, ORGANS, SIGMAS, ORGAN_VOXELS, ignore_label)
 
 
 def random_target(seed: int = 0) -> torch.Tensor:
@@ -31,7 +41,7 @@ def random_output(main: bool = True, heat: bool = True, sos: bool = True) -> Foc
         torch.randn(2, 4, *SIZE, generator=generator).requires_grad_(main),
         torch.randn(2, 2, *SIZE, generator=generator).requires_grad_(heat),
         torch.randn(2, voxels, generator=generator).requires_grad_() if sos else None,
-        torch.tensor([[[2, 0, 4], [0, 4, 1]], [[1, 2, 3], [0, 0, 0]]]) if sos else None,
+        Rois.around(CENTRES, ROI_SIZES, SIZE) if sos else None,
     )
 
 
@@ -91,8 +101,7 @@ def test_terms_are_those_of_the_parts_being_trained(main, heat, sos, names):
 )
 def test_terms_with_the_network_itself(parts, names):
     torch.manual_seed(0)
-    main = SNet(1, 4, (4, 4), dilations=[(1, 1, 1)], n_blocks=1)
-    network = FocusNet(main, ORGANS, ROI_SIZES)
+    network = tiny_focusnet()
     network.train_parts(parts)
     loss = focusnet_loss()
     loss(network(torch.randn(2, 1, *SIZE)), random_target()).backward()
@@ -146,7 +155,7 @@ def test_roi_terms_read_the_labels_at_the_rois():
     for b in range(2):
         organs = []
         for k, (organ, size) in enumerate(zip(ORGANS, ROI_SIZES, strict=True)):
-            z, y, x = output.roi_corners[b, k].tolist()
+            z, y, x = output.rois.corners[b, k].tolist()
             box = target[b, 0, z : z + size[0], y : y + size[1], x : x + size[2]]
             organs.append((box == organ).float().flatten())
         per_sample.append(torch.cat(organs))
@@ -164,11 +173,9 @@ def test_roi_terms_read_the_labels_at_the_rois():
 def test_rois_larger_than_the_patch_are_clipped_as_in_the_network():
     torch.manual_seed(0)
     roi_sizes = ((20, 4, 4), (4, 2, 60))
-    network = FocusNet(SNet(1, 4, (4, 4), dilations=[(1, 1, 1)], n_blocks=1), ORGANS, roi_sizes)
-    loss = FocusNetLoss(SegmentationLoss(WEIGHTS), ORGANS, roi_sizes, SIGMAS, ORGAN_VOXELS)
-    output = network(torch.randn(2, 1, *SIZE))
+    output = tiny_focusnet(roi_sizes)(torch.randn(2, 1, *SIZE))
     assert output.roi_logits.shape == (2, 4 * 4 * 4 + 4 * 2 * 8)
-    assert loss(output, random_target()).isfinite()
+    assert focusnet_loss()(output, random_target()).isfinite()
 
 
 def test_ignored_voxels_change_no_term_and_get_no_gradient():
@@ -176,7 +183,7 @@ def test_ignored_voxels_change_no_term_and_get_no_gradient():
     target[:, :, :2, 3:] = IGNORE
     ignored = target == IGNORE
     output = random_output()
-    corners = output.roi_corners
+    corners = output.rois.corners
     roi_ignored = torch.stack(
         [
             torch.cat(
@@ -198,7 +205,7 @@ def test_ignored_voxels_change_no_term_and_get_no_gradient():
     loss = focusnet_loss(IGNORE)
     loss(output, target)
     before = loss.terms
-    loss(FocusNetOutput(*changed, corners), target).backward()
+    loss(FocusNetOutput(*changed, output.rois), target).backward()
     assert len(before) == 6
     for name, term in before.items():
         torch.testing.assert_close(loss.terms[name], term, msg=name)
@@ -218,14 +225,14 @@ def test_without_an_ignore_label_every_voxel_counts():
 def test_extreme_logits_give_a_finite_loss_and_finite_gradients(size, dtype):
     output = random_output()
     logits = [(size * part.detach().sign()).to(dtype).requires_grad_() for part in output[:3]]
-    total = focusnet_loss()(FocusNetOutput(*logits, output.roi_corners), random_target())
+    total = focusnet_loss()(FocusNetOutput(*logits, output.rois), random_target())
     total.backward()
     assert total.isfinite()
     assert all(part.grad.isfinite().all() for part in logits)
 
 
 def test_moves_with_its_weights():
-    assert {name for name, _ in focusnet_loss().named_buffers()} == {"main.weights", "sigmas", "organ_voxels"}
+    assert {name for name, _ in focusnet_loss().named_buffers()} == {"weights", "sigmas", "organ_voxels"}
 
 
 # ---- deep supervision ----
@@ -308,14 +315,12 @@ def test_every_term_is_that_of_the_samples_and_organs_that_count():
     singles = []
     for sample, organ in ((0, 1), (1, 0)):
         part = slice(sample, sample + 1)
-        alone = FocusNetLoss(
-            SegmentationLoss(WEIGHTS), ORGANS[organ : organ + 1], ROI_SIZES[organ : organ + 1],
-            SIGMAS[organ : organ + 1], ORGAN_VOXELS[organ : organ + 1],
-        )  # fmt: skip
-        heat_logits = output.heat_logits[part, organ : organ + 1]
+        kept = slice(organ, organ + 1)
+        alone = FocusNetLoss(WEIGHTS, ORGANS[kept], SIGMAS[kept], ORGAN_VOXELS[kept])
+        heat_logits = output.heat_logits[part, kept]
         roi_logits = output.roi_logits.split([32, 48], 1)[organ][part]
-        corners = output.roi_corners[part, organ : organ + 1]
-        alone(FocusNetOutput(output.main_logits[part], heat_logits, roi_logits, corners), target[part])
+        rois = Rois.around(CENTRES[part, kept], ROI_SIZES[kept], SIZE)
+        alone(FocusNetOutput(output.main_logits[part], heat_logits, roi_logits, rois), target[part])
         singles.append(alone.terms)
     for name in ("heat_map", "position", "roi_focal", "roi_dice"):
         torch.testing.assert_close(loss.terms[name], (singles[0][name] + singles[1][name]) / 2, msg=name)
@@ -354,7 +359,7 @@ def test_half_precision_with_unannotated_organs_is_finite(dtype):
     logits = [(3e4 * part.detach().sign()).to(dtype).requires_grad_() for part in output[:3]]
     loss = focusnet_loss()
     loss.annotated = ANNOTATED
-    total = loss(FocusNetOutput(*logits, output.roi_corners), annotated_target())
+    total = loss(FocusNetOutput(*logits, output.rois), annotated_target())
     total.backward()
     assert total.isfinite()
     assert all(part.grad.isfinite().all() for part in logits)

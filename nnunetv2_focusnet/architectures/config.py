@@ -1,0 +1,115 @@
+"""Everything that decides what a FocusNet predicts, besides its weights: what a model's plans say of its network."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+# Raise it whenever the same numbers would build another network: what isn't a number here (squeeze-and-excitation's
+# reduction, nonlinearities, order of layers) is part of the format.
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SNetConfig:
+    """Sizes of S-Net. All per-axis values are (z, y, x).
+
+    Attributes:
+        features_per_stage: channels at full resolution and below the one downsampling.
+        kernel_sizes: odd sizes at full resolution and below.
+        stride: the one downsampling.
+        dilations: DenseASPP's rates, one triple per layer, in voxels below the downsampling.
+        n_blocks: SEResBlocks below the downsampling and before DenseASPP, the downsampling one included.
+    """
+
+    features_per_stage: tuple[int, int] = (32, 64)
+    kernel_sizes: tuple[tuple[int, int, int], tuple[int, int, int]] = ((3, 3, 3), (3, 3, 3))
+    stride: tuple[int, int, int] = (2, 2, 2)
+    dilations: tuple[tuple[int, int, int], ...] = ((3, 3, 3), (6, 6, 6), (12, 12, 12), (18, 18, 18))
+    n_blocks: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocusNetConfig:
+    """A FocusNet, but for its numbers of image channels and classes. All per-axis values are (z, y, x).
+
+    Attributes:
+        main: S-Net's sizes; None: the main network is the one that the plans name.
+        small_organs: class channel of each of the K small organs; none: the main network is all there is.
+        roi_sizes: ROI of each small organ in voxels.
+        kernel_size: odd size of the kernels of SOL-Net and SOS-Nets.
+        sol_level: layer of the main network's decoder that SOL-Net reads, 0 being the last, at full resolution.
+        sol_blocks: SEResBlocks of SOL-Net; the paper has two.
+        sos_features: channels of the SOS-Nets; None: as many as the main network has at full resolution.
+        sos_blocks: SEResBlocks of each SOS-Net.
+        sos_squeeze: a 1x1x1 convolution first brings what a SOS-Net reads to its own width.
+        sos_reads_main: SOS-Nets also read the main network's own probability of their organ.
+        gradient_to_main: factor on the gradient that SOL-Net and SOS-Nets send into the main network.
+        detection_threshold: below this peak of the heat map the organ isn't in the image. The peak is 1 only where the
+            centre is certain: for one that is uncertain by as much as the target's own width, the squared error is
+            smallest at 2^-1.5.
+        logit_outside_roi: of a detected organ outside its ROI; -10 is a probability of 5e-5, and far from the limits
+            of half precision.
+    """
+
+    main: SNetConfig | None = SNetConfig()
+    small_organs: tuple[int, ...] = ()
+    roi_sizes: tuple[tuple[int, int, int], ...] = ()
+    kernel_size: tuple[int, int, int] = (3, 3, 3)
+    sol_level: int = 0
+    sol_blocks: int = 2
+    sos_features: int | None = None
+    sos_blocks: int = 2
+    sos_squeeze: bool = False
+    sos_reads_main: bool = False
+    gradient_to_main: float = 1.0
+    detection_threshold: float = 0.2
+    logit_outside_roi: float = -10.0
+
+    def as_json(self) -> dict[str, Any]:
+        """What goes into plans.json."""
+        return {"format": FORMAT, **json.loads(json.dumps(asdict(self)))}  # lists for tuples, as they are read again
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> FocusNetConfig:
+        """The network of a trained model.
+
+        Args:
+            content: as :meth:`as_json` wrote it.
+
+        Raises:
+            ValueError: it has another format, or isn't what was written.
+        """
+        values = dict(content)
+        if (found := values.pop("format", None)) != FORMAT:
+            raise ValueError(
+                f"plans.json describes FocusNet's network in format {found}, but this version of nnunetv2-focusnet "
+                f"reads format {FORMAT}: predict with the version that the model was trained with, or train it again."
+            )
+        main = values.get("main")
+        try:
+            _check_keys(cls, values)
+            if main is not None:
+                _check_keys(SNetConfig, main)
+                values["main"] = SNetConfig(**_with_tuples(main))
+            return cls(**_with_tuples(values))
+        except TypeError as error:
+            raise ValueError(
+                f"plans.json doesn't describe FocusNet's network as it was written ({error}): "
+                "take the plans.json that was saved with the model."
+            ) from None
+
+
+def _check_keys(of: type, values: Mapping[str, Any]) -> None:
+    known = {field.name for field in fields(of)}
+    if different := known ^ set(values):
+        raise TypeError(f"missing or unknown: {', '.join(sorted(different))}")
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    def tuples(value: Any) -> Any:
+        return tuple(map(tuples, value)) if isinstance(value, list) else value
+
+    return {name: tuples(value) for name, value in values.items()}

@@ -1,0 +1,121 @@
+"""ROIs as index arithmetic: no loop over samples, no branch on data, one gather for the ROIs of all organs.
+
+The voxels of the ROIs of K organs are concatenated along one axis of N = sum of their voxels. An index is a position in
+the flattened volume, z * Y * X + y * X + x. Slices instead of indices would fill a whole volume per ROI in backward.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nnunetv2_focusnet.architectures.blocks import Triple
+
+
+def find_peaks(heat_maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Highest value of each heat map and its voxel (paper sec. 2: the small organ's centre location).
+
+    Args:
+        heat_maps: (B, K, Z, Y, X).
+
+    Returns:
+        Values (B, K) and positions (B, K, 3) as integers (z, y, x).
+    """
+    _, _, _, size_y, size_x = heat_maps.shape
+    value, index = heat_maps.flatten(2).max(2)
+    position = [index // (size_y * size_x), index // size_x % size_y, index % size_x]
+    return value, torch.stack(position, -1)
+
+
+def stride_of(coarse_size: Triple, volume_size: Triple) -> list[int]:
+    """Voxels (z, y, x) of a volume that one voxel of a coarser map of it covers."""
+    return [v // c for v, c in zip(volume_size, coarse_size, strict=True)]
+
+
+class Rois(NamedTuple):
+    """One ROI for each sample and small organ, and where its voxels lie in a volume.
+
+    A tuple, so that it passes through ``torch.compile`` and DDP as part of a network's output.
+    """
+
+    corners: Tensor
+    """(B, K, 3), lowest corner (z, y, x) of each ROI in voxels."""
+    sizes: Sequence[Triple]
+    """K sizes (z, y, x) in voxels."""
+    indices: Tensor
+    """(B, N), position of each voxel of the ROIs in the flattened volume."""
+    volume_size: Triple
+    """(Z, Y, X) of the volume that is indexed."""
+
+    @classmethod
+    def around(cls, centres: Tensor, sizes: Sequence[Triple], volume_size: Triple) -> "Rois":
+        """ROIs around centres, cut down to the volume and shifted so that each lies inside of it.
+
+        Args:
+            centres: (B, K, 3) integers (z, y, x) in voxels.
+            sizes: K sizes (z, y, x) in voxels.
+            volume_size: (Z, Y, X).
+        """
+        fitting = [[min(size, v) for size, v in zip(roi, volume_size, strict=True)] for roi in sizes]
+        extent = torch.tensor(fitting, device=centres.device)
+        highest = torch.tensor(volume_size, device=centres.device) - extent
+        corners = torch.minimum((centres - extent // 2).clamp(min=0), highest)
+        return cls(corners, fitting, _flat_indices(corners, fitting, volume_size), volume_size)
+
+    @property
+    def voxels(self) -> list[int]:
+        """Number of voxels of each organ's ROI."""
+        return [math.prod(size) for size in self.sizes]
+
+    def on_coarser(self, volume_size: Triple) -> "Rois":
+        """The same ROIs, indexing a coarser map of the volume: each voxel is looked up in the one it lies in.
+
+        Args:
+            volume_size: (Z, Y, X) of the coarser map.
+        """
+        stride = stride_of(volume_size, self.volume_size)
+        return self._replace(
+            indices=_flat_indices(self.corners, self.sizes, volume_size, stride), volume_size=volume_size
+        )
+
+    def gather(self, volume: Tensor) -> Tensor:
+        """Values (B, C, N) of a volume (B, C, Z, Y, X)."""
+        return volume.flatten(2).gather(2, self.indices[:, None].expand(-1, volume.shape[1], -1))
+
+    def gather_own(self, volume: Tensor) -> Tensor:
+        """Values (B, 1, N) of a volume (B, K, Z, Y, X), organ k's ROI read from channel k."""
+        return volume.flatten(1).gather(1, self._indices_of_own_channel())[:, None]
+
+    def paste(self, values: Tensor, outside: float) -> Tensor:
+        """Volumes (B, K, Z, Y, X) with organ k's values (B, N) in channel k, and ``outside`` beside its ROI."""
+        batch, organs = self.corners.shape[:2]
+        size = [organs, *self.volume_size]
+        volumes = torch.full((batch, math.prod(size)), outside, dtype=values.dtype, device=values.device)
+        return volumes.scatter(1, self._indices_of_own_channel(), values).unflatten(1, size)
+
+    def split(self, values: Tensor) -> list[Tensor]:
+        """Cut (B, C, N) into K tensors (B, C, z, y, x), one per organ."""
+        parts = values.split(self.voxels, 2)
+        return [part.unflatten(2, list(size)) for part, size in zip(parts, self.sizes, strict=True)]
+
+    def _indices_of_own_channel(self) -> Tensor:
+        """(B, N), positions in a flattened (K, Z, Y, X) volume."""
+        channel = math.prod(self.volume_size)
+        offsets = [torch.full((n,), k * channel, device=self.indices.device) for k, n in enumerate(self.voxels)]
+        return self.indices + torch.cat(offsets)
+
+
+def _flat_indices(corners: Tensor, sizes: Sequence[Triple], volume_size: Triple, stride: Triple = (1, 1, 1)) -> Tensor:
+    """(B, N); ``stride`` is that of the indexed volume's voxels (z, y, x), in those of corners and sizes."""
+    _, size_y, size_x = volume_size
+    per_organ = []
+    for k, roi_size in enumerate(sizes):
+        z, y, x = (
+            (corners[:, k, axis, None] + torch.arange(size, device=corners.device)) // stride[axis]
+            for axis, size in enumerate(roi_size)
+        )
+        index = (z[:, :, None, None] * size_y + y[:, None, :, None]) * size_x + x[:, None, None, :]
+        per_organ.append(index.flatten(1))
+    return torch.cat(per_organ, 1)

@@ -1,0 +1,134 @@
+"""Networks in the sizes that nnU-Net's plans give, and from what a model's plans say of them."""
+
+from typing import Any
+
+import torch
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+from torch import nn
+
+from nnunetv2_focusnet.architectures.blocks import zyx
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.dense_aspp import dilations_in_mm
+from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
+from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.trainers.trained_with import OTHER_PLANS, PUT_BACK
+
+
+def snet_config(configuration: ConfigurationManager) -> SNetConfig:
+    """S-Net with the plan's first two widths, its first stride that isn't 1, and its kernels.
+
+    Raises:
+        ValueError: the plan's network has no such entries.
+    """
+    arch = _unet_kwargs(configuration)
+    strides = arch["strides"]
+    below = next((i for i, stride in enumerate(strides) if max(stride) > 1), 0)
+    stride = zyx(strides[below])
+    return SNetConfig(
+        features_per_stage=(arch["features_per_stage"][0], arch["features_per_stage"][min(1, len(strides) - 1)]),
+        kernel_sizes=(zyx(arch["kernel_sizes"][0]), zyx(arch["kernel_sizes"][below])),
+        stride=stride,
+        dilations=tuple(
+            dilations_in_mm(
+                [mm * s for mm, s in zip(configuration.spacing, stride, strict=True)],
+                [size // s for size, s in zip(configuration.patch_size, stride, strict=True)],
+            )
+        ),
+    )
+
+
+def small_organ_settings(configuration: ConfigurationManager) -> dict[str, Any]:
+    """What the networks for small organs take from the plans: channels, ROIs and kernels."""
+    small = configuration.configuration["focusnet"]["small_organs"]
+    return {
+        "small_organs": tuple(organ["label"] for organ in small),
+        "roi_sizes": tuple(zyx(organ["roi_size"]) for organ in small),
+        "kernel_size": zyx(_unet_kwargs(configuration)["kernel_sizes"][0]),
+    }
+
+
+def focusnet_config(configuration: ConfigurationManager) -> FocusNetConfig:
+    """The paper's FocusNet: SOL-Net and SOS-Nets of two blocks on S-Net."""
+    return FocusNetConfig(main=snet_config(configuration), **small_organ_settings(configuration))
+
+
+def focusnet_config_on_plans_network(configuration: ConfigurationManager) -> FocusNetConfig:
+    """Lean networks for the small organs on the network that the plans name."""
+    arch = _unet_kwargs(configuration)
+    num_decoder_layers = len(arch["features_per_stage"]) - 1
+    return FocusNetConfig(
+        main=None,
+        sol_level=min(1, num_decoder_layers - 1),  # half resolution, if the network goes below it
+        sol_blocks=1,
+        sos_features=max(arch["features_per_stage"][0] // 2, 1),
+        sos_blocks=1,
+        sos_squeeze=True,
+        sos_reads_main=True,
+        gradient_to_main=0.1,
+        **small_organ_settings(configuration),
+    )
+
+
+def described_network(configuration: ConfigurationManager) -> FocusNetConfig:
+    """What a model's plans say of its network.
+
+    Raises:
+        ValueError: the plans aren't those of a training of FocusNet, or of another version's.
+    """
+    try:
+        content = configuration.configuration["focusnet"]["network"]
+        return FocusNetConfig.from_json(content)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{OTHER_PLANS} (its entry "focusnet" lacks {error}): {PUT_BACK}.') from None
+
+
+def build_network(
+    configuration: ConfigurationManager, input_channels: int, num_classes: int, deep_supervision: bool
+) -> nn.Module:
+    """The network that ``plans["configurations"][...]["focusnet"]["network"]`` describes.
+
+    Without small organs it is the main network alone.
+
+    Raises:
+        ValueError: the plans aren't those of a training of FocusNet, or their network is no U-Net.
+    """
+    config = described_network(configuration)
+    if config.main is not None:
+        snet = SNet(input_channels, num_classes, config.main)
+        return FocusNet(snet, config) if config.small_organs else snet
+    unet = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        input_channels,
+        num_classes,
+        deep_supervision=deep_supervision,
+    )
+    if not config.small_organs:
+        return unet
+    if not hasattr(unet, "encoder") or not hasattr(unet, "decoder"):
+        raise ValueError(
+            f"The plans' network {configuration.network_arch_class_name} has no encoder and decoder to read features"
+            " from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
+        )
+    return FocusNet(PlansUNet(unet, input_channels), config)
+
+
+def lay_out_for_device(network: nn.Module) -> nn.Module:
+    """Channels-last weights where there is no accelerator: a step takes about two thirds of the time on a CPU."""
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        return network
+    return network.to(memory_format=torch.channels_last_3d)
+
+
+def _unet_kwargs(configuration: ConfigurationManager) -> dict[str, Any]:
+    kwargs = configuration.network_arch_init_kwargs
+    missing = [key for key in ("features_per_stage", "strides", "kernel_sizes") if key not in kwargs]
+    if missing:
+        raise ValueError(
+            f"The plans' network {configuration.network_arch_class_name} has no {', '.join(missing)}, which S-Net takes"
+            " its sizes from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
+        )
+    return kwargs
