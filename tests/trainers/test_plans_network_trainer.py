@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,8 @@ def test_a_tenth_of_the_small_organs_gradient_reaches_the_main_network(make_trai
     network, image = trainer.network, trainer.batch()["data"]
     weight = network.main.unet.encoder.stages[0][0].convs[0].conv.weight
     gradients = []
-    for share in (network.gradient_to_main, 1.0):
-        network.gradient_to_main = share
+    for share in (network.config.gradient_to_main, 1.0):
+        network.config = replace(network.config, gradient_to_main=share)
         network.zero_grad()
         getattr(network(image), part).square().sum().backward()
         gradients.append(weight.grad)
