@@ -121,18 +121,20 @@ class SNetTrainer(ResumableTrainer):
         self.print_to_log_file(organ_table(plans, self.configuration_name), add_timestamp=False)
 
     def _keep_organs_of_trained_folds(self, plans: dict[str, Any]) -> dict[str, Any]:
-        """All folds share one plans.json, so labels that changed since must not change a trained fold's network."""
+        """All folds share one plans.json, so what changed since must not change the network of a trained one."""
         name = self.configuration_name
         trained = trained_plans(Path(self.output_folder_base), Path(self.output_folder), name)
-        if trained is None or trained["configurations"][name]["focusnet"] == plans["configurations"][name]["focusnet"]:
+        if trained is None:
             return plans
-        self.print_to_log_file(
-            "WARNING: the organs, as labels and dataset.json have them now, differ from those that folds in"
-            f" {self.output_folder_base} were trained with; going on with theirs so that all folds fit. To start anew,"
-            " remove that folder."
-        )
+        theirs, ours = (each["configurations"][name]["focusnet"] for each in (trained, plans))
+        if differing := [key for key in ours if ours[key] != theirs.get(key)]:
+            what = "network" if differing == ["network"] else "organs, as labels and dataset.json have them now,"
+            self.print_to_log_file(
+                f"WARNING: the {what} would differ from what trained folds in {self.output_folder_base} have: theirs"
+                " are kept, so that all folds fit. To start anew, remove that folder."
+            )
         plans["focusnet"] = trained["focusnet"]
-        plans["configurations"][name]["focusnet"] = trained["configurations"][name]["focusnet"]
+        plans["configurations"][name]["focusnet"] = theirs
         return plans
 
     @staticmethod

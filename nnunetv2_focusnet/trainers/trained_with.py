@@ -40,9 +40,9 @@ def keep_record(
         The same network.
     """
     entry = configuration.configuration["focusnet"]
-    with_networks = entry["network"]["small_organs"]
+    organs = [organ for organ in entry["small_organs"] if organ["label"] in entry["network"]["small_organs"]]
     record = {
-        "small organs": [[o["name"], o["label"], o["roi_size"]] for o in entry["small_organs"] if o["label"] in with_networks],
+        "small organs": [[organ["name"], organ["label"], organ["roi_size"]] for organ in organs],
         "spacing": configuration.spacing,
         "order of axes": plans.transpose_forward,
         "normalisation": [configuration.normalization_schemes, configuration.use_mask_for_norm],

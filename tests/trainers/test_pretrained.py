@@ -82,7 +82,7 @@ def test_other_small_organs_in_the_same_number_are_met_in_the_order_of_their_lab
     theirs = torch.load(path, weights_only=False)["network_weights"]
     change_json(project / "dataset.json", focusnet={"small_organs": ["Eye_L", "Eye_R"]})
     trainer, _, _ = started_from(make_trainer, path, SmallFocusNetTrainer)
-    assert trainer.network.small_organs == (2, 3)
+    assert trainer.network.config.small_organs == (2, 3)
     assert all(torch.equal(v, theirs[f"sos.1.{name}"]) for name, v in trainer.network.sos[1].named_parameters())
 
 
