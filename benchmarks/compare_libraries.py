@@ -19,9 +19,9 @@ import torch
 from medpy.metric.binary import hd95 as medpy_hd95
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
-from nnunetv2_focusnet.evaluation.metrics import compare_masks
-from nnunetv2_focusnet.folders import files_with_ending
+from nnunetv2_focusnet.compare.metrics import compare_masks
 from nnunetv2_focusnet.images.reading import read_volume
+from nnunetv2_focusnet.system.folders import files_with_ending
 
 MARGIN = 3  # voxels around the organ, so that no library meets the border of the volume
 

@@ -16,11 +16,11 @@ import numpy as np
 import SimpleITK as sitk
 from matplotlib.path import Path as Polygon
 
-from nnunetv2_focusnet.dataset_json import DatasetJson
 from nnunetv2_focusnet.dicom.contours import trace
 from nnunetv2_focusnet.dicom.rtstruct import DECIMALS
-from nnunetv2_focusnet.folders import files_with_ending
 from nnunetv2_focusnet.images.reading import read_volume
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.system.folders import files_with_ending
 
 POINTS = 7
 

@@ -25,13 +25,13 @@ import SimpleITK as sitk
 
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.cli.compare import compare
-from nnunetv2_focusnet.cli.compare_inputs import read_folders
-from nnunetv2_focusnet.cli.demo_commands import CommandError, find_command
-from nnunetv2_focusnet.dataset_json import DatasetJson
-from nnunetv2_focusnet.evaluation.results import Results
-from nnunetv2_focusnet.folders import files_with_ending
+from nnunetv2_focusnet.compare.inputs import read_folders
+from nnunetv2_focusnet.compare.results import Results
+from nnunetv2_focusnet.demo.commands import CommandError, find_command
 from nnunetv2_focusnet.images.reading import read_volume
-from nnunetv2_focusnet.processes import process_group
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.system.folders import files_with_ending
+from nnunetv2_focusnet.system.processes import process_group
 
 ARMS = ("background", "listed")
 PROBABILITY_OF_REMOVAL = 0.8

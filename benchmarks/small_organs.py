@@ -26,8 +26,8 @@ from side_by_side.tables import warn_of_stock, warn_of_time, write_tables
 
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.cli.compare import compare
-from nnunetv2_focusnet.cli.compare_inputs import read_folders
-from nnunetv2_focusnet.dataset_json import DatasetJson
+from nnunetv2_focusnet.compare.inputs import read_folders
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 
 STOCK = ("StockTrainer", "StockTrainerAdamW")
 

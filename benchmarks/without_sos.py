@@ -14,7 +14,7 @@ import torch
 from side_by_side.state import State
 
 from nnunetv2_focusnet.cli.compare import compare
-from nnunetv2_focusnet.cli.compare_inputs import read_folders
+from nnunetv2_focusnet.compare.inputs import read_folders
 
 
 def predict(state: State, trainer: str, output: Path) -> None:

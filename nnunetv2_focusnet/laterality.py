@@ -12,10 +12,10 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
-from nnunetv2_focusnet.case_names import first_few
-from nnunetv2_focusnet.dataset_json import organ_labels
-from nnunetv2_focusnet.folders import files_with_ending
-from nnunetv2_focusnet.organ_pairs import Pair, Sides, find_sides
+from nnunetv2_focusnet.organs.case_names import first_few
+from nnunetv2_focusnet.organs.dataset_json import organ_labels
+from nnunetv2_focusnet.organs.pairs import Pair, Sides, find_sides
+from nnunetv2_focusnet.system.folders import files_with_ending
 
 LARGEST_ANGLE_DEGREES = 10.0
 SAY_SO = 'name all pairs in dataset.json, "focusnet": {"left_right_pairs": [["LEFT", "RIGHT"], ...]}'

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from cpu_plans import CONFIGURATION, NAME, write_narrow_plans
 
-from nnunetv2_focusnet.cli.demo_commands import find_command
-from nnunetv2_focusnet.dataset_json import DatasetJson
-from nnunetv2_focusnet.folders import files_with_ending
+from nnunetv2_focusnet.demo.commands import find_command
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.system.folders import files_with_ending
 from side_by_side.state import BenchmarkError, State, read_json, write_json
 
 

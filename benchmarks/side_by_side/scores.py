@@ -7,7 +7,7 @@ from itertools import accumulate
 from statistics import fmean, median
 from typing import Any
 
-from nnunetv2_focusnet.evaluation.results import Results
+from nnunetv2_focusnet.compare.results import Results
 
 LEAST_LARGE_DSC = 0.70
 LEAST_TARGET = 0.05

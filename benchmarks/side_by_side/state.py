@@ -12,9 +12,9 @@ from typing import Any
 from cpu_plans import CONFIGURATION, NAME
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
-from nnunetv2_focusnet.cli.demo_commands import CommandError
-from nnunetv2_focusnet.files import is_unused, make_folder, write_text
-from nnunetv2_focusnet.processes import process_group
+from nnunetv2_focusnet.demo.commands import CommandError
+from nnunetv2_focusnet.system.files import is_unused, make_folder, write_text
+from nnunetv2_focusnet.system.processes import process_group
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from nnunetv2_focusnet.files import FULL_DISK
+from nnunetv2_focusnet.system.files import FULL_DISK
 
 TRACEBACK = "NNUNETV2_FOCUSNET_TRACEBACK"
 PACKAGE = Path(__file__).resolve().parents[1]

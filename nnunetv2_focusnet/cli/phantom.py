@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from nnunetv2_focusnet.cli.command import as_command, folder_from_environment
-from nnunetv2_focusnet.cli.dataset_folder import new_dataset_folder
-from nnunetv2_focusnet.datasets.phantom import write_phantom_dataset
+from nnunetv2_focusnet.convert.dataset_folder import new_dataset_folder
+from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
 
 COMMAND = "nnUNetv2_focusnet_phantom"
 FEWEST_CASES = 5

@@ -13,7 +13,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import CTImageStorage, MediaStorageDirectoryStorage
 
 from nnunetv2_focusnet.dicom.privacy import IDENTIFYING, Redactor, identifying_words
-from nnunetv2_focusnet.folders import Listing
+from nnunetv2_focusnet.system.folders import Listing
 
 ENDINGS = {".dcm", ".dicom", ".dic", ".ima"}
 LARGE = 2**16  # bytes: larger values are read when they are asked for, which pixels aren't

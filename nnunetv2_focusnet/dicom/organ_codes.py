@@ -8,7 +8,7 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from nnunetv2_focusnet.organ_names import words_and_side
+from nnunetv2_focusnet.organs.names import words_and_side
 
 SCT = codes.SCT
 UNKNOWN = SCT.AnatomicalStructure

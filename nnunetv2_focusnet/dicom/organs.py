@@ -14,7 +14,7 @@ from highdicom.sr import CodedConcept
 from pydicom.sr.coding import Code
 
 from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour, organ_kind, with_side
-from nnunetv2_focusnet.json_files import read_object
+from nnunetv2_focusnet.system.json_files import read_object
 
 # Defined terms of RTROIInterpretedType, DICOM PS3.3 C.8.8.8
 KINDS = (

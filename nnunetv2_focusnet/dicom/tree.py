@@ -19,7 +19,7 @@ from pydicom.uid import (
 
 from nnunetv2_focusnet.dicom.files import Broken, DicomFiles, read_files
 from nnunetv2_focusnet.dicom.privacy import without_warnings
-from nnunetv2_focusnet.folders import list_below
+from nnunetv2_focusnet.system.folders import list_below
 
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
 ORTHONORMAL = 1e-3  # by which numbers rounded in a header may miss unit vectors at right angles

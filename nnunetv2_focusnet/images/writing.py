@@ -9,8 +9,8 @@ from pathlib import Path
 import SimpleITK as sitk
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.files import WriteError, write_bytes
 from nnunetv2_focusnet.images.completeness import BrokenFileError, check_complete, last_line
+from nnunetv2_focusnet.system.files import WriteError, write_bytes
 
 
 def write_image(image: sitk.Image, path: Path) -> None:

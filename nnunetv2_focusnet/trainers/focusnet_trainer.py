@@ -15,7 +15,7 @@ from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_centres
-from nnunetv2_focusnet.organs import roi_warnings
+from nnunetv2_focusnet.organs.plans import roi_warnings
 from nnunetv2_focusnet.trainers.networks import focusnet_config
 from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer

@@ -8,9 +8,9 @@ import torch
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_focusnet.dataset_json import DatasetJson
-from nnunetv2_focusnet.json_files import read_object
 from nnunetv2_focusnet.laterality import LeftRight, find_left_right, load_properties
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.system.json_files import read_object
 
 MAX_ROTATION_WITH_SIDES = math.radians(30)
 

@@ -13,12 +13,12 @@ from torch import distributed as dist
 from torch import nn
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.case_names import cases_in
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_annotated
-from nnunetv2_focusnet.organs import add_organs_to_plans, organ_table
-from nnunetv2_focusnet.splits import check_splits
+from nnunetv2_focusnet.organs.case_names import cases_in
+from nnunetv2_focusnet.organs.plans import add_organs_to_plans, organ_table
+from nnunetv2_focusnet.organs.splits import check_splits
 from nnunetv2_focusnet.trainers.checkpoints import trained_plans
 from nnunetv2_focusnet.trainers.networks import build_network, lay_out_for_device, snet_config
 from nnunetv2_focusnet.trainers.progress import StageLogger

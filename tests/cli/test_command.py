@@ -14,9 +14,9 @@ from commands_apart import ended, start
 
 from nnunetv2_focusnet.cli import compare, scripts
 from nnunetv2_focusnet.cli.command import as_command, check_num_processes, folder_from_environment
-from nnunetv2_focusnet.cli.demo_commands import CommandError
-from nnunetv2_focusnet.files import WriteError
-from nnunetv2_focusnet.processes import ProcessDiedError
+from nnunetv2_focusnet.demo.commands import CommandError
+from nnunetv2_focusnet.system.files import WriteError
+from nnunetv2_focusnet.system.processes import ProcessDiedError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 SLEEPER = """

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from nnunetv2_focusnet.cli import compare, export
-from nnunetv2_focusnet.cli.compare_inputs import read_folders
+from nnunetv2_focusnet.compare.inputs import read_folders
 
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
 CONTENT = {"labels": LABELS, "file_ending": ".nii.gz"}

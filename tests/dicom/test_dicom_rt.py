@@ -12,9 +12,9 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage
 from source_folders import forbid
 
-from nnunetv2_focusnet.datasets.layouts.base import SourceCase
-from nnunetv2_focusnet.datasets.layouts.dicom_rt import DicomRT
-from nnunetv2_focusnet.datasets.selection import select
+from nnunetv2_focusnet.convert.layouts.base import SourceCase
+from nnunetv2_focusnet.convert.layouts.dicom_rt import DicomRT
+from nnunetv2_focusnet.convert.selection import select
 
 CLOSED = "CLOSED_PLANAR"
 

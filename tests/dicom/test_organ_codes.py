@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnunetv2_focusnet.datasets.layouts import LAYOUTS
+from nnunetv2_focusnet.convert.layouts import LAYOUTS
 from nnunetv2_focusnet.dicom.organ_codes import organ_code, organ_colour, organ_kind, with_side
 
 

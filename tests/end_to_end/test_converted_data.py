@@ -12,10 +12,10 @@ import SimpleITK as sitk
 import source_folders as sources
 
 from nnunetv2_focusnet.cli.convert import Options, convert
-from nnunetv2_focusnet.datasets.layouts import LAYOUTS
-from nnunetv2_focusnet.datasets.layouts.base import Layout
-from nnunetv2_focusnet.datasets.layouts.hanseg import HanSeg
-from nnunetv2_focusnet.datasets.layouts.segrap import SegRap
+from nnunetv2_focusnet.convert.layouts import LAYOUTS
+from nnunetv2_focusnet.convert.layouts.base import Layout
+from nnunetv2_focusnet.convert.layouts.hanseg import HanSeg
+from nnunetv2_focusnet.convert.layouts.segrap import SegRap
 
 SHAPE = (8, 24, 32)
 NUM_ORGANS = 3  # the first of each layout: the networks of dozens of small organs take minutes

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from nnunetv2_focusnet.evaluation.cases import check_geometry
+from nnunetv2_focusnet.compare.cases import check_geometry
 from nnunetv2_focusnet.images.grid import grid_difference
 
 SIZE = (50, 40, 30)

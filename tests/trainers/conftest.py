@@ -12,9 +12,9 @@ import torch
 from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
 from small_trainers import PATCH, SmallFocusNetTrainer
 
-from nnunetv2_focusnet.dataset_json import DatasetJson
-from nnunetv2_focusnet.datasets.phantom import write_phantom_dataset
-from nnunetv2_focusnet.organs import measure_organs
+from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.plans import measure_organs
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 
 DATASET = "Dataset900_Phantom"

@@ -1,0 +1,1 @@
+"""Simulated heads, and nnU-Net's commands run on them."""

@@ -1,0 +1,245 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from commands_apart import largest_file
+from matplotlib.image import imread
+
+from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet._startup import discovery_folder
+from nnunetv2_focusnet.cli.demo import Demo
+from nnunetv2_focusnet.demo.commands import CommandError, environment, find_command, run_command
+from nnunetv2_focusnet.demo.phantom import LABELS, make_case
+from nnunetv2_focusnet.demo.pictures import COLOURS, draw_case
+from nnunetv2_focusnet.demo.plans import PATCH_ZYX, shrink_plans
+from nnunetv2_focusnet.demo.progress import EpochProgress
+from nnunetv2_focusnet.system.files import WriteError
+
+
+def ignore(line: str) -> None:
+    """Show nothing."""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in PATH for commands of the test's own."""
+    folder = tmp_path / "scripts"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    return folder
+
+
+def write_script(folder: Path, name: str, body: str) -> None:
+    program = folder / f"{name}.py"
+    program.write_text(body)
+    path = folder / name
+    # Through a shell, as a script's first line takes no interpreter whose path has a space.
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
+    path.chmod(0o755)
+
+
+def test_commands_get_folders_of_their_own_and_the_caller_keeps_his(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("nnUNet_raw", "/the/users/own")
+    monkeypatch.setenv("nnUNet_wandb_enabled", "1")
+    monkeypatch.setenv("nnUNet_extTrainer", "/the/users/trainers")
+    variables = environment(tmp_path / "with space")
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        assert variables[name] == str(tmp_path / "with space" / name)
+    assert "nnUNet_wandb_enabled" not in variables
+    assert variables["nnUNet_extTrainer"] == discovery_folder()
+    assert os.environ["nnUNet_raw"] == "/the/users/own"
+
+
+def test_commands_are_found_beside_python_without_an_activated_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert Path(find_command("nnUNetv2_train")).name.startswith("nnUNetv2_train")
+    with pytest.raises(CommandError, match="nnUNetv2_no_such_command is not installed"):
+        find_command("nnUNetv2_no_such_command")
+
+
+def test_output_goes_to_the_log_and_line_by_line_to_the_caller(tmp_path: Path, scripts: Path) -> None:
+    write_script(scripts, "two_lines", "import sys; print(sys.argv[1]); print('b', file=sys.stderr)")
+    lines: list[str] = []
+    run_command(["two_lines", "a a"], tmp_path, tmp_path / "log", lines.append)
+    assert lines == ["a a", "b"]
+    assert (tmp_path / "log").read_text() == "a a\nb\n"
+
+
+def test_a_failure_names_command_reason_and_log(tmp_path: Path, scripts: Path) -> None:
+    write_script(scripts, "failing", "import sys; print('before'); sys.exit('out of tea')")
+    with pytest.raises(CommandError, match=r"failing ended with status 1 \(out of tea\); its log is .*step\.log"):
+        run_command(["failing"], tmp_path, tmp_path / "step.log", ignore)
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_a_killed_command_leaves_no_worker_behind(tmp_path: Path, scripts: Path) -> None:
+    # The worker keeps the output open and would sleep on; its parent dies as out-of-memory processes do.
+    body = """
+import os, signal, subprocess, sys
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(worker.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)"""
+    write_script(scripts, "dying", body)
+    pids: list[str] = []
+    start = time.monotonic()
+    with pytest.raises(CommandError, match="status -9"):
+        run_command(["dying"], tmp_path, tmp_path / "log", pids.append)
+    assert time.monotonic() - start < 30
+    status = Path(f"/proc/{pids[0]}/status")
+    # In a container without an init the worker may stay as a zombie, which runs nothing.
+    assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_ctrl_c_ends_the_running_command(tmp_path: Path, scripts: Path) -> None:
+    write_script(scripts, "sleeper", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    caller = f"""
+from pathlib import Path
+from nnunetv2_focusnet.demo.commands import run_command
+run_command(["sleeper"], Path({str(tmp_path)!r}), Path({str(tmp_path / "log")!r}), print)"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", caller],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        # Shells without job control hand SIGINT down ignored, and Python keeps it so.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline().strip() == "$ sleeper"
+    pid = int(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=30)
+    process.stdout.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_plans_shrink_once_and_say_what_changed(tmp_path: Path) -> None:
+    kernels = [[3, 3, 3]] * 3
+    architecture = {"arch_kwargs": {"n_stages": 3, "features_per_stage": [32, 64, 128], "kernel_sizes": kernels}}
+    full = {"patch_size": [48, 96, 96], "batch_size": 2, "spacing": [2.5, 1.5, 1.5], "architecture": architecture}
+    plans_file = tmp_path / "nnUNetPlans.json"
+    plans_file.write_text(json.dumps({"configurations": {"2d": {"batch_size": 9}, "3d_fullres": full}, "kept": 1}))
+    said = shrink_plans(plans_file)
+    first = plans_file.read_text()
+    shrink_plans(plans_file)
+    assert plans_file.read_text() == first
+    plans = json.loads(first)
+    small = plans["configurations"]["3d_fullres"]
+    widths = small["architecture"]["arch_kwargs"]["features_per_stage"]
+    assert small["patch_size"] == PATCH_ZYX
+    assert len(widths) == 3
+    assert all(narrow < wide for narrow, wide in zip(widths, [32, 64, 128], strict=True))
+    assert small["architecture"]["arch_kwargs"]["kernel_sizes"] == kernels
+    assert plans["configurations"]["2d"] == {"batch_size": 9}
+    assert plans["kept"] == 1
+    assert said.startswith("patch 48x96x96 (z, y, x), batch 2, widths 32/64/128 -> patch ")
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [('{"configu', "isn't JSON"), ("[]", "must hold a JSON object"), ("{}", "isn't what nnU-Net writes")],
+)
+def test_broken_plans_are_named(tmp_path: Path, content: str, fault: str) -> None:
+    file = tmp_path / "plans.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=rf"plans\.json {fault}"):
+        shrink_plans(file)
+
+
+def test_one_line_per_epoch() -> None:
+    said: list[str] = []
+    show = EpochProgress(12, lambda: " 1:05", said.append)
+    for line in (
+        "This is the configuration used by this training:",
+        "2026-01-01 00:00:00.1: Epoch 0 ",
+        "2026-01-01 00:00:00.2: Stage: S-Net (epochs 0 to 3)",
+        "2026-01-01 00:00:09.1: train_loss 9.5",
+        "2026-01-01 00:00:09.2: Epoch time: 9.03 s",
+        "2026-01-01 00:00:10.1: Epoch 1",
+        "2026-01-01 00:00:19.0: localisation error: Lens_L 1.50 mm",
+        "2026-01-01 00:00:19.1: train_loss 8.0",
+        "2026-01-01 00:00:19.2: Epoch time: 9.03 s",
+    ):
+        show(line)
+    assert said == [
+        "[ 1:05] epoch 1 of 12, S-Net, loss 9.5",
+        "[ 1:05] epoch 2 of 12, loss 8.0, localisation error: Lens_L 1.50 mm",
+    ]
+
+
+def test_a_picture_shows_the_prediction_in_the_organs_colour(tmp_path: Path) -> None:
+    hu, labels = make_case(0, 0)
+    files = []
+    for name, array in (("image", hu), ("reference", labels), ("empty", np.zeros_like(labels))):
+        files.append(tmp_path / f"{name}.nii.gz")
+        image = sitk.GetImageFromArray(array)
+        image.SetSpacing((1.5, 1.5, 2.5))
+        sitk.WriteImage(image, str(files[-1]))
+    image_file, reference_file, empty_file = files
+
+    def coloured_pixels(prediction_file: Path) -> dict[str, int]:
+        picture = tmp_path / "picture.png"
+        draw_case(image_file, reference_file, prediction_file, picture)
+        pixels = (imread(picture)[..., :3] * 255).round().astype(int)
+        colours = {organ: [int(colour[i : i + 2], 16) for i in (1, 3, 5)] for organ, colour in COLOURS.items()}
+        return {organ: int((np.abs(pixels - colour).max(-1) <= 2).sum()) for organ, colour in colours.items()}
+
+    # An empty prediction leaves the legend's lines alone.
+    full, empty = coloured_pixels(reference_file), coloured_pixels(empty_file)
+    for organ in ("Lens_L", "Lens_R", "OpticNerve_L", "Brain"):
+        assert full[organ] > empty[organ] + 50
+
+
+def test_every_organ_has_a_colour_of_its_own() -> None:
+    assert set(COLOURS) == set(LABELS) - {"background"}
+    assert len(set(COLOURS.values())) == len(COLOURS)
+
+
+def test_the_demo_leaves_other_peoples_folders_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ValueError, match="holds other files: name a new or empty folder with -o"):
+        Demo(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_demo_of_another_version_is_not_continued(tmp_path: Path) -> None:
+    (tmp_path / "demo.json").write_text(json.dumps({"version": "0.0.0", "finished": []}))
+    with pytest.raises(ValueError, match=rf"version 0\.0\.0, this is {__version__}: delete the folder"):
+        Demo(tmp_path)
+
+
+def test_a_stopped_demo_goes_on_behind_its_last_finished_step(tmp_path: Path) -> None:
+    finished = ["simulate", "preprocess", "edit_plans", "train", "predict", "draw", "train_stock", "predict_stock"]
+    state = tmp_path / "demo.json"
+    state.write_text(json.dumps({"version": __version__, "finished": finished}))
+    # There is nothing to compare in this folder, as the command says.
+    with pytest.raises(CommandError, match=r"nnUNetv2_focusnet_compare ended with status 1.*labelsTs is no folder"):
+        Demo(tmp_path).run()
+    assert json.loads(state.read_text())["finished"] == finished
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["9_compare.log"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 1}', '{"version": "1", "finished": 3}'])
+def test_a_broken_note_of_what_is_finished_is_named(tmp_path: Path, content: str) -> None:
+    (tmp_path / "demo.json").write_text(content)
+    with pytest.raises(ValueError, match=r"demo\.json doesn't say what the demo has done: delete the folder"):
+        Demo(tmp_path)
+
+
+def test_a_log_that_cannot_be_written_ends_the_command(tmp_path: Path, scripts: Path) -> None:
+    """It would wait for ever for somebody to read what it prints."""
+    write_script(scripts, "talker", "while True: print('x' * 10_000)")
+    with largest_file(50_000), pytest.raises(WriteError, match=r"step\.log can't be written \(File too large\)"):
+        run_command(["talker"], tmp_path, tmp_path / "step.log", ignore)
