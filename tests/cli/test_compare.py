@@ -16,6 +16,7 @@ from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_focusnet.cli import compare
+from nnunetv2_focusnet.compare import comparison
 
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
 SPACING_XYZ = (1.0, 1.0, 2.0)
@@ -313,7 +314,7 @@ def test_images_that_cannot_be_drawn_are_named_before_anything_is_computed(
     def reached(*arguments: object) -> None:
         raise AssertionError("cases are evaluated")
 
-    monkeypatch.setattr(compare, "evaluate_cases", reached)
+    monkeypatch.setattr(comparison, "evaluate_cases", reached)
     cut(images / "head_1_0000.nii.gz")
     assert failure(run, "--images", str(images)).endswith(
         "head_1_0000.nii.gz can't be read, it is cut off: its compressed data ends early: correct it, or leave out "
@@ -431,7 +432,7 @@ def test_results_are_written_though_a_picture_cannot_be_drawn(
     def fail(*_: object) -> None:
         raise RuntimeError("no room for\na picture")
 
-    monkeypatch.setattr(compare, "draw_overlay", fail)
+    monkeypatch.setattr(comparison, "draw_overlay", fail)
     message = failure(run)
     assert "left out: overlay_00.png, Lens_L in head_2" in message.splitlines()[0]
     assert "no room for a picture" in message.splitlines()[0]

@@ -20,6 +20,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from source_folders import ORIGIN, SPACING, box, ct, mask, save
 
 from nnunetv2_focusnet.cli import convert
+from nnunetv2_focusnet.convert import conversion
 
 ORGANS = ("BrainStem", "Chiasm", "Mandible")
 BOXES = sources.apart(ORGANS)
@@ -373,7 +374,7 @@ def test_an_interrupted_conversion_leaves_nothing(
     def interrupted(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(convert, "write_report", interrupted)
+    monkeypatch.setattr(conversion, "write_report", interrupted)
     with pytest.raises(SystemExit) as stopped:
         run()
     assert stopped.value.code == 130
@@ -386,7 +387,8 @@ def test_a_killed_conversion_is_no_data_set_and_goes_with_the_next(run: Run, sou
     killed = """
 import os, signal
 from nnunetv2_focusnet.cli import convert
-convert.write_report = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
+from nnunetv2_focusnet.convert import conversion
+conversion.write_report = lambda *arguments: os.kill(os.getpid(), signal.SIGKILL)
 convert.main()
 """
     command = [sys.executable, "-c", killed, "pddca", str(source), "-d", "42", "-np", "1"]
