@@ -292,7 +292,7 @@ def test_a_tiff_without_its_last_pages(two_cases: Path) -> None:
         labels = np.zeros(SHAPE, np.uint8)
         labels[1:4, 2:5, 2:5], labels[5, 5, 5] = 1, 2
         tifffile.imwrite(two_cases / "gt_segmentations" / f"{case}.tif", labels, compression="zlib")
-    of_tiff = plans() | {"image_reader_writer": "Tiff3DIO"}, DATASET | {"file_ending": ".tif"}
+    of_tiff = plans() | {"image_reader_writer": "Tiff3DIO"}, replace(DATASET, file_ending=".tif")
     assert [organ.volume_mm3 for organ in measure_organs(two_cases, *of_tiff, 1)] == [27, 1]
     path = two_cases / "gt_segmentations" / "b.tif"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
