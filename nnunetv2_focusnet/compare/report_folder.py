@@ -9,10 +9,12 @@ from pathlib import Path
 
 from nnunetv2_focusnet.system.files import make_folder
 
-# All that a comparison writes, report.html in the end: where it is there, the report is complete.
+# All that a comparison writes, report.html in the end: where it is there, the report is complete. No pattern
+# matches more than that, lest a user's own boxes_mine.png be taken for one of an earlier report.
 WRITTEN = (
     *("metrics.csv", "summary.csv", "paired.csv", "summary.md", "summary.tex"),
-    *("boxes_*.png", "differences_*.png", "overlay_*.png", "report.html"),
+    *("boxes_dsc.png", "boxes_hd95_mm.png", "differences_dsc_[0-9]*.png", "differences_hd95_mm_[0-9]*.png"),
+    *("overlay_[0-9][0-9]*.png", "report.html"),
 )
 UNFINISHED = ".unfinished"
 

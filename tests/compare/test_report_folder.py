@@ -19,9 +19,11 @@ def names(folder: Path) -> set[str]:
 
 def test_nothing_of_an_earlier_report_stays_but_the_users_own_files(tmp_path: Path) -> None:
     write(tmp_path / "a/report", "report.html", "paired.csv", "overlay_03.png")
-    (tmp_path / "a/report/notes.txt").write_text("mine")
+    own = {"notes.txt", "boxes_mine.png", "differences_of_readers.png", "overlay_for_the_talk.png"}
+    for name in own:
+        (tmp_path / "a/report" / name).write_text("mine")
     write(tmp_path / "a/report", "report.html", "summary.md")
-    assert names(tmp_path / "a/report") == {"report.html", "summary.md", "notes.txt"}
+    assert names(tmp_path / "a/report") == {"report.html", "summary.md"} | own
 
 
 def test_a_failure_leaves_the_earlier_report(tmp_path: Path) -> None:
