@@ -245,7 +245,7 @@ def _check_tiff(file: Path) -> None:
         faults.append(record.getMessage())
         return False
 
-    logger = logging.getLogger("tifffile")  # pages that are missing are nothing but a line in its log
+    logger = logging.getLogger("tifffile")  # what is missing is nothing but a line in its log
     logger.addFilter(keep)
     try:
         with tifffile.TiffFile(file) as tiff:
@@ -255,8 +255,8 @@ def _check_tiff(file: Path) -> None:
     finally:
         logger.removeFilter(keep)
     end = max((offset + count for page in pages for offset, count in zip(*page, strict=True)), default=0)
-    if end > file.stat().st_size or any("page" in fault and "offset" in fault for fault in faults):
-        raise BrokenFileError("it is cut off: its last pages are missing")
+    if end > file.stat().st_size or any("offset" in fault for fault in faults):
+        raise BrokenFileError("it is cut off: its end is missing")
 
 
 def _size_of_voxels(file: Path) -> int:

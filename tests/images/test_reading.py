@@ -122,6 +122,14 @@ def test_a_tiff_whose_last_pages_are_missing(tmp_path: Path, compression: str | 
         assert "it is cut off" in refusal(file, check_file)
 
 
+def test_a_tiff_without_its_last_byte(tmp_path: Path) -> None:
+    """ITK writes a tag's value after the voxels."""
+    file = write(tmp_path / "a.tif")
+    assert read_volume(file).GetSize() == (24, 20, 6)
+    file.write_bytes(file.read_bytes()[:-1])
+    assert "it is cut off" in refusal(file, check_file)
+
+
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.nrrd", "a.mha"])
 @pytest.mark.parametrize(
     ("content", "reason"),
