@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -41,5 +42,8 @@ def save_figure(figure: Figure, picture: Path, dpi: int) -> None:
         WriteError: it can't be written.
     """
     content = io.BytesIO()
-    figure.savefig(content, format=picture.suffix[1:], dpi=dpi)
+    with warnings.catch_warnings():
+        # the font lacks scripts such as Chinese; tables and report.html have these names, so boxes are drawn for them
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        figure.savefig(content, format=picture.suffix[1:], dpi=dpi)
     write_bytes(picture, content.getvalue())
