@@ -14,6 +14,7 @@ SCT = codes.SCT
 UNKNOWN = SCT.AnatomicalStructure
 SIDES = {"l": SCT.Left, "r": SCT.Right}
 # Words of names without their side, joined; spellings are those of PDDCA, HaN-Seg, StructSeg, SegRap and TG-263.
+OUTLINES = ("body", "external", "outline", "bodyoutline", "patientoutline")
 ORGANS: dict[str, Code] = {
     **dict.fromkeys(["brain"], SCT.Brain),
     **dict.fromkeys(["brainstem"], SCT.BrainStem),
@@ -46,7 +47,7 @@ ORGANS: dict[str, Code] = {
     **dict.fromkeys(["carotid", "acarotid"], SCT.CarotidArtery),
     **dict.fromkeys(["spinalcord"], SCT.SpinalCord),
     **dict.fromkeys(["spinalcanal"], SCT.SpinalCanalStructure),
-    **dict.fromkeys(["body", "external"], SCT.EntireBody),
+    **dict.fromkeys(OUTLINES, SCT.EntireBody),
 }
 TARGETS = {"GTV": SCT.GrossTumorVolume, "CTV": SCT.ClinicalTargetVolume, "PTV": SCT.PlanningTargetVolume}
 # Bright and saturated; each one is as far as possible, in CIE L*a*b*, from those before it.
@@ -66,7 +67,10 @@ def organ_kind(name: str) -> str:
     if target := re.match(r"[\W_]*(i?gtv|i?ctv|itv|ptv)", name, re.IGNORECASE):
         kind = target[1].upper()
         return "CTV" if kind == "ITV" else kind.removeprefix("I")
-    return "EXTERNAL" if words_and_side(name)[0] in (("body",), ("external",)) else "ORGAN"
+    words = words_and_side(name)[0]
+    if "".join(words) in OUTLINES:
+        return "EXTERNAL"
+    return {"bolus": "BOLUS", "couch": "SUPPORT", "table": "SUPPORT"}.get(words[0] if words else "", "ORGAN")
 
 
 def organ_code(name: str, kind: str = "ORGAN") -> Code:

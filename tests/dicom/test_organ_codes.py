@@ -39,7 +39,9 @@ def test_organs_of_public_data_sets_have_codes(layout: str) -> None:
         (["GTV", "GTVp", "gtv_n1", "GTV-T", "IGTV", "_GTVnd"], "GTV", "228791009"),
         (["CTV", "CTV_High", "ITV", "ICTV_54"], "CTV", "228792002"),
         (["PTV", "PTV70", "ptv_6996"], "PTV", "228793007"),
-        (["BODY", "Body", "External"], "EXTERNAL", "38266002"),
+        (["BODY", "Body", "External", "Patient Outline"], "EXTERNAL", "38266002"),
+        (["Bolus_1cm", "bolus"], "BOLUS", "91723000"),
+        (["Couch", "CouchSurface", "Table"], "SUPPORT", "91723000"),
         (["VertebralBody", "Brain-PTV", "Egtved", "SpinalCord_PRV"], "ORGAN", "91723000"),
     ],
 )
