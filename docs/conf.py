@@ -1,0 +1,34 @@
+"""The docs site: `sphinx-build -W -b html docs docs/_build`, in an environment with the extra `docs`."""
+
+from nnunetv2_focusnet import __version__
+
+project = "nnunetv2-focusnet"
+author = "The nnunetv2-focusnet contributors"
+copyright = f"2026, {author}"
+release = version = __version__
+
+extensions = [
+    "myst_nb",  # Markdown, and notebooks where there are any
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",  # Google style docstrings
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build", "**.ipynb_checkpoints"]
+templates_path = ["_templates"]
+suppress_warnings = ["toc.empty_glob"]  # a folder of notebooks may be empty
+
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+nb_execution_mode = "off"  # the tests run notebooks
+
+autosummary_generate = True
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"  # beside the shapes and units, which the docstrings have
+autodoc_typehints_description_target = "documented"
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_theme_options = {"home_page_in_toc": True, "use_download_button": False, "show_toc_level": 2}
+copybutton_exclude = ".linenos, .gp, .go"
