@@ -12,18 +12,18 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.napoleon",  # Google style docstrings
-    "sphinx.ext.viewcode",
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
-suppress_warnings = ["toc.empty_glob"]  # a folder of notebooks may be empty
+suppress_warnings = ["ref.python"]  # a class name in a type hint may occur in two modules
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the tests run notebooks
 
 autosummary_generate = True
+napoleon_use_ivar = True  # attributes are described once, by their class
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"  # beside the shapes and units, which the docstrings have
 autodoc_typehints_description_target = "documented"

@@ -125,9 +125,9 @@ def describe_organs(
         largest_margin_mm: of an ROI around the mean extent.
 
     Returns:
-        ``{"small_organs": [{"name", "label", "roi_size", "wanted_roi_size", "sigma", "diameter_mm", "volume_voxels"},
-        ...], "focal_weights": [...]}`` with ROI sizes (``wanted_roi_size`` before it was cut down to the patch) and
-        sigma as [z, y, x] in voxels, and one weight per class, background first.
+        A dict with ``small_organs``, each one of ``name``, ``label``, ``roi_size``, ``wanted_roi_size`` (before it was
+        cut down to the patch), ``sigma``, ``diameter_mm`` and ``volume_voxels``, sizes and sigma as [z, y, x] in
+        voxels; and ``focal_weights``, one per class, background first.
     """
     voxel_mm3 = math.prod(spacing)
     small = []
