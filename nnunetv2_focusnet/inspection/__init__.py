@@ -1,0 +1,1 @@
+"""Looking into a trained FocusNet: what each of its parts says about one image."""

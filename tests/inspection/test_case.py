@@ -1,0 +1,147 @@
+"""What is kept of a prediction, against the network's own forward and nnU-Net's own sliding window."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
+
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.inspection.case import InspectedCase, inspect_case
+from nnunetv2_focusnet.inspection.figure import draw_case
+
+PATCH, SHAPE = (8, 12, 16), (11, 18, 16)
+LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
+
+
+class AsRead:
+    """A preprocessor that leaves images as nnU-Net's reader returns them."""
+
+    def __init__(self, verbose: bool) -> None:
+        pass
+
+    def run_case(self, files: list[str], *_: Any) -> tuple[np.ndarray, None, dict[str, Any]]:
+        image = sitk.ReadImage(files[0])
+        return sitk.GetArrayFromImage(image)[None], None, {"sitk_stuff": {"direction": image.GetDirection()}}
+
+
+def predictor_of(network: torch.nn.Module) -> nnUNetPredictor:
+    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
+    small = [{"name": name, "label": LABELS[name]} for name in ("Lens_L", "Lens_R")]
+    predictor.network = network
+    predictor.list_of_parameters = [network.state_dict()]
+    predictor.trainer_name = "SomeTrainer"
+    predictor.dataset_json = {}
+    predictor.allowed_mirroring_axes = None
+    predictor.label_manager = LabelManager(LABELS, None)
+    predictor.plans_manager = SimpleNamespace(transpose_forward=[0, 1, 2])
+    predictor.configuration_manager = SimpleNamespace(
+        configuration={"focusnet": {"small_organs": small}},
+        patch_size=list(PATCH),
+        spacing=[3.0, 1.0, 1.0],
+        preprocessor_class=AsRead,
+        previous_stage_name=None,
+    )
+    return predictor
+
+
+def tiny_focusnet() -> FocusNet:
+    torch.manual_seed(0)
+    sizes = SNetConfig(features_per_stage=(4, 4), dilations=((1, 1, 1),), n_blocks=1)
+    network = FocusNet(
+        SNet(1, 4, sizes), FocusNetConfig(main=sizes, small_organs=(2, 3), roi_sizes=((4, 4, 4), (4, 6, 4)))
+    )
+    network.sol.head.weight.data.mul_(100)  # heat maps that aren't flat
+    network.sol.head.bias.data.fill_(0)
+    return network.eval()
+
+
+def write_image(folder: Path, shape: tuple[int, ...] = SHAPE, direction: tuple[int, ...] = (1, 1, 1)) -> Path:
+    voxels = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    image = sitk.GetImageFromArray(voxels)
+    image.SetDirection(np.diag(np.array(direction, dtype=float)).flatten())
+    sitk.WriteImage(image, folder / "Head_0000.nii.gz")
+    return folder / "Head_0000.nii.gz"
+
+
+@pytest.fixture(scope="module")
+def inspected(tmp_path_factory: pytest.TempPathFactory) -> tuple[nnUNetPredictor, Path, InspectedCase]:
+    image = write_image(tmp_path_factory.mktemp("inspected"))
+    predictor = predictor_of(tiny_focusnet())
+    return predictor, image, inspect_case(predictor, [image])
+
+
+def test_fused_label_map_is_nnunets_own_prediction(inspected: Any) -> None:
+    predictor, image, case = inspected
+    data = torch.from_numpy(sitk.GetArrayFromImage(sitk.ReadImage(image)))[None]
+    expected = predictor.predict_logits_from_preprocessed_data(data).argmax(0).numpy()
+    assert len(np.unique(expected)) > 1
+    # nnU-Net adds tiles up in half precision: logits that are next to equal may change places.
+    assert (case.fused == expected).mean() > 0.99
+    assert not np.array_equal(case.fused, case.main)
+
+
+def test_peak_is_the_highest_value_of_the_heat_map_and_lies_in_the_roi(inspected: Any) -> None:
+    case = inspected[2]
+    for organ, roi in zip(case.organs, ((4, 4, 4), (4, 6, 4)), strict=True):
+        assert organ.heat_map.shape == SHAPE
+        assert organ.peak == pytest.approx(organ.heat_map.max())
+        assert organ.centre == np.unravel_index(organ.heat_map.argmax(), SHAPE)
+        assert organ.roi_size == roi
+        for corner, size, voxel in zip(organ.roi_corner, organ.roi_size, organ.centre, strict=True):
+            assert corner <= voxel < corner + size
+
+
+def test_of_an_image_smaller_than_the_patch_the_padding_is_taken_off(tmp_path: Path) -> None:
+    shape = (6, 12, 20)
+    case = inspect_case(predictor_of(tiny_focusnet()), [write_image(tmp_path, shape)])
+    assert case.image.shape == case.fused.shape == case.main.shape == shape
+    for organ in case.organs:  # the peak may be in the padding, the heat map shows what is inside
+        assert organ.heat_map.shape == shape
+
+
+def test_untrained_sos_nets_detect_nothing(tmp_path: Path) -> None:
+    network = tiny_focusnet()
+    network.sos_trained.fill_(False)
+    case = inspect_case(predictor_of(network), [write_image(tmp_path)])
+    assert not any(organ.detected for organ in case.organs)
+    assert np.array_equal(case.fused, case.main)
+
+
+def test_other_networks_are_refused_in_one_line(tmp_path: Path) -> None:
+    predictor = predictor_of(tiny_focusnet().main)
+    with pytest.raises(ValueError, match="SomeTrainer has no networks for small organs") as error:
+        inspect_case(predictor, [write_image(tmp_path)])
+    assert "\n" not in str(error.value)
+
+
+# SimpleITK's axes (x, y, z) point to left, back and head; nnU-Net's arrays are (z, y, x).
+@pytest.mark.parametrize(
+    ("direction", "towards"),
+    [((1, 1, 1), ("S", "P", "L")), ((-1, -1, 1), ("S", "A", "R")), ((1, 1, -1), ("I", "P", "L"))],
+)
+def test_pictures_show_patients_the_same_way_round(
+    tmp_path: Path, direction: tuple[int, ...], towards: tuple[str, ...]
+) -> None:
+    case = inspect_case(predictor_of(tiny_focusnet()), [write_image(tmp_path, direction=direction)])
+    assert case.towards == towards
+    axial, coronal, sagittal = draw_case(case, ["Lens_R"]).axes
+    # Patient's right at the left, front on top of an axial plane and at the left of a sagittal one, head on top.
+    for ax, letters in ((axial, "RLAP"), (coronal, "RLSI"), (sagittal, "APSI")):
+        assert "".join(text.get_text() for text in ax.texts) == letters
+    # In mm an axis that points to the patient's right runs from the picture's right to its left.
+    assert (axial.get_xlim()[0] < axial.get_xlim()[1]) == (towards[2] == "L")
+    assert (coronal.get_ylim()[0] < coronal.get_ylim()[1]) == (towards[0] == "S")
+    assert (axial.get_ylim()[0] > axial.get_ylim()[1]) == (towards[1] == "P")
+
+
+def test_an_unknown_organ_is_named_with_those_that_are_there(inspected: Any) -> None:
+    with pytest.raises(ValueError, match="Brain is no small organ of this model: it has Lens_L, Lens_R"):
+        draw_case(inspected[2], ["Brain"])
