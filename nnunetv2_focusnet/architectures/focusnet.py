@@ -22,7 +22,7 @@ PARTS = ("main", "sol", "sos")
 
 
 class FocusNetOutput(NamedTuple):
-    """What FocusNet returns in training; parts that the stage doesn't need are None."""
+    """What FocusNet's parts say, which it returns in training; parts that the stage doesn't need are None."""
 
     main_logits: Tensor | list[Tensor]
     """(B, C, Z, Y, X), the main network's own logits of every class; with deep supervision coarser ones, too."""
@@ -32,6 +32,10 @@ class FocusNetOutput(NamedTuple):
     """(B, N), the ROIs of all K organs concatenated, N the sum of their voxels."""
     rois: Rois | None = None
     """Where these ROIs lie."""
+    peaks: Tensor | None = None
+    """(B, K), highest heat logit of each organ, without gradient."""
+    centres: Tensor | None = None
+    """(B, K, 3), its voxel (z, y, x)."""
 
 
 class FocusNet(nn.Module):
@@ -96,27 +100,53 @@ class FocusNet(nn.Module):
 
         With deep supervision the fused logits are the first of a list, in front of the main network's coarser ones.
         """
+        if self.training:
+            return self.parts(x, self._last_part)
+        parts = self.parts(x)
+        assert parts.peaks is not None
+        assert parts.centres is not None
+        self.located = parts.peaks.sigmoid(), parts.centres
+        return self.fuse(parts)
+
+    def parts(self, x: Tensor, last_part: int = len(PARTS) - 1) -> FocusNetOutput:
+        """What the main network, SOL-Net and SOS-Nets say of an image (B, input_channels, Z, Y, X), each on its own.
+
+        Args:
+            x: the image.
+            last_part: index in PARTS of the last part to run.
+        """
         features = self.main.features(x)
         main_logits = self.main.classify(features.decoder)
-        if self.training and self._last_part == 0:
+        if last_part == 0:
             return FocusNetOutput(main_logits)
         heat_logits = self.sol(self._share_gradient(features.decoder[self.config.sol_level]))
-        if self.training and self._last_part == 1:
+        if last_part == 1:
             return FocusNetOutput(main_logits, heat_logits)
 
-        finest, *coarser = main_logits if isinstance(main_logits, list) else [main_logits]
+        finest = main_logits[0] if isinstance(main_logits, list) else main_logits
         peaks, centres = self._find_peaks(heat_logits.detach(), x.shape[2:])
         rois = Rois.around(centres, self.config.roi_sizes, list(x.shape[2:]))
-        parts = rois.split(self._read_rois(rois, x, features, heat_logits, finest))
-        roi_logits = torch.cat([net(part).flatten(1) for net, part in zip(self.sos, parts, strict=True)], 1)
-        if self.training:
-            return FocusNetOutput(main_logits, heat_logits, roi_logits, rois)
+        read = rois.split(self._read_rois(rois, x, features, heat_logits, finest))
+        roi_logits = torch.cat([net(roi).flatten(1) for net, roi in zip(self.sos, read, strict=True)], 1)
+        return FocusNetOutput(main_logits, heat_logits, roi_logits, rois, peaks, centres)
 
-        self.located = peaks.sigmoid(), centres
-        detected = (self.located[0] > self.config.detection_threshold) & self.sos_trained
-        organ_logits = rois.paste(roi_logits, self.config.logit_outside_roi)
-        fused = fuse(finest, organ_logits, self.config.small_organs, detected)
-        return [fused, *coarser] if isinstance(main_logits, list) else fused
+    def fuse(self, parts: FocusNetOutput) -> Tensor | list[Tensor]:
+        """The prediction that all parts make together: logits (B, C, Z, Y, X).
+
+        With deep supervision they are the first of a list, in front of the main network's coarser ones.
+
+        Args:
+            parts: of an image; none is None.
+        """
+        assert parts.peaks is not None
+        assert parts.rois is not None
+        assert parts.roi_logits is not None
+        detected = (parts.peaks.sigmoid() > self.config.detection_threshold) & self.sos_trained
+        organ_logits = parts.rois.paste(parts.roi_logits, self.config.logit_outside_roi)
+        if not isinstance(parts.main_logits, list):
+            return fuse(parts.main_logits, organ_logits, self.config.small_organs, detected)
+        finest, *coarser = parts.main_logits
+        return [fuse(finest, organ_logits, self.config.small_organs, detected), *coarser]
 
     def _share_gradient(self, features: Tensor) -> Tensor:
         return scale_gradient(features, self.config.gradient_to_main)
