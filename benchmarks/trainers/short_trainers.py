@@ -11,43 +11,27 @@ class FocusNetTrainerShort(FocusNetTrainer):
     """3000 steps: 900 of S-Net, 600 of SOL, 600 of SOS, 900 of joint training."""
 
     default_num_epochs = 20
-
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 150, 10
+    default_num_iterations_per_epoch = 150
+    default_num_val_iterations_per_epoch = 10
 
 
 class SNetTrainerShort(SNetTrainer):
     """1500 steps of S-Net on one thread, from seeded weights; with nnUNet_n_proc_DA=0 on seeded patches, too."""
 
     default_num_epochs = 10
-    num_steps_per_epoch = 150
+    default_num_iterations_per_epoch = 150
+    default_num_val_iterations_per_epoch = 10
 
-    def __init__(
-        self,
-        plans: dict,
-        configuration: str,
-        fold: int,
-        dataset_json: dict,
-        device: torch.device = torch.device("cuda"),  # noqa: B008 (the host's signature)
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
-        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = self.num_steps_per_epoch, 10
+    def initialize(self) -> None:
         torch.manual_seed(0)
         np.random.seed(0)
         # nnUNetv2_train has just taken all cores, whatever OMP_NUM_THREADS says; runs side by side wait for each other.
         torch.set_num_threads(1)
+        super().initialize()
 
 
 class SNetTrainerSmoke(SNetTrainerShort):
     """A few steps, to see whether a benchmark runs."""
 
     default_num_epochs = 2
-    num_steps_per_epoch = 10
+    default_num_iterations_per_epoch = 10

@@ -7,21 +7,10 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
-FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
-ORDER = (FINAL, LATEST, BEST)  # in which nnUNetv2_train --c looks for them
-TO_RESUME = (
-    "network_weights",
-    "optimizer_state",
-    "grad_scaler_state",
-    "logging",
-    "_best_ema",
-    "current_epoch",
-    "init_args",
-    "trainer_name",
-)
+from nnunetv2_focusnet.trainers.host import NEEDED_TO_RESUME, RESUME_ORDER
 
 
-def read_checkpoint(path: Path, wanted: Sequence[str] = TO_RESUME) -> dict[str, Any]:
+def read_checkpoint(path: Path, wanted: Sequence[str] = NEEDED_TO_RESUME) -> dict[str, Any]:
     """Read a checkpoint on the CPU; its tensors stay in the file until somebody asks for their values.
 
     Args:
@@ -61,7 +50,7 @@ def trained_plans(model_folder: Path, fold_folder: Path, configuration: str) -> 
     Returns:
         None if there is no checkpoint that is whole.
     """
-    own = [fold_folder / name for name in ORDER]
+    own = [fold_folder / name for name in RESUME_ORDER]
     others = [path for path in sorted(model_folder.glob("fold_*/checkpoint_*.pth")) if path not in own]
     for path in (*filter(Path.is_file, own), *others):
         try:

@@ -1,195 +1,24 @@
 """FocusNet in the paper's stages: S-Net, SOL-Net, SOS-Nets, all of them together."""
 
-import math
-import warnings
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from typing import Any
-
-import numpy as np
-import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
-from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.architectures.focusnet import PARTS
-from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss, finest
-from nnunetv2_focusnet.losses.targets import find_centres
-from nnunetv2_focusnet.organs.plans import roi_warnings
 from nnunetv2_focusnet.trainers.networks import focusnet_config
-from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule
-from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule, snet_schedule
+from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
 
 
-class FocusNetTrainer(SNetTrainer):
-    """Trains FocusNet; with no small organ in the dataset, S-Net.
-
-    A subclass may set ``num_epochs`` and ``num_iterations_per_epoch`` in its constructor: the stages are shares of
-    ``num_epochs``, worked out when training starts.
-    """
-
-    def initialize(self) -> None:
-        """As S-Net's trainer, and warn of ROIs that don't fit into the patch, and where there is no small organ."""
-        super().initialize()
-        for line in roi_warnings(self.small_organs):
-            self.print_to_log_file(f"WARNING: {line}")
-        if not self.small_organs:
-            self.print_to_log_file(
-                f"WARNING: {self.plans_manager.dataset_name} has no small organ at the spacing of this configuration:"
-                " none is below 1000 voxels in the mean, or dataset.json names none. S-Net is trained alone; if some"
-                ' are small, name them in dataset.json: "focusnet": {"small_organs": [...]}.'
-            )
-
-    @property
-    def small_organs(self) -> list[dict[str, Any]]:
-        """The small organs that have networks of their own, as the plans describe them."""
-        return self.configuration_manager.configuration["focusnet"]["small_organs"]
+class FocusNetTrainer(SmallOrgansTrainer):
+    """Trains FocusNet; with no small organ in the dataset, S-Net. The stages are shares of ``num_epochs``."""
 
     def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
         """The paper's FocusNet in the plan's sizes."""
         return focusnet_config(configuration)
 
-    def _build_loss(self) -> SegmentationLoss:
-        small = self.small_organs
-        if not small:
-            return super()._build_loss()
-        return FocusNetLoss(
-            self.configuration_manager.configuration["focusnet"]["focal_weights"],
-            organs=[organ["label"] for organ in small],
-            sigmas=[organ["sigma"] for organ in small],
-            organ_voxels=[organ["volume_voxels"] for organ in small],
-            ignore_label=self.label_manager.ignore_label,
-        ).to(self.device)
-
-    # ---- stages ----
-
     def build_schedule(self) -> list[Stage]:
         """The paper's stages; with no small organ just the first."""
-        return focusnet_schedule(self.num_epochs, self.initial_lr) if self.small_organs else super().build_schedule()
-
-    def on_train_start(self) -> None:
-        """Start as S-Net's trainer does; the first epoch, also of a resumed run, enters its stage.
-
-        Raises:
-            RuntimeError: the GPU's memory isn't enough for the last stage.
-        """
-        super().on_train_start()
-        self._entered_stage: Stage | None = None
-        if self.small_organs and self.device.type == "cuda":
-            self._try_joint_step()
-
-    def _try_joint_step(self) -> None:
-        """Joint training comes last and takes the most memory: find out before the other stages have run.
-
-        Raises:
-            RuntimeError: the GPU's memory isn't enough.
-        """
-        self.bare_network.train_parts(PARTS)
-        self.network.train()
-        size = self.configuration_manager.patch_size
-        data = torch.zeros((self.batch_size, self.num_input_channels, *size), device=self.device)
-        scales = self._get_deep_supervision_scales() or [[1, 1, 1]]
-        sizes = [[round(n * factor) for n, factor in zip(size, scale, strict=True)] for scale in scales]
-        targets = [torch.zeros((self.batch_size, 1, *scaled), device=self.device) for scaled in sizes]
-        target = targets if self.enable_deep_supervision else targets[0]
-        try:
-            with self._autocast():
-                loss = self.loss(self.network(data), target)
-            loss.backward()
-        except torch.cuda.OutOfMemoryError:
-            raise RuntimeError(
-                f"Joint training, the last stage, needs more memory than {self.device} has: plan with about half the"
-                " -gpu_memory_target (nnUNetv2_plan_experiment), then preprocess and train with those plans."
-            ) from None
-        self.optimizer.zero_grad(set_to_none=True)
-
-    def _autocast(self) -> AbstractContextManager[Any]:
-        """Mixed precision where nnU-Net has it."""
-        return torch.autocast(self.device.type) if self.device.type == "cuda" else nullcontext()
-
-    def on_train_epoch_start(self) -> None:
-        """Enter the epoch's stage if it isn't the one before."""
-        if self.small_organs and self.stage != self._entered_stage:
-            self._enter_stage(self.stage)
-        super().on_train_epoch_start()
-
-    def _enter_stage(self, stage: Stage) -> None:
-        """Freeze and thaw the parts; the optimiser's state starts anew, unless the stage is being resumed."""
-        self.bare_network.train_parts(stage.parts)
-        self.bare_network.sos_trained.fill_(self._has_started("sos"))
-        if self.current_epoch == stage.start:
-            self.optimizer.state.clear()
-        self._forget_other_predictions()
-        if isinstance(self.network, DistributedDataParallel):
-            # DDP waits for the gradient of every parameter that could have one when it was wrapped.
-            device_ids = [self.local_rank] if self.device.type == "cuda" else None
-            self.network = DistributedDataParallel(self.network.module, device_ids=device_ids)
-        # Each stage compiles anew; its predecessors' graphs would use up the limit of recompilations.
-        torch.compiler.reset()
-        self._entered_stage = stage
-
-    def _first_epoch_of(self, part: str) -> float:
-        return next((stage.start for stage in self.schedule if part in stage.parts), math.inf)
-
-    def _has_started(self, part: str) -> bool:
-        return self.current_epoch >= self._first_epoch_of(part)
-
-    def _forget_other_predictions(self) -> None:
-        """From the SOS-Nets' first epoch on, the best checkpoint is one of theirs.
-
-        Before it the small organs are the main network's own: another model, whose Dice may have been higher.
-        """
-        first = self._first_epoch_of("sos")
-        if self._has_started("sos"):
-            self.logger.local_logger.average_from = first
-        if self.current_epoch == first:
-            self._best_ema = None
-
-    def describe_checkpoint(self, path: Path, checkpoint: dict[str, Any]) -> str:
-        """A line for the log, which also says whose the small organs are."""
-        line = super().describe_checkpoint(path, checkpoint)
-        if checkpoint["network_weights"].get("sos_trained", True):
-            return line
-        return f"{line} Its SOS-Nets aren't trained yet: small organs are the main network's own."
-
-    # ---- localisation ----
-
-    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
-        result = super().validation_step(batch)
-        return result | self._judge_peaks(batch) if self.small_organs and self._has_started("sol") else result
-
-    def _judge_peaks(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
-        """Distance in mm from peak to centre, and detection (1 or 0), per sample and organ; NaN if not visible."""
-        # nnU-Net's validation step keeps what the network returns to itself; the network remembers its peaks.
-        assert self.bare_network.located is not None
-        peaks, positions = self.bare_network.located
-        labels = finest(batch["target"])[:, 0].to(self.device, non_blocking=True)
-        centres, visible = find_centres(labels, self.bare_network.config.small_organs)
-        spacing = torch.tensor(self.configuration_manager.spacing, device=self.device, dtype=centres.dtype)
-        distance = ((positions - centres) * spacing).norm(dim=2)
-        detected = (peaks > self.bare_network.config.detection_threshold).to(distance.dtype)
-        return {
-            "localisation_error_mm": distance.masked_fill(~visible, math.nan).cpu().numpy(),
-            "detection_rate": detected.masked_fill(~visible, math.nan).cpu().numpy(),
-        }
-
-    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
-        """Log what nnU-Net logs, and the mean localisation error and detection rate of each small organ."""
-        super().on_validation_epoch_end(val_outputs)
-        if not self.small_organs:
-            return
-        val_outputs = self.from_all_ranks(val_outputs)
-        names = [organ["name"] for organ in self.small_organs]
-        for key, unit in (("localisation_error_mm", " mm"), ("detection_rate", "")):
-            values = [output.get(key, np.full((1, len(names)), math.nan)) for output in val_outputs]
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)  # an organ in none of the epoch's patches has no mean
-                means = np.nanmean(np.concatenate(values), 0).tolist()
-            self.logger.log(key, means, self.current_epoch)
-            if self._has_started("sol"):
-                listed = ", ".join(f"{name} {mean:.2f}{unit}" for name, mean in zip(names, means, strict=True))
-                self.print_to_log_file(f"{key.removesuffix('_mm').replace('_', ' ')}: {listed}")
+        stages = focusnet_schedule if self.small_organs else snet_schedule
+        return stages(self.num_epochs, self.initial_lr)
 
 
 class FocusNetTrainer_5epochs(FocusNetTrainer):  # noqa: N801 (the host's way to name short runs)

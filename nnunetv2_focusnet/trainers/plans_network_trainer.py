@@ -1,16 +1,15 @@
 """FocusNet's parts for the small organs on the network that the plans name, instead of on S-Net."""
 
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.focusnet import PARTS
-from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
 from nnunetv2_focusnet.trainers.networks import focusnet_config_on_plans_network
 from nnunetv2_focusnet.trainers.schedule import Stage
+from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
 
 
-class FocusNetTrainerPlansNetwork(FocusNetTrainer):
+class FocusNetTrainerPlansNetwork(SmallOrgansTrainer):
     """Trains the plans' network with focal + Dice loss under deep supervision, and FocusNet's parts along with it.
 
     SOL-Net, of one block, reads the decoder's second finest layer, and SOS-Nets of half the width read what the main
@@ -18,16 +17,13 @@ class FocusNetTrainerPlansNetwork(FocusNetTrainer):
     together from the start, and the main network follows mostly its own loss.
     """
 
-    has_deep_supervision = True
+    default_enable_deep_supervision = True
     # Peaks of optic nerves were 4 to 5 mm off: three times a nerve's length is room for nothing but time and memory.
     largest_roi_margin_mm = 12.0
 
     def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
         """Lean parts for the small organs on the plans' network."""
         return focusnet_config_on_plans_network(configuration)
-
-    # nnU-Net's own again, which S-Net's trainer has no use for: the plans' networks have deep supervision.
-    set_deep_supervision_enabled = nnUNetTrainer.set_deep_supervision_enabled
 
     def build_schedule(self) -> list[Stage]:
         """One stage: the main network needs no head start, as little of the small organs' gradient reaches it."""

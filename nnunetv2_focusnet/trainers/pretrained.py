@@ -6,9 +6,9 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nnunetv2_focusnet.trainers.checkpoints import read_checkpoint
+from nnunetv2_focusnet.trainers.host import NEW_IN_EVERY_TRAINING
 from nnunetv2_focusnet.trainers.trained_with import KEY
 
-NEW_IN_EVERY_TRAINING = ".seg_layers."  # nnU-Net's choice: other labels, other classes
 _MAIN_NETWORK = ("main.unet.", "main.")
 _NAMES = {"main": "main network", "sol": "SOL-Net", "sos": "SOS-Nets"}
 

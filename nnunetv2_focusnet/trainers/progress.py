@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from nnunetv2.training.logging.nnunet_logger import LocalLogger
 from PIL import Image
 
+from nnunetv2_focusnet.trainers.host import EMA_DECAY, EMA_DICE, MEAN_DICE, PROGRESS_PICTURE, curves
 from nnunetv2_focusnet.trainers.schedule import Stage
-
-EMA_DECAY = 0.9  # as nnU-Net
 
 
 class StageLogger(LocalLogger):
@@ -38,15 +37,15 @@ class StageLogger(LocalLogger):
         self.terms = [f"loss/{name}" for name in term_names]
         self.per_organ = {"localisation_error_mm": "localisation error [mm]", "detection_rate": "detection rate"}
         for key in ("stage", *self.terms, *(self.per_organ if self.organs else ())):
-            self.my_fantastic_logging[key] = []
+            curves(self)[key] = []
 
     def log(self, key: str, value: Any, epoch: int) -> None:
         """Log one value per epoch; the moving average is our own, see :attr:`average_from`."""
-        super().log(key, self._average() if key == "ema_fg_dice" else value, epoch)
+        super().log(key, self._average() if key == EMA_DICE else value, epoch)
 
     def _average(self) -> float:
         """nnU-Net's moving average, without the epochs in which none of the organs was in a patch or predicted."""
-        values = self.my_fantastic_logging["mean_fg_dice"][self.average_from :]
+        values = curves(self)[MEAN_DICE][self.average_from :]
         first, *others = [value for value in values if not math.isnan(value)] or [0.0]
         average = first
         for value in others:
@@ -67,13 +66,13 @@ class StageLogger(LocalLogger):
         try:
             self._plot_progress(output_folder)
         except OSError as error:
-            warnings.warn(f"{output_folder}/progress.png can't be written ({error}).", stacklevel=2)
+            warnings.warn(f"{output_folder}/{PROGRESS_PICTURE} can't be written ({error}).", stacklevel=2)
 
     def _plot_progress(self, output_folder: str) -> None:
         """Write nnU-Net's progress.png and put our panels under its own."""
         super().plot_progress_png(output_folder)
         # nnU-Net closes its figure after it wrote the file, so the two are joined as pictures.
-        path = Path(output_folder) / "progress.png"
+        path = Path(output_folder) / PROGRESS_PICTURE
         stock = Image.open(path).convert("RGB")
         ours = self._draw_panels(stock.width)
         joined = Image.new("RGB", (stock.width, stock.height + ours.height))
@@ -82,7 +81,7 @@ class StageLogger(LocalLogger):
         joined.save(path, compress_level=1)
 
     def _draw_panels(self, width: int) -> Image.Image:
-        log = self.my_fantastic_logging
+        log = curves(self)
         rows = 2 + (len(self.per_organ) if self.organs else 0)
         figure, axes = plt.subplots(rows, 1, figsize=(30, 7 * rows), dpi=width / 30, layout="constrained")
         for key in self.terms:

@@ -7,13 +7,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from nnunetv2.run import run_training
-from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
-from torch import nn
-from torch._dynamo import OptimizedModule
-from torch.nn.parallel import DistributedDataParallel
-
-from nnunetv2_focusnet.trainers.checkpoints import FINAL, LATEST, ORDER, TO_RESUME, read_checkpoint
+from nnunetv2_focusnet.trainers.checkpoints import read_checkpoint
+from nnunetv2_focusnet.trainers.host import FINAL, LATEST, RESUME_ORDER
 from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
 from nnunetv2_focusnet.trainers.pretrained import take_over
 from nnunetv2_focusnet.trainers.trained_with import find_difference
@@ -22,28 +17,13 @@ from nnunetv2_focusnet.trainers.trained_with import find_difference
 class ResumableTrainer(LeftRightTrainer):
     """Writes checkpoints in one piece, and says in one line which file is broken or doesn't fit, and what to do."""
 
-    @property
-    def bare_network(self) -> Any:
-        """The network without its DDP and compile wrappers."""
-        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
-
-    def initialize(self) -> None:
-        """As nnU-Net does; and pretrained weights are taken over from stock networks, too."""
-        super().initialize()
-        # nnU-Net has no hook there: its command calls a function of its own that knows no names but the network's.
-        run_training.load_pretrained_weights = self.load_pretrained_weights
-
-    def load_pretrained_weights(self, network: nn.Module, fname: str, verbose: bool = False) -> None:
-        """As nnU-Net's function of this name, which it stands in for until training starts.
+    def take_pretrained_weights(self, path: Path) -> None:
+        """Take pretrained weights over, from stock networks, too.
 
         Raises:
             ValueError: the file can't be read, or is of another network.
         """
-        if network is not self.network:  # somebody else's
-            load_pretrained_weights(network, fname, verbose)
-            return
-        self.print_to_log_file(take_over(self.bare_network, Path(fname)))
+        self.print_to_log_file(take_over(self.bare_network, path))
 
     def on_train_start(self) -> None:
         """Start as nnU-Net does, and remove what a kill left of a checkpoint.
@@ -58,7 +38,6 @@ class ResumableTrainer(LeftRightTrainer):
                 raise
             # nnU-Net writes plans.json and others there; a full disk doesn't tell where it is.
             raise OSError(error.errno, error.strerror, self.output_folder_base) from None
-        run_training.load_pretrained_weights = load_pretrained_weights
         if self.local_rank == 0:
             for partial in Path(self.output_folder).glob("*.pth.partial"):
                 partial.unlink()
@@ -72,10 +51,9 @@ class ResumableTrainer(LeftRightTrainer):
             RuntimeError: it can't be written.
         """
         partial = f"{filename}.partial"
-        writes = self.local_rank == 0 and not self.disable_checkpointing  # else nnU-Net writes nothing
         try:
             super().save_checkpoint(partial)
-            if writes:
+            if self.writes_checkpoints:
                 os.replace(partial, filename)
         except (OSError, RuntimeError) as error:  # torch makes a RuntimeError without a path of a full disk
             reason = str(error).partition("\n")[0]
@@ -85,7 +63,7 @@ class ResumableTrainer(LeftRightTrainer):
                 " still there: make room, and go on with --c."
             ) from None
         finally:
-            if writes:
+            if self.writes_checkpoints:
                 with contextlib.suppress(OSError):
                     os.remove(partial)
 
@@ -95,8 +73,7 @@ class ResumableTrainer(LeftRightTrainer):
         Raises:
             ValueError: it is damaged, or of another network, plans or version.
         """
-        if not self.was_initialized:
-            self.initialize()
+        self.initialize_once()
         path = self._newest(Path(filename_or_checkpoint))
         checkpoint = self._read_fitting(path)
         with warnings.catch_warnings():
@@ -112,7 +89,7 @@ class ResumableTrainer(LeftRightTrainer):
         # A finished run that goes on with more epochs keeps its final checkpoint, which nnU-Net prefers, beside those
         # it writes from then on: if it is killed, the epochs since would be lost.
         latest = path.with_name(LATEST)
-        if not self.logger.resume or path.name != FINAL or not latest.is_file():
+        if not self.is_resumed or path.name != FINAL or not latest.is_file():
             return path
         return max(latest, path, key=lambda file: file.stat().st_mtime_ns)
 
@@ -128,7 +105,7 @@ class ResumableTrainer(LeftRightTrainer):
             raise ValueError(f"{error}. {self._remedy(path)}") from None
 
     def _read(self, path: Path) -> dict[str, Any]:
-        checkpoint = read_checkpoint(path, TO_RESUME)
+        checkpoint = read_checkpoint(path)
         if difference := find_difference(self.bare_network, checkpoint["network_weights"]):
             raise ValueError(
                 f"{path}, of {checkpoint['trainer_name']}, is of another network or plans than {type(self).__name__}"
@@ -142,7 +119,7 @@ class ResumableTrainer(LeftRightTrainer):
 
     def _remedy(self, broken: Path) -> str:
         """What to do instead: nnU-Net takes the next one in its order, if that one is whole."""
-        for other in (broken.with_name(name) for name in ORDER if name != broken.name):
+        for other in (broken.with_name(name) for name in RESUME_ORDER if name != broken.name):
             with contextlib.suppress(ValueError):
                 return f"Remove it, and --c goes on from {other.name}, of {self._read(other)['current_epoch']} epochs."
         return "Put back the file, or the plans that it was trained with, or start anew without --c."

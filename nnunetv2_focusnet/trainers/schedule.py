@@ -39,6 +39,11 @@ _FOCUSNET_STAGES = (
 )
 
 
+def snet_schedule(num_epochs: int, initial_lr: float) -> list[Stage]:
+    """S-Net alone, in one stage."""
+    return [Stage("S-Net", ("main",), initial_lr, 0, num_epochs)]
+
+
 def focusnet_schedule(num_epochs: int, initial_lr: float) -> list[Stage]:
     """The paper's stages as shares of ``num_epochs``, an epoch each at least; below four epochs just the joint one."""
     if num_epochs < len(_FOCUSNET_STAGES):

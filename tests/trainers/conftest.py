@@ -15,7 +15,7 @@ from small_trainers import PATCH, SmallFocusNetTrainer
 from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.plans import measure_organs
-from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+from nnunetv2_focusnet.trainers.base import BaseTrainer
 
 DATASET = "Dataset900_Phantom"
 
@@ -62,7 +62,7 @@ MakeTrainer = Callable[..., Any]
 
 
 def new_trainer(
-    project: Path, trainer_class: type[SNetTrainer] = SmallFocusNetTrainer, configuration: str = "3d_fullres"
+    project: Path, trainer_class: type[BaseTrainer] = SmallFocusNetTrainer, configuration: str = "3d_fullres"
 ) -> Any:
     """A trainer as nnUNetv2_train makes it, from the files in the preprocessed folder."""
     torch.manual_seed(0)
@@ -112,7 +112,7 @@ def left_by_kill(project: Path, recorded_run: tuple[Any, list[Path]]) -> Callabl
     It returns the fold's folder.
     """
 
-    def place(epoch: int, trainer_class: type[SNetTrainer] = SmallFocusNetTrainer) -> Path:
+    def place(epoch: int, trainer_class: type[BaseTrainer] = SmallFocusNetTrainer) -> Path:
         results = project.parents[1] / "nnUNet_results" / DATASET
         folder = results / f"{trainer_class.__name__}__nnUNetPlans__3d_fullres"
         shutil.copytree(recorded_run[1][epoch], folder)

@@ -16,19 +16,9 @@ PATCH = (16, 32, 32)
 class FewBatches:
     """Mixin: two iterations an epoch, always on the same batch, which holds every organ."""
 
+    default_num_iterations_per_epoch, default_num_val_iterations_per_epoch = 2, 1
     keys = ("Head_000", "Head_001")
     draws_progress = False  # takes longer than all the rest of an epoch
-
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int,
-        dataset_json: dict[str, Any],
-        device: torch.device,
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[call-arg]
-        self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 2, 1
 
     def on_train_start(self) -> None:
         super().on_train_start()  # type: ignore[misc]

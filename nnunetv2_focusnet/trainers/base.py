@@ -1,0 +1,238 @@
+"""What all trainers of this package share: organs in the plans, network and loss from them, stages of training."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import distributed as dist
+from torch import nn
+
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.laterality import LeftRightFlipTransform
+from nnunetv2_focusnet.losses.modules import SegmentationLoss, finest
+from nnunetv2_focusnet.losses.targets import find_annotated
+from nnunetv2_focusnet.organs.case_names import cases_in
+from nnunetv2_focusnet.organs.plans import add_organs_to_plans, organ_table
+from nnunetv2_focusnet.organs.splits import check_splits
+from nnunetv2_focusnet.trainers.checkpoints import trained_plans
+from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
+from nnunetv2_focusnet.trainers.networks import build_network, lay_out_for_device
+from nnunetv2_focusnet.trainers.progress import StageLogger
+from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
+from nnunetv2_focusnet.trainers.trained_with import keep_record
+
+
+class BaseTrainer(FiniteTrainer):
+    """Trains with focal + Dice loss and AdamW; left-right flips swap the labels of paired organs.
+
+    Organs that dataset.json calls not annotated in a case are neither trained as background there nor counted. A
+    subclass says what it trains: :meth:`describe_network`, :meth:`build_schedule`, and class attributes.
+
+    Raises:
+        ValueError: the configuration is 2D, or dataset.json isn't as :class:`DatasetJson` needs it.
+    """
+
+    # Three times AdamW's usual rate: a few hundred steps then find organs that take more than twice as many at it.
+    default_initial_lr = 3e-3
+    default_weight_decay = 1e-2
+    # Next to an epoch a checkpoint costs nothing, and a killed run loses one epoch at most.
+    default_save_every = 1
+    default_enable_deep_supervision = False
+    largest_roi_margin_mm: ClassVar[float] = math.inf  # as in the paper: an ROI is three times as long as its organ
+    schedule: list[Stage]
+
+    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+        """The network to train, in the plan's sizes; it goes into the model's plans."""
+        raise NotImplementedError
+
+    def build_schedule(self) -> list[Stage]:
+        """The stages of training, for the number of epochs that is set by now."""
+        raise NotImplementedError
+
+    @property
+    def small_organs(self) -> list[dict[str, Any]]:
+        """The small organs that have networks of their own, as the plans describe them."""
+        return []
+
+    def check_arguments(self, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
+        """Refuse 2D configurations.
+
+        Raises:
+            ValueError: it is one, or dataset.json isn't as :class:`DatasetJson` needs it.
+        """
+        if len(PlansManager(plans).get_configuration(configuration).patch_size) != 3:
+            raise ValueError(
+                f"{type(self).__name__} needs a 3D configuration, {configuration} is 2D: train 3d_fullres or 3d_lowres."
+            )
+        super().check_arguments(plans, configuration, dataset_json)
+        self.unannotated = self.dataset.unannotated
+
+    # ---- organs, network, loss ----
+
+    def initialize(self) -> None:
+        """Check the split, measure the organs, then build network, optimiser and loss as nnU-Net does.
+
+        Raises:
+            ValueError: splits_final.json or dataset.json contradict the training cases, or the label files do.
+        """
+        self._check_splits()
+        self._add_organs_to_plans()
+        super().initialize()
+        self.use_local_log(StageLogger(self.loss.term_names, [organ["name"] for organ in self.small_organs]))
+
+    def _check_splits(self) -> None:
+        if self.fold == "all":  # the split isn't read
+            return
+        base = Path(self.preprocessed_dataset_folder_base)
+        cases = cases_in(base / "gt_segmentations", self.dataset.file_ending)
+        if warning := check_splits(base / "splits_final.json", cases, self.dataset.file_ending):
+            self.print_to_log_file(f"WARNING: {warning}")
+
+    def _add_organs_to_plans(self) -> None:
+        # A network is built from the plans alone, also for prediction, so they have to know the organs before.
+        if self.is_ddp and self.local_rank != 0:
+            dist.barrier()  # rank 0 measures, the others find its cache
+        plans = add_organs_to_plans(
+            self.plans_manager.plans,
+            self.dataset,
+            Path(self.preprocessed_dataset_folder_base),
+            self.largest_roi_margin_mm,
+        )
+        if self.is_ddp and self.local_rank == 0:
+            dist.barrier()
+        network = self.describe_network(PlansManager(plans).get_configuration(self.configuration_name))
+        plans["configurations"][self.configuration_name]["focusnet"]["network"] = network.as_json()
+        plans = self._keep_organs_of_trained_folds(plans)
+        self.use_plans(plans)
+        self.print_to_log_file(organ_table(plans, self.configuration_name), add_timestamp=False)
+
+    def _keep_organs_of_trained_folds(self, plans: dict[str, Any]) -> dict[str, Any]:
+        """All folds share one plans.json, so what changed since must not change the network of a trained one."""
+        name = self.configuration_name
+        trained = trained_plans(Path(self.output_folder_base), Path(self.output_folder), name)
+        if trained is None:
+            return plans
+        theirs, ours = (each["configurations"][name]["focusnet"] for each in (trained, plans))
+        if differing := [key for key in ours if ours[key] != theirs.get(key)]:
+            what = "network" if differing == ["network"] else "organs, as labels and dataset.json have them now,"
+            self.print_to_log_file(
+                f"WARNING: the {what} would differ from what trained folds in {self.output_folder_base} have: theirs"
+                " are kept, so that all folds fit. To start anew, remove that folder."
+            )
+        plans["focusnet"] = trained["focusnet"]
+        plans["configurations"][name]["focusnet"] = theirs
+        return plans
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """What the model's plans describe; nnU-Net calls this in training and inference."""
+        network = build_network(configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision)
+        return lay_out_for_device(keep_record(network, plans_manager, configuration_manager))
+
+    def build_loss(self) -> SegmentationLoss:
+        """Focal + Dice loss, with the weights that the plans give to the organs."""
+        weights = self.configuration_manager.configuration["focusnet"]["focal_weights"]
+        return SegmentationLoss(weights, self.label_manager.ignore_label).to(self.device)
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """As nnU-Net does, where the network has several outputs."""
+        if self.enable_deep_supervision:
+            super().set_deep_supervision_enabled(enabled)
+
+    # ---- schedule ----
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, StagedPolyLR]:
+        """AdamW over all parameters: those of frozen parts have no gradient and stay untouched."""
+        optimizer = torch.optim.AdamW(
+            self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, fused=True
+        )
+        self.schedule = self.build_schedule()
+        return optimizer, StagedPolyLR(optimizer, self.schedule)
+
+    def on_train_start(self) -> None:
+        """Start as nnU-Net does, with a schedule for the number of epochs that is set by now, or the run's own."""
+        super().on_train_start()
+        log = self.local_log
+        planned = self.build_schedule()
+        self.schedule = resume_schedule(log.schedule, planned, self.current_epoch) if log.schedule else planned
+        if log.schedule:
+            self._tell_what_is_left(log.schedule, planned)
+        log.schedule = self.schedule
+        self.lr_scheduler = StagedPolyLR(self.optimizer, self.schedule)
+
+    def _tell_what_is_left(self, saved: list[Stage], planned: list[Stage]) -> None:
+        """Say how a resumed run goes on if that isn't just as it would have."""
+        done, had, epochs = self.current_epoch, saved[-1].end, planned[-1].end
+        if done >= epochs:
+            over = "" if done >= had else f"WARNING: {had} epochs had been planned. "
+            stage = stage_at(saved, max(done - 1, 0))
+            self.print_to_log_file(
+                f"{over}{done} epochs are done, the last one in stage {stage}, and num_epochs is {epochs}: nothing is"
+                " left to train."
+            )
+        elif self.schedule != planned or had != epochs:
+            self.print_to_log_file(
+                f"WARNING: this run had {had} epochs and has {epochs} now. No stage comes again: its stages are"
+                f" {listed(self.schedule)}; those of a new run would be {listed(planned)}. After {done} epochs it goes"
+                f" on with a learning rate of {self.stage.learning_rate(done):.2g}."
+            )
+
+    @property
+    def stage(self) -> Stage:
+        """The stage of the current epoch."""
+        return stage_at(self.schedule, self.current_epoch)
+
+    def on_train_epoch_start(self) -> None:
+        """Start an epoch and log its stage."""
+        super().on_train_epoch_start()
+        stage = self.stage
+        self.print_to_log_file(f"Stage: {stage}")
+        self.logger.log("stage", stage.name, self.current_epoch)
+
+    # ---- left and right, annotated organs ----
+
+    def first_transforms(self) -> list[BasicTransform]:
+        """A left-right flip that swaps labels, where the data allow one."""
+        if self.left_right.axis is None:
+            return []
+        return [LeftRightFlipTransform(self.left_right.axis, self.left_right.pairs)]
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One step; the loss knows what is annotated."""
+        self.loss.annotated = self._annotated(batch, self.left_right.pairs if self.left_right.axis is not None else ())
+        return super().train_step(batch)
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One validation step; what is predicted of an organ counts in the online Dice only where it is annotated."""
+        self.loss.annotated = self._annotated(batch, flipped_pairs=())
+        return super().validation_step(batch)
+
+    def _annotated(self, batch: dict[str, Any], flipped_pairs: Sequence[tuple[int, int]]) -> torch.Tensor | None:
+        """Which classes the batch's samples have annotated, (B, C) bool; None: all."""
+        unannotated = [self.unannotated.get(case, frozenset()) for case in batch["keys"]]
+        if not any(unannotated):
+            return None
+        labels = finest(batch["target"])[:, 0]
+        classes = self.label_manager.num_segmentation_heads
+        return find_annotated(labels, unannotated, classes, flipped_pairs).to(self.device)
+
+    def uncounted_voxels(self, output: Any, target: Any) -> np.ndarray:
+        """Voxels predicted as each organ in samples that don't have it annotated."""
+        logits, annotated = finest(output), self.loss.annotated
+        if annotated is None:
+            return np.zeros(logits.shape[1] - 1)
+        _, valid = self.loss.split_target(target)
+        predicted = torch.where(valid, logits.argmax(1), 0).flatten(1)
+        voxels = torch.stack([sample.bincount(minlength=logits.shape[1]) for sample in predicted])
+        return (voxels * ~annotated).sum(0)[1:].cpu().numpy()
