@@ -27,8 +27,14 @@ napoleon_use_ivar = True  # attributes are described once, by their class
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"  # beside the shapes and units, which the docstrings have
 autodoc_typehints_description_target = "documented"
+add_module_names = False  # too wide for a phone
 
 html_theme = "sphinx_book_theme"
 html_title = project
-html_theme_options = {"home_page_in_toc": True, "use_download_button": False, "show_toc_level": 2}
+html_theme_options = {
+    "home_page_in_toc": True,
+    "navbar_persistent": [],  # a second search field, as pydata-sphinx-theme adds one where this isn't set
+    "show_toc_level": 2,
+    "use_download_button": False,
+}
 copybutton_exclude = ".linenos, .gp, .go"
