@@ -87,7 +87,7 @@ def collect_steps(
     ours = [make_trainer(FocusNetTrainer, name, plans_name, configuration, device) for _ in range(4)]
     on_plans = make_trainer(FocusNetTrainerPlansNetwork, name, plans_name, configuration, device)
     loader, _ = stock.get_dataloaders()
-    batch = next(loader)
+    batch = next(loader) | {"flipped": [False] * stock.batch_size}  # which our own loaders add
     full_resolution = {**batch, "target": batch["target"][0]}
     data = batch["data"].to(device)
     steps: dict[str, Step] = {

@@ -18,6 +18,7 @@ from nnunetv2_focusnet.organs.pairs import Pair, Sides, find_sides
 from nnunetv2_focusnet.system.folders import files_with_ending
 
 LARGEST_ANGLE_DEGREES = 10.0
+FLIPPED = "flipped"  # entry of a sample, and of a batch, beside nnU-Net's own
 SAY_SO = 'name all pairs in dataset.json, "focusnet": {"left_right_pairs": [["LEFT", "RIGHT"], ...]}'
 
 
@@ -43,7 +44,7 @@ class LeftRightFlipTransform(BasicTransform):  # type: ignore[misc]
     """Flips along the left-right axis and swaps paired labels, with probability 0.5, as MirrorTransform flips an axis.
 
     Works on (C, z, y, x) images and segmentations; every channel of a segmentation holds labels. Labels without a
-    partner, the ignore label and -1 (outside of the image) stay what they are.
+    partner, the ignore label and -1 (outside of the image) stay what they are. The sample then also has ``flipped``.
 
     Args:
         axis: spatial axis to flip along, 0, 1, 2 for z, y, x.
@@ -58,6 +59,10 @@ class LeftRightFlipTransform(BasicTransform):  # type: ignore[misc]
     def get_parameters(self, **data_dict: Any) -> dict[str, bool]:
         """Draw whether to flip this sample."""
         return {"flip": bool(torch.rand(1) < 0.5)}
+
+    def apply(self, data_dict: dict[str, Any], **params: bool) -> dict[str, Any]:
+        """Flip a sample, or don't, and say so: its case has other organs annotated then."""
+        return super().apply(data_dict, **params) | {FLIPPED: params["flip"]}
 
     def _apply_to_image(self, img: torch.Tensor, **params: bool) -> torch.Tensor:
         return torch.flip(img, [self.axis + 1]) if params["flip"] else img

@@ -14,6 +14,7 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from cpu_plans import CONFIGURATION, NAME
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
+from nnunetv2_focusnet.trainers.host import curves
 from side_by_side.budget import Pace
 from side_by_side.state import State
 
@@ -46,7 +47,7 @@ class Budgeted:
     @property
     def log_lists(self) -> dict[str, list[Any]]:
         """One value per epoch and key."""
-        return self.logger.local_logger.my_fantastic_logging
+        return curves(self.logger.local_logger)
 
     def stage_names(self) -> list[str]:
         """The stage of each epoch; trainers without stages have one."""

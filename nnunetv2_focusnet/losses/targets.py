@@ -8,6 +8,8 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
+from nnunetv2_focusnet.laterality import swap_table
+
 
 def find_centres(labels: Tensor, organs: Sequence[int]) -> tuple[Tensor, Tensor]:
     """Centre of mass of each organ's visible voxels.
@@ -51,28 +53,24 @@ def draw_heat_maps(centres: Tensor, sigmas: Tensor, volume_size: Sequence[int]) 
 
 
 def find_annotated(
-    labels: Tensor, unannotated: Sequence[Collection[int]], num_classes: int, pairs: Sequence[tuple[int, int]]
+    unannotated: Sequence[Collection[int]],
+    num_classes: int,
+    flipped: Sequence[bool],
+    pairs: Sequence[tuple[int, int]],
 ) -> Tensor:
-    """Which classes each sample of a batch has annotated, where samples may have been flipped with swapped labels.
-
-    A flip also swaps which side of a pair is annotated, but happens in nnU-Net's workers, which tell nothing but images
-    and labels. Where a case has just one side annotated, the patch itself tells: the side that is visible is the one.
-    Where neither is, both count as not annotated, so no label is lost, only some background.
+    """Which classes each sample of a batch has annotated.
 
     Args:
-        labels: label map (B, Z, Y, X).
         unannotated: of each sample's case, the labels that aren't annotated.
         num_classes: background included.
-        pairs: (left label, right label) that a flip may have swapped.
+        flipped: whether the sample was flipped, and so the labels of pairs swapped: those that aren't annotated, too.
+        pairs: (left label, right label) that a flip swaps.
 
     Returns:
         (B, num_classes) bool, true for the background.
     """
-    annotated = torch.ones(len(labels), num_classes, dtype=torch.bool)
-    for sample, missing in zip(annotated, unannotated, strict=True):
-        sample[list(missing)] = False
-    for pair in pairs:
-        (one_sided,) = (annotated[:, pair[0]] != annotated[:, pair[1]]).nonzero(as_tuple=True)
-        for side in pair:
-            annotated[one_sided, side] = (labels[one_sided] == side).flatten(1).any(1).cpu()
-    return annotated.to(labels.device)
+    annotated = torch.ones(len(unannotated), num_classes, dtype=torch.bool)
+    swapped = swap_table(pairs, num_classes)
+    for sample, missing, was_flipped in zip(annotated, unannotated, flipped, strict=True):
+        sample[[swapped[label] if was_flipped else label for label in missing]] = False
+    return annotated

@@ -1,7 +1,6 @@
 """What all trainers of this package share: organs in the plans, network and loss from them, stages of training."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from torch import distributed as dist
 from torch import nn
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.laterality import LeftRightFlipTransform
+from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_annotated
 from nnunetv2_focusnet.organs.case_names import cases_in
@@ -210,22 +209,21 @@ class BaseTrainer(FiniteTrainer):
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; the loss knows what is annotated."""
-        self.loss.annotated = self._annotated(batch, self.left_right.pairs if self.left_right.axis is not None else ())
+        self.loss.annotated = self._annotated(batch)
         return super().train_step(batch)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One validation step; what is predicted of an organ counts in the online Dice only where it is annotated."""
-        self.loss.annotated = self._annotated(batch, flipped_pairs=())
+        self.loss.annotated = self._annotated(batch)
         return super().validation_step(batch)
 
-    def _annotated(self, batch: dict[str, Any], flipped_pairs: Sequence[tuple[int, int]]) -> torch.Tensor | None:
+    def _annotated(self, batch: dict[str, Any]) -> torch.Tensor | None:
         """Which classes the batch's samples have annotated, (B, C) bool; None: all."""
         unannotated = [self.unannotated.get(case, frozenset()) for case in batch["keys"]]
         if not any(unannotated):
             return None
-        labels = finest(batch["target"])[:, 0]
         classes = self.label_manager.num_segmentation_heads
-        return find_annotated(labels, unannotated, classes, flipped_pairs).to(self.device)
+        return find_annotated(unannotated, classes, batch[FLIPPED], self.left_right.pairs).to(self.device)
 
     def uncounted_voxels(self, output: Any, target: Any) -> np.ndarray:
         """Voxels predicted as each organ in samples that don't have it annotated."""

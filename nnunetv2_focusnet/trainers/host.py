@@ -32,6 +32,8 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
+from nnunetv2_focusnet.laterality import FLIPPED
+
 FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
 RESUME_ORDER = (FINAL, LATEST, BEST)  # in which nnUNetv2_train --c looks for them
 NEEDED_TO_RESUME = (
@@ -48,7 +50,6 @@ PROGRESS_PICTURE = "progress.png"
 EMA_DICE, MEAN_DICE = "ema_fg_dice", "mean_fg_dice"  # curves of the log; the first one says which checkpoint is best
 EMA_DECAY = 0.9  # of that curve
 NEW_IN_EVERY_TRAINING = ".seg_layers."  # in names of tensors that pretrained weights never give
-FLIPPED = "flipped"  # entry of a sample and of a batch; nnU-Net's own are images, labels and cases
 
 
 def dataset_json_file(dataset_name: str) -> Path | None:

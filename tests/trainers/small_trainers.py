@@ -39,7 +39,7 @@ class FewBatches:
         scales = self._get_deep_supervision_scales()  # type: ignore[attr-defined]
         steps = [[round(1 / factor) for factor in scale] for scale in scales or ()]
         targets = [target[..., ::z, ::y, ::x] for z, y, x in steps]
-        return {"data": data, "target": targets or target, "keys": list(self.keys)}
+        return {"data": data, "target": targets or target, "keys": list(self.keys), "flipped": [False, False]}
 
 
 class SmallFocusNetTrainer(FewBatches, FocusNetTrainer):

@@ -82,15 +82,11 @@ def test_annotated_side_of_a_pair_is_known_after_a_flip(make_trainer: Any, annot
     trainer = make_trainer()
     trainer.on_train_start()
     assert trainer.left_right.axis == 2
-    flipped = batch_without(trainer, 1, LENS_L)  # as the flip leaves it: what was the left lens is the right one
-    trainer.train_step(flipped)
-    assert trainer.loss.annotated[1].tolist() == [label != LENS_L for label in range(10)]
-    gone = batch_without(trainer, 1, LENS_L, LENS_R)
-    trainer.train_step(gone)
-    assert trainer.loss.annotated[1].tolist() == [label not in (LENS_L, LENS_R) for label in range(10)]
-    trainer.network.eval()
-    trainer.validation_step(gone)  # nothing is flipped here, and the left lens is annotated wherever the patch lies
-    assert trainer.loss.annotated[1].tolist() == [label != LENS_R for label in range(10)]
+    for batch in (batch_without(trainer, 1, LENS_R), batch_without(trainer, 1, LENS_L, LENS_R)):  # visible or not
+        for flipped, unannotated in ((False, LENS_R), (True, LENS_L)):
+            trainer.train_step(batch | {"flipped": [False, flipped]})
+            assert trainer.loss.annotated[1].tolist() == [label != unannotated for label in range(10)]
+            assert trainer.loss.annotated[0].all()
 
 
 @pytest.mark.parametrize("ignored_rows", [0, 3])
