@@ -82,9 +82,9 @@ def test_annotated_side_of_a_pair_is_known_after_a_flip(make_trainer: Any, annot
     trainer = make_trainer()
     trainer.on_train_start()
     assert trainer.left_right.axis == 2
-    for batch in (batch_without(trainer, 1, LENS_R), batch_without(trainer, 1, LENS_L, LENS_R)):  # visible or not
-        for flipped, unannotated in ((False, LENS_R), (True, LENS_L)):
-            trainer.train_step(batch | {"flipped": [False, flipped]})
+    for flipped, unannotated in ((False, LENS_R), (True, LENS_L)):
+        for absent in ((unannotated,), (LENS_L, LENS_R)):  # the annotated side is in the patch, or isn't
+            trainer.train_step(batch_without(trainer, 1, *absent) | {"flipped": [False, flipped]})
             assert trainer.loss.annotated[1].tolist() == [label != unannotated for label in range(10)]
             assert trainer.loss.annotated[0].all()
 
