@@ -20,6 +20,7 @@ from nnunetv2_focusnet.organs.plans import add_organs_to_plans, organ_table
 from nnunetv2_focusnet.organs.splits import check_splits
 from nnunetv2_focusnet.trainers.checkpoints import trained_plans
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
+from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_network, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
@@ -216,6 +217,12 @@ class BaseTrainer(FiniteTrainer):
         """One validation step; what is predicted of an organ counts in the online Dice only where it is annotated."""
         self.loss.annotated = self._annotated(batch)
         return super().validation_step(batch)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Validate as nnU-Net does, then write the model card."""
+        super().perform_actual_validation(save_probabilities)
+        if self.local_rank == 0:
+            write_model_card(self)
 
     def _annotated(self, batch: dict[str, Any]) -> torch.Tensor | None:
         """Which classes the batch's samples have annotated, (B, C) bool; None: all."""

@@ -1,0 +1,105 @@
+"""A model card beside every trained model: what it was trained on, what it is, and how good it was."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet.system.files import write_text
+
+NAME = "MODEL_CARD.md"
+
+
+def write_model_card(trainer: nnUNetTrainer) -> Path:
+    """Write ``fold_X/MODEL_CARD.md``, after nnU-Net's final validation.
+
+    Args:
+        trainer: of this package, with ``validation/summary.json`` in its output folder.
+
+    Returns:
+        The file.
+
+    Raises:
+        WriteError: it can't be written.
+    """
+    card = Path(trainer.output_folder) / NAME
+    templates = Environment(
+        loader=PackageLoader("nnunetv2_focusnet", "trainers"),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    templates.filters["cell"] = _cell
+    write_text(card, templates.get_template("model_card.md.jinja").render(_content(trainer)))
+    return card
+
+
+def _content(trainer: Any) -> dict[str, Any]:
+    plans, configuration = trainer.plans_manager, trainer.configuration_manager
+    entry = configuration.configuration["focusnet"]
+    training, validation = trainer.do_split()
+    dice = _dice_by_label(trainer)
+    return {
+        "dataset": plans.dataset_name,
+        "trainer": type(trainer).__name__,
+        "configuration": trainer.configuration_name,
+        "plans": plans.plans_name,
+        "fold": trainer.fold,
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "epochs": trainer.current_epoch,
+        "training": training,
+        "validation": validation,
+        "channels": list(trainer.dataset_json["channel_names"].values()),
+        "spacing": configuration.spacing,
+        "patch": configuration.patch_size,
+        "network": entry["network"],
+        "parameters": sum(parameter.numel() for parameter in trainer.bare_network.parameters()),
+        "organs": [
+            _row(organ, entry["small_organs"], dice[organ["label"]]) for organ in plans.plans["focusnet"]["organs"]
+        ],
+        "versions": {
+            "nnunetv2-focusnet": __version__,
+            "nnunetv2": version("nnunetv2"),
+            "torch": torch.__version__,
+            "Python": platform.python_version(),
+        },
+    }
+
+
+def _dice_by_label(trainer: Any) -> dict[int, list[float]]:
+    """Dice of each label in the cases that have it annotated and where it is in the reference or the prediction."""
+    summary = json.loads((Path(trainer.output_folder) / "validation" / "summary.json").read_text(encoding="utf-8"))
+    dice: dict[int, list[float]] = {label: [] for label in trainer.label_manager.foreground_labels}
+    for result in summary["metric_per_case"]:
+        case = Path(result["reference_file"]).name.removesuffix(trainer.dataset_json["file_ending"])
+        for label in dice.keys() - trainer.unannotated.get(case, frozenset()):
+            value = result["metrics"][str(label)]["Dice"]
+            if not math.isnan(value):
+                dice[label].append(value)
+    return dice
+
+
+def _row(organ: dict[str, Any], small_organs: list[dict[str, Any]], dice: list[float]) -> dict[str, Any]:
+    return {
+        **organ,
+        "roi_size": next((small["roi_size"] for small in small_organs if small["label"] == organ["label"]), None),
+        "mean_dice": sum(dice) / len(dice) if dice else math.nan,
+        "lowest_dice": min(dice, default=math.nan),
+        "num_dice": len(dice),
+    }
+
+
+def _cell(text: object) -> str:
+    """Text that stays in its cell of a Markdown table."""
+    return " ".join(str(text).split()).replace("|", r"\|")
