@@ -106,6 +106,10 @@ def inspect_case(predictor: nnUNetPredictor, image_files: Sequence[Path | str]) 
     weight = compute_gaussian(patch, value_scaling_factor=10, dtype=torch.float32, device=torch.device("cpu"))
     for corner, tile in _tiles(size, patch, predictor.tile_step_size):
         parts = network.parts(padded[tile][None].to(predictor.device))
+        assert parts.heat_logits is not None
+        assert parts.peaks is not None
+        assert parts.centres is not None
+        assert parts.rois is not None
         main[tile] += weight * parts.main_logits[0].float().cpu()
         fused[tile] += weight * network.fuse(parts)[0].float().cpu()
         heat = F.interpolate(parts.heat_logits.float().sigmoid(), patch)[0].cpu()
