@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def main() -> None:
             raise ValueError("-tr names trainers for --cv: add --cv, or leave out -tr")
         inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
     show_progress = not args.disable_progress_bar
-    results = compare(inputs, args.o, args.images, args.published is not None, num_processes, show_progress)
+    command = shlex.join([COMMAND, *sys.argv[1:]])
+    published = args.published is not None
+    results = compare(inputs, args.o, args.images, published, num_processes, show_progress, command)
     print((args.o / "summary.md").read_text(encoding="utf-8"))
     print(f"Report: {args.o / 'report.html'}")
     if results.messages:

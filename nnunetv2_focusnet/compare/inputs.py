@@ -30,11 +30,13 @@ class Inputs:
         comparison: what is compared.
         small_organs: named by a model's plans; None: told from their size.
         tolerances: one line on the tolerance of the NSD.
+        is_ct: images are of CT, whose grey values are HU.
     """
 
     comparison: Comparison
     small_organs: Collection[str] | None
     tolerances: str
+    is_ct: bool = False
 
 
 def read_folders(
@@ -159,7 +161,7 @@ def _inputs(
     comparison = Comparison(
         reference, models, dataset.labels, dataset.file_ending, tolerances, dataset.unannotated, dataset.ignore_label
     )
-    return Inputs(comparison, small, line)
+    return Inputs(comparison, small, line, dataset.is_ct)
 
 
 def _read_dataset_json(places: Sequence[Path]) -> DatasetJson:

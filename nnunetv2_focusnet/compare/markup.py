@@ -1,4 +1,4 @@
-"""Tables as Markdown and LaTeX, in which names come out as they are, whatever characters they have."""
+"""Text as Markdown and LaTeX, in which names come out as they are, whatever characters they have."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def markdown_text(text: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", one_line(text))
 
 
-def markdown_table(table: Table) -> str:
-    """The table as Markdown, the best cells in bold."""
-    header, *body = ([_markdown_cell(cell) for cell in row] for row in table)
-    return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *body))
+def markdown_cell(cell: Cell) -> str:
+    """A cell of a table as Markdown, the best in bold."""
+    text = markdown_text(cell.text)
+    return f"**{text}**" if cell.best else text
 
 
 def latex_text(text: str) -> str:
@@ -60,12 +60,7 @@ def latex_text(text: str) -> str:
     return _LATEX_SPECIAL.sub(lambda found: _LATEX.get(found.group(), "-{}"), one_line(text))
 
 
-def latex_row(row: Sequence[Cell]) -> str:
-    """A row of a tabular, the best cells in bold."""
-    texts = (latex_text(cell.text) for cell in row)
-    return " & ".join(rf"\textbf{{{t}}}" if cell.best else t for t, cell in zip(texts, row, strict=True)) + r" \\"
-
-
-def _markdown_cell(cell: Cell) -> str:
-    text = markdown_text(cell.text)
-    return f"**{text}**" if cell.best else text
+def latex_cell(cell: Cell) -> str:
+    """A cell of a tabular, the best in bold."""
+    text = latex_text(cell.text)
+    return rf"\textbf{{{text}}}" if cell.best else text

@@ -1,10 +1,12 @@
-"""Contours of reference and models on three planes through a small organ, zoomed on it."""
+"""Outlines of reference and models on three planes through a small organ, zoomed on it."""
 
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,21 +17,37 @@ from matplotlib.patches import Patch
 
 from nnunetv2_focusnet.compare.cases import Comparison
 from nnunetv2_focusnet.compare.markup import one_line
-from nnunetv2_focusnet.compare.pictures import label, model_colours, new_picture
+from nnunetv2_focusnet.compare.pictures import Dashes, label, model_colours, model_dashes, new_picture
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.compare.statistics import values_of
 from nnunetv2_focusnet.images.grid import grid_difference
 from nnunetv2_focusnet.images.reading import read_header, read_volume
 
 PLANES = ("axial", "coronal", "sagittal")
+TOWARDS = ("IS", "AP", "RL")  # where the first and the last voxel of each axis (z, y, x) lie
+SOFT_TISSUE_WINDOW = (-160.0, 240.0)  # HU: centre 40, width 400
+BONE_WINDOW = (-450.0, 1050.0)  # HU: centre 300, width 1500; for organs within bone, such as the cochlea
 FIELD_OF_VIEW = 3.0  # times the organ's extent, as FocusNet's ROI
 SMALLEST_FIELD_MM = 30.0
 REFERENCE_COLOUR = "#F0E442"  # white would vanish on bone
+REFERENCE_WIDTH, MODEL_WIDTH = 3.5, 2.0  # points; where a model agrees, the reference is seen on both sides of it
 IGNORED_COLOUR = "#E6A0A0"
 IGNORED_HATCH = "///"
-PERCENTILES = (1, 99)  # of the image, as its window of grey values
+PERCENTILES = (1, 99)  # of an image that isn't CT, as its window of grey values
 LARGEST_LEGEND = 5  # columns
 TITLE_WIDTH = 120  # characters
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images below the outlines.
+
+    Attributes:
+        folder: with ``CASE_0000`` images.
+        is_ct: their grey values are HU.
+    """
+
+    folder: Path
+    is_ct: bool
 
 
 @dataclass(frozen=True)
@@ -46,7 +64,7 @@ def choose_overlays(results: Results) -> list[Overlay]:
     chosen = []
     model = results.models[-1]
     for organ in results.small:
-        dsc = values_of(results.rows, organ, model, "dsc")
+        dsc = results.of(organ, model)["dsc"].to_dict()
         ranked = sorted(dsc, key=lambda case: (dsc[case], case))
         if not ranked:
             continue
@@ -87,62 +105,115 @@ def _off_grid(
 
 
 def draw_overlay(
-    overlay: Overlay, comparison: Comparison, results: Results, images: Path | None, picture: Path
+    overlay: Overlay, comparison: Comparison, results: Results, images: Images | None, picture: Path
 ) -> None:
-    """Draw one overlay: axial, coronal and sagittal plane through the organ's centre.
+    """Draw one overlay: axial, coronal and sagittal plane through the organ's centre, as radiologists look at them.
 
-    Voxels with the ignore label are hatched, and predictions end there, as they do where they are counted.
+    Outlines run along the edges of voxels. Voxels with the ignore label are hatched, and predictions end there, as they
+    do where they are counted.
 
     Args:
         overlay: what to draw.
         comparison: where the label maps are.
         results: gives the models and their order.
-        images: folder with ``CASE_0000`` images as a background; None: no background.
+        images: the background; None: no background.
         picture: PNG to write.
 
     Raises:
         ValueError: the image isn't on the grid of its label map.
     """
-    value = comparison.labels[overlay.organ]
-    image = _read(comparison.reference_file(overlay.case))
-    spacing = image.GetSpacing()[::-1]
-    reference = sitk.GetArrayFromImage(image)
-    ignored = reference == comparison.ignore_label
-    masks = {"reference": reference == value}
-    for model in results.models:
-        prediction = sitk.GetArrayFromImage(_read(comparison.prediction_file(model, overlay.case)))
-        masks[model] = (prediction == value) & ~ignored
-    background = np.zeros(reference.shape, dtype=np.float32)
-    if images is not None:
-        file = image_file(images, overlay.case, comparison.file_ending)
-        background_image = _read(file)
-        if fault := _off_grid(file, background_image, image):
-            raise ValueError(fault)
-        background = sitk.GetArrayFromImage(background_image)
-    window = tuple(np.percentile(background, PERCENTILES).tolist())
-
-    shown = masks["reference"] if masks["reference"].any() else np.logical_or.reduce(list(masks.values()))
+    scene = _read_scene(overlay, comparison, results.models, images)
+    shown = scene.masks[0] if scene.masks[0].any() else np.logical_or.reduce(scene.masks)
     voxels = np.argwhere(shown)
     centre = voxels.mean(0).round().astype(int)
-    half = max(FIELD_OF_VIEW * _extent_mm(voxels, spacing), SMALLEST_FIELD_MM) / 2
-    colours = {"reference": REFERENCE_COLOUR, **model_colours(results.models)}
-    lines: list[Artist] = [Line2D([], [], color=c, linewidth=2.5, label=label(name)) for name, c in colours.items()]
-    if ignored.any():
-        lines.append(Patch(facecolor="none", edgecolor=IGNORED_COLOUR, hatch=IGNORED_HATCH, label="ignored"))
+    half = max(FIELD_OF_VIEW * _extent_mm(voxels, scene.spacing), SMALLEST_FIELD_MM) / 2
+    colours, dashes = model_colours(results.models), model_dashes(results.models)
+    lines = [_Line("reference", REFERENCE_COLOUR, "solid", REFERENCE_WIDTH)]
+    lines += [_Line(label(model), colours[model], dashes[model], MODEL_WIDTH) for model in results.models]
+    legend: list[Artist] = [
+        Line2D([], [], color=line.colour, linestyle=line.dashes, linewidth=line.width, label=line.name)
+        for line in lines
+    ]
+    if scene.ignored.any():
+        legend.append(Patch(facecolor="none", edgecolor=IGNORED_COLOUR, hatch=IGNORED_HATCH, label="ignored"))
 
-    with new_picture(picture, 12, 4.6) as figure:
+    with new_picture(picture, 12, 4.9) as figure:
         for axis, (ax, plane) in enumerate(zip(figure.subplots(1, 3), PLANES, strict=True)):
-            _draw_plane(ax, background, window, masks, ignored, colours, spacing, axis, centre, half)
-            ax.set_title(plane)
+            _draw_plane(ax, scene, lines, axis, centre, half)
+            ax.set_title(f"{plane}, {_position(scene.image, axis, centre)}")
         figure.legend(
-            handles=lines,
+            handles=legend,
             loc="outside lower center",
-            ncols=min(len(lines), LARGEST_LEGEND),
+            ncols=min(len(legend), LARGEST_LEGEND),
+            handlelength=4,
             facecolor="0.25",
             labelcolor="white",
         )
         title = f"{overlay.organ}, {overlay.case}: {overlay.reason}; {2 * half:.0f} mm wide"
+        if images is not None:
+            title += f"; {'HU' if images.is_ct else 'grey values'} {scene.window[0]:.0f} to {scene.window[1]:.0f}"
         figure.suptitle(textwrap.fill(one_line(title), TITLE_WIDTH))  # matplotlib's wrapping reads formulas
+
+
+class _Line(NamedTuple):
+    """How an outline is drawn."""
+
+    name: str
+    colour: str
+    dashes: Dashes | str
+    width: float  # points
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """What is on the planes; arrays are (Z, Y, X), pointing to head, back and left.
+
+    Attributes:
+        image: the reference label map.
+        background: grey values.
+        window: the grey values that are black and white.
+        masks: of the organ: the reference, then all models.
+        ignored: voxels that aren't counted.
+    """
+
+    image: sitk.Image
+    background: np.ndarray
+    window: tuple[float, float]
+    masks: list[np.ndarray]
+    ignored: np.ndarray
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """(z, y, x) in mm."""
+        return self.image.GetSpacing()[::-1]
+
+
+def _read_scene(overlay: Overlay, comparison: Comparison, models: Sequence[str], images: Images | None) -> _Scene:
+    value = comparison.labels[overlay.organ]
+    image = _read(comparison.reference_file(overlay.case))
+    reference = sitk.GetArrayFromImage(image)
+    ignored = reference == comparison.ignore_label
+    masks = [reference == value]
+    for model in models:
+        prediction = sitk.GetArrayFromImage(_read(comparison.prediction_file(model, overlay.case)))
+        masks.append((prediction == value) & ~ignored)
+    if images is None:
+        return _Scene(image, np.zeros(reference.shape, dtype=np.float32), (0.0, 1.0), masks, ignored)
+    file = image_file(images.folder, overlay.case, comparison.file_ending)
+    background_image = _read(file)
+    if fault := _off_grid(file, background_image, image):
+        raise ValueError(fault)
+    background = sitk.GetArrayFromImage(background_image)
+    return _Scene(image, background, _window(background, masks[0], images.is_ct), masks, ignored)
+
+
+def _window(background: np.ndarray, organ: np.ndarray, is_ct: bool) -> tuple[float, float]:
+    """The grey values that are black and white."""
+    if is_ct:
+        in_bone = organ.any() and np.median(background[organ]) > SOFT_TISSUE_WINDOW[1]
+        return BONE_WINDOW if in_bone else SOFT_TISSUE_WINDOW
+    low, high = np.percentile(background, PERCENTILES).tolist()
+    return low, max(high, low + 1)
 
 
 def _read(path: Path) -> sitk.Image:
@@ -154,40 +225,70 @@ def _extent_mm(voxels: np.ndarray, spacing: tuple[float, ...]) -> float:
     return float(((np.ptp(voxels, axis=0) + 1) * spacing).max())
 
 
-def _draw_plane(
-    ax: Axes,
-    background: np.ndarray,
-    window: tuple[float, ...],
-    masks: dict[str, np.ndarray],
-    ignored: np.ndarray,
-    colours: dict[str, str],
-    spacing: tuple[float, ...],
-    axis: int,
-    centre: np.ndarray,
-    half_mm: float,
-) -> None:
+def _position(image: sitk.Image, axis: int, centre: np.ndarray) -> str:
+    """How far a plane is from the origin of the patient's coordinates, and to which side, as viewers show it."""
+    point = image.TransformIndexToPhysicalPoint(centre[::-1].tolist())  # (x, y, z) to left, back and head
+    mm = point[2 - axis]
+    return f"{TOWARDS[axis][int(mm >= 0)]} {abs(mm):.1f} mm"
+
+
+def _draw_plane(ax: Axes, scene: _Scene, lines: Sequence[_Line], axis: int, centre: np.ndarray, half_mm: float) -> None:
     rows, columns = (i for i in range(3) if i != axis)
-    across, down = (np.arange(background.shape[i]) * spacing[i] for i in (columns, rows))
-    edges = [-spacing[columns] / 2, across[-1] + spacing[columns] / 2, -spacing[rows] / 2, down[-1] + spacing[rows] / 2]
+    # Edges of the voxels in mm.
+    across, down = ((np.arange(scene.background.shape[i] + 1) - 0.5) * scene.spacing[i] for i in (columns, rows))
     ax.imshow(
-        np.take(background, centre[axis], axis=axis),
+        np.take(scene.background, centre[axis], axis=axis),
         cmap="gray",
-        vmin=window[0],
-        vmax=max(window[1], window[0] + 1),
-        extent=(edges[0], edges[1], edges[2], edges[3]),
+        vmin=scene.window[0],
+        vmax=scene.window[1],
+        extent=(across[0], across[-1], down[0], down[-1]),
         origin="lower",
         interpolation="nearest",
     )
-    hatched = np.take(ignored, centre[axis], axis=axis)
-    if hatched.any():
-        # an edge of its own for each voxel would hide what is drawn there
-        hatching = ax.contourf(across, down, hatched, levels=[0.5, 1.5], colors="none", hatches=[IGNORED_HATCH])
-        hatching.set_edgecolor(IGNORED_COLOUR)
-    for name, mask in masks.items():
-        cut = np.take(mask, centre[axis], axis=axis)
-        if cut.any():
-            ax.contour(across, down, cut, levels=[0.5], colors=[colours[name]], linewidths=2)
-    x, y = centre[columns] * spacing[columns], centre[rows] * spacing[rows]
+    _hatch(ax, across, down, np.take(scene.ignored, centre[axis], axis=axis))
+    for mask, line in zip(scene.masks, lines, strict=True):
+        _outline(ax, across, down, np.take(mask, centre[axis], axis=axis), line)
+    x, y = centre[columns] * scene.spacing[columns], centre[rows] * scene.spacing[rows]
     direction = -1 if axis == 0 else 1  # front of the patient on top of an axial plane, head on top of the others
     ax.set(xlim=(x - half_mm, x + half_mm), ylim=(y - direction * half_mm, y + direction * half_mm))
     ax.set(xticks=[], yticks=[], facecolor="black")
+    _write_directions(ax, TOWARDS[columns], TOWARDS[rows][::direction])
+
+
+def _at_edges(across: np.ndarray, down: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Samples at the voxels' edges, two in one place where two voxels meet: what is drawn between them is the edge."""
+    values = np.pad(mask, 1).astype(np.float32).repeat(2, axis=0).repeat(2, axis=1)
+    return across.repeat(2), down.repeat(2), values[1:-1, 1:-1]
+
+
+def _outline(ax: Axes, across: np.ndarray, down: np.ndarray, mask: np.ndarray, line: _Line) -> None:
+    if mask.any():
+        ax.contour(
+            *_at_edges(across, down, mask),
+            levels=[0.5],
+            colors=[line.colour],
+            linestyles=[line.dashes],
+            linewidths=[line.width],
+        )
+
+
+def _hatch(ax: Axes, across: np.ndarray, down: np.ndarray, mask: np.ndarray) -> None:
+    if mask.any():
+        # an edge of its own for each voxel would hide what is drawn there
+        areas = ax.contourf(*_at_edges(across, down, mask), levels=[0.5, 1.5], colors="none", hatches=[IGNORED_HATCH])
+        areas.set_edgecolor(IGNORED_COLOUR)
+
+
+def _write_directions(ax: Axes, across: str, down: str) -> None:
+    """Letters of the patient's sides at the borders of a plane: left, right, bottom and top of the picture."""
+    places = zip((*across, *down), ((0.02, 0.5), (0.98, 0.5), (0.5, 0.02), (0.5, 0.98)), strict=True)
+    for letter, (x, y) in places:
+        ax.text(
+            *(x, y, letter),
+            transform=ax.transAxes,
+            color="white",
+            weight="bold",
+            horizontalalignment={0.02: "left", 0.98: "right"}.get(x, "center"),
+            verticalalignment={0.02: "bottom", 0.98: "top"}.get(y, "center"),
+            bbox={"facecolor": "black", "edgecolor": "none", "alpha": 0.6, "pad": 1.5},
+        )

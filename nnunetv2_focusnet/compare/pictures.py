@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 from matplotlib import colormaps, style
@@ -16,6 +17,10 @@ from nnunetv2_focusnet.images.writing import save_figure
 
 # After Okabe and Ito, so that colour-blind readers tell them apart; contours and boxes share them.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Beside colours, for black and white prints. None is solid: that is the reference.
+DASHES = ((0, (3, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (6, 2)), (0, (2, 2)), (0, (4, 1, 1, 1, 1, 1)))
+HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
+Dashes = tuple[int, tuple[int, ...]]
 DPI = 110
 LABEL_WIDTH = 26  # characters
 LABEL_LINES = 2
@@ -27,6 +32,16 @@ def model_colours(models: Sequence[str]) -> dict[str, str]:
         return dict(zip(models, COLOURS, strict=False))
     steps = len(models) - 1
     return {model: to_hex(colormaps["turbo"](i / steps)) for i, model in enumerate(models)}
+
+
+def model_dashes(models: Sequence[str]) -> dict[str, Dashes]:
+    """Dashes for each model's lines; of more than six models, some share theirs."""
+    return dict(zip(models, cycle(DASHES), strict=False))
+
+
+def model_hatches(models: Sequence[str]) -> dict[str, str]:
+    """A hatch for each model's areas, likewise."""
+    return dict(zip(models, cycle(HATCHES), strict=False))
 
 
 def label(name: str) -> str:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from nnunetv2_focusnet.compare.markup import one_line
-from nnunetv2_focusnet.compare.pictures import label, model_colours, new_picture
+from nnunetv2_focusnet.compare.measurements import finite
+from nnunetv2_focusnet.compare.pictures import label, model_colours, model_hatches, new_picture
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.compare.statistics import METRICS, finite_cases, values_of
+from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, pair
 
-ROW_HEIGHT = 0.45  # inches
+ROW_HEIGHT = 0.32  # inches
 NOTE_HEIGHT = 0.14  # of a line of text beside the axes
 LARGEST_LEGEND = 3  # columns
 
@@ -28,7 +29,7 @@ def draw_boxes(results: Results, metric: str, picture: Path) -> None:
     its box.
     """
     width = 0.8 / len(results.models)
-    colours = model_colours(results.models)
+    colours, hatches = model_colours(results.models), model_hatches(results.models)
     with _organ_axes(results, picture, len(results.models)) as (figure, ax):
         for m, (model, colour) in enumerate(colours.items()):
             positions = [row + (m - (len(results.models) - 1) / 2) * width for row in range(len(results.organs))]
@@ -43,11 +44,15 @@ def draw_boxes(results: Results, metric: str, picture: Path) -> None:
                 medianprops={"color": "black"},
             )
             for box in boxes["boxes"]:
-                box.set(facecolor=colour, alpha=0.7)
+                box.set(facecolor=colour, alpha=0.7, hatch=hatches[model])
             for organ, position in zip(results.organs, positions, strict=True):
                 _write_beside(ax, position, _without_value(results, organ, model, metric), colour)
-        ax.set(xlabel=METRICS[metric])
-        handles = [Patch(facecolor=colour, alpha=0.7, label=label(model)) for model, colour in colours.items()]
+        better = "higher is better →" if HIGHER_IS_BETTER[metric] else "← lower is better"
+        ax.set(xlabel=f"{METRICS[metric]}\n{better}")
+        handles = [
+            Patch(facecolor=colour, edgecolor="black", alpha=0.7, hatch=hatches[model], label=label(model))
+            for model, colour in colours.items()
+        ]
         columns = min(len(handles), LARGEST_LEGEND)
         figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False)
 
@@ -60,9 +65,10 @@ def draw_differences(results: Results, model: str, metric: str, picture: Path) -
     baseline = results.models[0]
     colour = model_colours(results.models)[model]
     with _organ_axes(results, picture, 3) as (_, ax):
+        pairs = pair(results.measurements, baseline, model, metric)["difference"].dropna()
+        by_organ = dict(list(pairs.groupby(level="organ")))
         for row, comparison in enumerate(results.comparisons[model, metric]):
-            theirs, ours = (values_of(results.rows, comparison.organ, m, metric) for m in (baseline, model))
-            differences = [d for case in ours.keys() & theirs.keys() if math.isfinite(d := ours[case] - theirs[case])]
+            differences = by_organ.get(comparison.organ, pairs.iloc[:0])
             ax.plot(differences, [row] * len(differences), "o", color=colour, alpha=0.4, markersize=4)
             ax.plot(comparison.interval, [row, row], color="black", linewidth=3)
             ax.plot([comparison.mean_difference], [row], "D", color="black", markersize=5)
@@ -75,7 +81,8 @@ def draw_differences(results: Results, model: str, metric: str, picture: Path) -
                 reasons = [f"{number} {reason}" for reason, number in left_out.items() if number]
                 _write_beside(ax, row, "\n".join([f"{comparison.left_out} left out:", *reasons]), "0.2")
         ax.axvline(0, color="0.4", linewidth=1)
-        ax.set(xlabel=f"{METRICS[metric]}: {one_line(model)} minus {one_line(baseline)}")
+        better = f"{label(model)} is better →" if HIGHER_IS_BETTER[metric] else f"← {label(model)} is better"
+        ax.set(xlabel=f"{METRICS[metric]}: {one_line(model)} minus {one_line(baseline)}\n{better}")
 
 
 @contextmanager
@@ -103,13 +110,12 @@ def _write_beside(ax: Axes, row: float, text: str, colour: str) -> None:
     )
 
 
-def _finite(results: Results, organ: str, model: str, metric: str) -> list[float]:
-    values = values_of(results.rows, organ, model, metric)
-    return [values[case] for case in finite_cases(results.rows, organ, model, metric)]
+def _finite(results: Results, organ: str, model: str, metric: str) -> np.ndarray:
+    return finite(results.of(organ, model)[metric]).dropna().to_numpy()
 
 
 def _without_value(results: Results, organ: str, model: str, metric: str) -> str:
-    ours = [row.metrics for row in results.rows if (row.organ, row.model) == (organ, model)]
-    drawn_not = [metrics for metrics in ours if not math.isfinite(getattr(metrics, metric))]
-    missed, extra = sum(m.missed for m in drawn_not), sum(m.false_positive for m in drawn_not)
+    ours = results.of(organ, model)
+    drawn_not = ours[~np.isfinite(ours[metric])]
+    missed, extra = drawn_not["missed"].sum(), drawn_not["false_positive"].sum()
     return ", ".join([f"{missed} missed"] * bool(missed) + [f"{extra} false positive"] * bool(extra))

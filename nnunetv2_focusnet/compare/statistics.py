@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
-from nnunetv2_focusnet.compare.cases import Row
+from nnunetv2_focusnet.compare.measurements import finite
 
 METRICS = {"dsc": "DSC", "hd95_mm": "HD95 (mm)", "nsd": "NSD"}  # in which models are compared
 SUMMARISED = METRICS | {"volume_error_ml": "Volume error (ml)", "centroid_distance_mm": "Centroid distance (mm)"}
@@ -33,18 +34,20 @@ class Summary:
         mean: over these.
         sd: standard deviation; NaN below 2 cases.
         median: over the same cases.
-        quartiles: first and third.
         missed: cases that have the organ without any prediction of it.
         false_positives: cases that don't have the organ but a prediction of it.
+        q1: first quartile.
+        q3: third quartile.
     """
 
     n: int
     mean: float
     sd: float
     median: float
-    quartiles: tuple[float, float]
     missed: int
     false_positives: int
+    q1: float
+    q3: float
 
 
 @dataclass(frozen=True)
@@ -101,26 +104,23 @@ class PairedComparison:
     losses: int
 
 
-def values_of(rows: Sequence[Row], organ: str, model: str, metric: str) -> dict[str, float]:
-    """A metric's value by case."""
-    return {row.case: getattr(row.metrics, metric) for row in rows if row.organ == organ and row.model == model}
+def summarise(measurements: pd.DataFrame) -> dict[tuple[str, str, str], Summary]:
+    """Summaries by organ, model and metric, where the model has measurements of the organ.
 
-
-def summarise(rows: Sequence[Row], organ: str, model: str, metric: str) -> Summary:
-    """Summary of one metric."""
-    ours = [row.metrics for row in rows if row.organ == organ and row.model == model]
-    finite = np.array([value for value in (getattr(m, metric) for m in ours) if math.isfinite(value)])
-    missed, extra = sum(m.missed for m in ours), sum(m.false_positive for m in ours)
-    if len(finite) == 0:
-        return Summary(0, math.nan, math.nan, math.nan, (math.nan, math.nan), missed, extra)
-    first, median, third = np.percentile(finite, [25, 50, 75]).tolist()
-    sd = float(finite.std(ddof=1)) if len(finite) > 1 else math.nan
-    return Summary(len(finite), float(finite.mean()), sd, median, (first, third), missed, extra)
-
-
-def finite_cases(rows: Sequence[Row], organ: str, model: str, metric: str) -> frozenset[str]:
-    """The cases over which a mean is taken."""
-    return frozenset(c for c, value in values_of(rows, organ, model, metric).items() if math.isfinite(value))
+    Args:
+        measurements: as :func:`nnunetv2_focusnet.compare.measurements.as_table` makes them.
+    """
+    names = ["organ", "model", "missed", "false_positive"]
+    long = measurements.melt(names, list(SUMMARISED), var_name="metric")
+    groups = long.assign(value=finite(long["value"])).groupby(["organ", "model", "metric"], sort=False)
+    values = groups["value"]
+    figures = values.agg(["count", "mean", "std", "median"]).assign(
+        missed=groups["missed"].sum(),
+        false_positives=groups["false_positive"].sum(),
+        q1=values.quantile(0.25),
+        q3=values.quantile(0.75),
+    )
+    return {key: Summary(*row) for key, row in zip(figures.index, figures.itertuples(index=False), strict=True)}
 
 
 def summarise_group(summaries: Sequence[Summary]) -> GroupSummary:
@@ -131,28 +131,39 @@ def summarise_group(summaries: Sequence[Summary]) -> GroupSummary:
     return GroupSummary(mean, len(means), missed, extra)
 
 
+def pair(measurements: pd.DataFrame, baseline: str, model: str, metric: str) -> pd.DataFrame:
+    """Cases of two models side by side, a row for each organ and case that either has measurements of.
+
+    Returns:
+        Index: organ and case, sorted. Columns: ``difference``, model minus baseline, NaN where one of the two has no
+        finite value; ``missed_by_baseline``, ``missed_by_model`` and ``false_positive`` (by either).
+    """
+    by_model = measurements.set_index(["organ", "case"])[["model", metric, "missed", "false_positive"]]
+    ours, theirs = (by_model[by_model["model"] == name].drop(columns="model") for name in (model, baseline))
+    both = ours.merge(theirs, how="outer", left_index=True, right_index=True, suffixes=("_model", "_baseline"))
+    difference = finite(both[f"{metric}_model"]) - finite(both[f"{metric}_baseline"])
+    return pd.DataFrame(
+        {
+            "difference": difference.mask(difference.abs() < TIE, 0.0),
+            # true, not what a model without such a row has
+            "missed_by_baseline": both["missed_baseline"].eq(True),
+            "missed_by_model": both["missed_model"].eq(True),
+            "false_positive": both["false_positive_model"].eq(True) | both["false_positive_baseline"].eq(True),
+        }
+    ).sort_index()
+
+
 def compare_models(
-    rows: Sequence[Row], organs: Sequence[str], baseline: str, model: str, metric: str
+    measurements: pd.DataFrame, organs: Sequence[str], baseline: str, model: str, metric: str
 ) -> list[PairedComparison]:
     """Compare two models organ by organ; p-values of all organs are corrected together (Holm)."""
-    pairs = [_differences(rows, organ, baseline, model, metric) for organ in organs]
-    p_values = [wilcoxon_p(d) for d in pairs]
-    sign = 1 if HIGHER_IS_BETTER[metric] else -1
+    pairs = pair(measurements, baseline, model, metric)
+    by_organ = dict(list(pairs.groupby(level="organ")))
+    cases = [by_organ.get(organ, pairs.iloc[:0]) for organ in organs]
+    p_values = [wilcoxon_p(_differences(of_organ)) for of_organ in cases]
     return [
-        PairedComparison(
-            organ=organ,
-            n=len(d),
-            **_count_left_out(rows, organ, baseline, model, metric),
-            mean_difference=float(d.mean()) if len(d) else math.nan,
-            interval=_bootstrap_interval(d),
-            p=p,
-            p_holm=p_holm,
-            effect_size=rank_biserial(d),
-            wins=int((sign * d > 0).sum()),
-            ties=int((d == 0).sum()),
-            losses=int((sign * d < 0).sum()),
-        )
-        for organ, d, p, p_holm in zip(organs, pairs, p_values, holm(p_values), strict=True)
+        _compare(organ, of_organ, p, p_holm, sign=1 if HIGHER_IS_BETTER[metric] else -1)
+        for organ, of_organ, p, p_holm in zip(organs, cases, p_values, holm(p_values), strict=True)
     ]
 
 
@@ -204,24 +215,29 @@ def _signed_ranks(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return stats.rankdata(np.round(np.abs(nonzero) / TIE)), nonzero > 0
 
 
-def _differences(rows: Sequence[Row], organ: str, baseline: str, model: str, metric: str) -> np.ndarray:
-    theirs, ours = (values_of(rows, organ, name, metric) for name in (baseline, model))
-    cases = sorted(finite_cases(rows, organ, baseline, metric) & finite_cases(rows, organ, model, metric))
-    d = np.array([ours[case] - theirs[case] for case in cases], dtype=float)
-    d[np.abs(d) < TIE] = 0
-    return d
+def _differences(pairs: pd.DataFrame) -> np.ndarray:
+    return pairs["difference"].dropna().to_numpy(dtype=float)
 
 
-def _count_left_out(rows: Sequence[Row], organ: str, baseline: str, model: str, metric: str) -> dict[str, int]:
-    of_organ = [row for row in rows if row.organ == organ and row.model in (baseline, model)]
-    paired = finite_cases(rows, organ, baseline, metric) & finite_cases(rows, organ, model, metric)
-    left_out = [row for row in of_organ if row.case not in paired]
-    return {
-        "left_out": len({row.case for row in left_out}),
-        "missed_by_baseline": sum(row.metrics.missed for row in left_out if row.model == baseline),
-        "missed_by_model": sum(row.metrics.missed for row in left_out if row.model == model),
-        "false_positives": len({row.case for row in left_out if row.metrics.false_positive}),
-    }
+def _compare(organ: str, pairs: pd.DataFrame, p: float, p_holm: float, sign: int) -> PairedComparison:
+    d = _differences(pairs)
+    left_out = pairs[pairs["difference"].isna()]
+    return PairedComparison(
+        organ=organ,
+        n=len(d),
+        left_out=len(left_out),
+        missed_by_baseline=int(left_out["missed_by_baseline"].sum()),
+        missed_by_model=int(left_out["missed_by_model"].sum()),
+        false_positives=int(left_out["false_positive"].sum()),
+        mean_difference=float(d.mean()) if len(d) else math.nan,
+        interval=_bootstrap_interval(d),
+        p=p,
+        p_holm=p_holm,
+        effect_size=rank_biserial(d),
+        wins=int((sign * d > 0).sum()),
+        ties=int((d == 0).sum()),
+        losses=int((sign * d < 0).sum()),
+    )
 
 
 def _bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:

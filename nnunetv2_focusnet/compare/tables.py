@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
 
-from nnunetv2_focusnet.compare.markup import Cell, latex_row, markdown_table, markdown_text
+import pandas as pd
+
+from nnunetv2_focusnet.compare.markup import Cell
 from nnunetv2_focusnet.compare.published import published_means
 from nnunetv2_focusnet.compare.results import Results
 from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, WITHOUT_MISSED, PairedComparison
+from nnunetv2_focusnet.compare.templates import render
 from nnunetv2_focusnet.system.files import write_text
 
 DIGITS = {"dsc": 3, "hd95_mm": 2, "nsd": 3, "volume_error_ml": 2, "centroid_distance_mm": 2}
@@ -22,20 +23,18 @@ PUBLISHED_MARK = " (published, not measured)"
 
 def write_csv_files(results: Results, folder: Path) -> None:
     """metrics.csv, summary.csv and, with two models or more, paired.csv."""
-    _write_csv(folder / "metrics.csv", (_metrics_row(row) for row in results.rows))
+    _write_csv(folder / "metrics.csv", results.measurements)
     _write_csv(
         folder / "summary.csv",
-        (
-            {"organ": organ, "group": _group(results, organ), "model": model, "metric": metric}
-            | {name: value for name, value in asdict(summary).items() if name != "quartiles"}
-            | {"q1": summary.quartiles[0], "q3": summary.quartiles[1]}
+        pd.DataFrame(
+            {"organ": organ, "group": _group(results, organ), "model": model, "metric": metric} | asdict(summary)
             for (organ, model, metric), summary in results.summaries.items()
         ),
     )
     if results.comparisons:
         _write_csv(
             folder / "paired.csv",
-            (
+            pd.DataFrame(
                 {"model": model, "baseline": results.models[0], "metric": metric}
                 | {name: value for name, value in asdict(comparison).items() if name != "interval"}
                 | {"interval_low": comparison.interval[0], "interval_high": comparison.interval[1]}
@@ -56,7 +55,7 @@ def summary_table(results: Results, metric: str, published: bool) -> list[list[C
     others = published_means(results.organs, metric) if published else {}
     table = [_plain("organ", *results.models, *(f"{method}{PUBLISHED_MARK}" for method in others))]
     for organ in results.organs:
-        published_cells = (_number(values.get(organ, math.nan), metric) for values in others.values())
+        published_cells = (format_number(values.get(organ, math.nan), metric) for values in others.values())
         table.append([Cell(organ), *_organ_cells(results, organ, metric), *_plain(*published_cells)])
     for group, organs in results.groups.items():
         published_cells = (_published_mean(values, organs, metric) for values in others.values())
@@ -70,7 +69,7 @@ def details_table(results: Results, metric: str) -> list[list[Cell]]:
     for organ in results.organs:
         for model in results.models:
             s = results.summaries[organ, model, metric]
-            mean, sd, median, q1, q3 = (_number(value, metric) for value in (s.mean, s.sd, s.median, *s.quartiles))
+            mean, sd, median, q1, q3 = (format_number(value, metric) for value in (s.mean, s.sd, s.median, s.q1, s.q3))
             counts = (str(s.missed), str(s.false_positives))
             table.append(_plain(organ, model, str(s.n), mean, sd, median, f"{q1} to {q3}", *counts))
     return table
@@ -105,32 +104,26 @@ def describe_left_out(comparison: PairedComparison, baseline: str, model: str) -
 
 def write_markdown(results: Results, path: Path, published: bool) -> None:
     """All tables as Markdown."""
-    parts = ["# Comparison", markdown_text(caption(results))]
-    for metric, title in METRICS.items():
-        parts += [f"## {title}", markdown_table(summary_table(results, metric, published))]
-    for model, metric in results.comparisons:
-        parts += [f"## {markdown_text(f'{model} minus {results.models[0]}: {METRICS[metric]}')}"]
-        parts += [markdown_table(paired_table(results, model, metric))]
-    write_text(path, "\n\n".join(parts) + "\n")
+    tables = [(title, summary_table(results, metric, published)) for metric, title in METRICS.items()]
+    tables += [(paired_title(results, *key), paired_table(results, *key)) for key in results.comparisons]
+    write_text(path, render("summary.md", caption=caption(results), tables=tables))
 
 
 def write_latex(results: Results, path: Path, published: bool) -> None:
     """The summaries as LaTeX tables (booktabs), with a rule between large and small organs."""
-    parts = []
-    for metric, title in METRICS.items():
-        header, *body = summary_table(results, metric, published)
-        rules = {len(results.large), len(results.organs)} - {0}
-        lines = [rf"\begin{{tabular}}{{l{'c' * (len(header) - 1)}}}", r"\toprule", latex_row(header), r"\midrule"]
-        for i, row in enumerate(body):
-            lines += [r"\midrule"] if i in rules else []
-            lines.append(latex_row(row))
-        parts.append("\n".join([rf"% {title}: {caption(results)}", *lines, r"\bottomrule", r"\end{tabular}"]))
-    write_text(path, "\n\n".join(parts) + "\n")
+    rules = {1, 1 + len(results.large), 1 + len(results.organs)}  # above these rows
+    tables = [(title, summary_table(results, metric, published), rules) for metric, title in METRICS.items()]
+    write_text(path, render("summary.tex", caption=caption(results), tables=tables))
+
+
+def paired_title(results: Results, model: str, metric: str) -> str:
+    """Which models a paired comparison is of."""
+    return f"{model} minus {results.models[0]}: {METRICS[metric]}"
 
 
 def caption(results: Results) -> str:
     """What the figures are, in a few sentences."""
-    cases = len({row.case for row in results.rows})
+    cases = len(results.cases)
     counted = "1 case" if cases == 1 else f"{cases} cases"
     several = len(results.models) > 1
     parts = [f"Mean and standard deviation over those of {counted} that have the organ or a prediction of it."]
@@ -165,7 +158,7 @@ def _group_cells(results: Results, group: str, metric: str) -> list[Cell]:
     same = len({s.organs for s in summaries}) == 1
     return [
         Cell(
-            _number(s.mean, metric)
+            format_number(s.mean, metric)
             + _notes(s.missed, s.false_positives, None if same else f"{s.organs} of {total} organs"),
             i in best,
         )
@@ -173,21 +166,8 @@ def _group_cells(results: Results, group: str, metric: str) -> list[Cell]:
     ]
 
 
-def _metrics_row(row: object) -> dict[str, object]:
-    flat = asdict(row)  # type: ignore[call-overload]
-    metrics = flat.pop("metrics")
-    of_row = row.metrics  # type: ignore[attr-defined]
-    derived = {name: getattr(of_row, name) for name in ("volume_error_ml", "missed", "false_positive")}
-    return flat | metrics | derived
-
-
-def _write_csv(path: Path, rows: Iterable[dict[str, object]]) -> None:
-    rows = list(rows)
-    content = io.StringIO(newline="")
-    writer = csv.DictWriter(content, list(rows[0]))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, content.getvalue())
+def _write_csv(path: Path, table: pd.DataFrame) -> None:
+    write_text(path, table.to_csv(index=False, na_rep="nan", lineterminator="\r\n"))
 
 
 def _group(results: Results, organ: str) -> str:
@@ -212,7 +192,8 @@ def _best(means: Sequence[float], lacks: Sequence[tuple[int, ...]], metric: str)
     return {i for i, mean in candidates.items() if mean == best}
 
 
-def _number(value: float, metric: str) -> str:
+def format_number(value: float, metric: str) -> str:
+    """A metric's value with its digits; a dash if there is none."""
     return f"{value:.{DIGITS[metric]}f}" if math.isfinite(value) else "-"
 
 
@@ -222,7 +203,7 @@ def _signed(value: float, metric: str) -> str:
 
 def _published_mean(values: Mapping[str, float], organs: Sequence[str], metric: str) -> str:
     """Mean over a group of organs; nothing if one of them wasn't published, as the mean would be of other organs."""
-    return _number(fmean(values[o] for o in organs), metric) if values.keys() >= set(organs) else ""
+    return format_number(fmean(values[o] for o in organs), metric) if values.keys() >= set(organs) else ""
 
 
 def _p_value(p: float) -> str:
@@ -232,7 +213,7 @@ def _p_value(p: float) -> str:
 
 
 def _mean_sd(mean: float, sd: float, metric: str) -> str:
-    return f"{_number(mean, metric)} ± {_number(sd, metric)}"
+    return f"{format_number(mean, metric)} ± {format_number(sd, metric)}"
 
 
 def _notes(missed: int, false_positives: int, number: str | None) -> str:

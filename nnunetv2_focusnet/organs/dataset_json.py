@@ -37,6 +37,7 @@ class DatasetJson:
             listed organ without a voxel was looked for and isn't there.
         annotated_test: the same of test cases, whose names training can't know.
         left_right_pairs: (left organ, right organ) of all pairs; None: they are read from the organs' names.
+        is_ct: the first channel is called CT, as nnU-Net has to find it for its normalisation.
     """
 
     source: str
@@ -48,6 +49,7 @@ class DatasetJson:
     annotated: Cases = field(default_factory=dict)
     annotated_test: Cases = field(default_factory=dict)
     left_right_pairs: tuple[tuple[str, str], ...] | None = None
+    is_ct: bool = False
 
     @classmethod
     def read(cls, file: Path, remedy: str = "") -> DatasetJson:
@@ -78,7 +80,8 @@ class DatasetJson:
             if not isinstance(content, dict):
                 raise ValueError(f"must be an object with labels and file_ending, got {_shown(content)}")
             labels, ignore_label = _labels(content)
-            return cls(str(source), labels, _file_ending(content), ignore_label, **_settings(content, labels))
+            settings = _settings(content, labels)
+            return cls(str(source), labels, _file_ending(content), ignore_label, **settings, is_ct=_is_ct(content))
         except ValueError as error:
             # names may have line breaks
             raise ValueError(f"{source}: {' '.join(str(error).splitlines())}") from None
@@ -162,6 +165,11 @@ def _file_ending(content: Mapping[str, Any]) -> str:
     if not isinstance(ending, str) or not ending.startswith(".") or len(ending) == 1:
         raise ValueError(f'"file_ending" must be one such as ".nii.gz", got {_shown(ending)}')
     return ending
+
+
+def _is_ct(content: Mapping[str, Any]) -> bool:
+    channels = content.get("channel_names")
+    return isinstance(channels, dict) and str(channels.get("0")).casefold() == "ct"
 
 
 def _required(content: Mapping[str, Any], key: str, meaning: str) -> Any:

@@ -15,8 +15,9 @@ import SimpleITK as sitk
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
+import nnunetv2_focusnet
 from nnunetv2_focusnet.cli import compare
-from nnunetv2_focusnet.compare import comparison
+from nnunetv2_focusnet.compare import comparison, drawing
 
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
 SPACING_XYZ = (1.0, 1.0, 2.0)
@@ -344,6 +345,25 @@ def test_report_needs_nothing_from_elsewhere_and_describes_its_pictures(run: Run
         assert re.search(r'alt="[^"]{20,}"', image)
 
 
+def test_the_report_leads_to_the_worst_case_and_says_where_it_comes_from(run: Run, folders: Path) -> None:
+    write(folders / "right" / "head_2.nii.gz", shift=3)
+    run()
+    page = (folders / "report" / "report.html").read_text()
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(re.findall(r'id="([^"]+)"', page))
+    # By hand: of 4 x 4 lenses that are 3 off, a quarter overlaps, so the mean of three organs is (1 + 2 / 4) / 3.
+    details = re.findall(r'<details id="case-\d+"><summary>(.*?)</summary>', page)
+    assert details[0] == "head_2: mean DSC 0.500 of 3 organs, worst Lens_L (0.250)"
+    assert [text.partition(":")[0] for text in details] == ["head_2", "head_1", "head_3"]
+    assert re.search('<a href="#case-1">head_2</a></th><td>0.667</td><td>0.500</td><td>Lens_L</td><td>0.250</td>', page)
+    assert "3 cases, 3 organs, 2 models." in page
+    for shown in ("DSC ↑ higher is better", "HD95 (mm) ↓ lower is better", "signed-rank test"):
+        assert shown in page
+    for origin in (folders / "labelsTs", folders / "right"):
+        assert f"<dd>{origin.resolve()}</dd>" in page
+    assert f"<dd>{nnunetv2_focusnet.__name__.replace('_', '-')} {nnunetv2_focusnet.__version__}, nnunetv2 " in page
+    assert "<dd>nnUNetv2_focusnet_compare -ref " in page
+
+
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 
 
@@ -432,7 +452,7 @@ def test_results_are_written_though_a_picture_cannot_be_drawn(
     def fail(*_: object) -> None:
         raise RuntimeError("no room for\na picture")
 
-    monkeypatch.setattr(comparison, "draw_overlay", fail)
+    monkeypatch.setattr(drawing, "draw_overlay", fail)
     message = failure(run)
     assert "left out: overlay_00.png, Lens_L in head_2" in message.splitlines()[0]
     assert "no room for a picture" in message.splitlines()[0]

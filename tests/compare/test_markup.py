@@ -6,12 +6,17 @@ from html import unescape
 import pytest
 from markdown_it import MarkdownIt
 
-from nnunetv2_focusnet.compare.markup import Cell, latex_row, latex_text, markdown_table, markdown_text
+from nnunetv2_focusnet.compare.markup import Cell, latex_cell, latex_text, markdown_text
+from nnunetv2_focusnet.compare.templates import render
 
 NAMES = (
     *("Lens_L", "_x_", "a_b_c", "a&b", "&lt;", "50%_iso", "x#1", "C^2~", "~~q~~", "{q}", "back\\slash", "\\|", "p|q"),
     *("x<b>y", "a < b", "$5", "A$\\frac{$", "*bold*", "[l](u)", "`c`", "![i]", "Ösophagus", "視神経_R", "=1+1", "- -"),
 )
+
+
+def markdown_table(rows: list[list[Cell]]) -> str:
+    return render("summary.md", caption="", tables=[("", rows)]).partition("## \n\n")[2]
 
 
 def table_cells(markdown: str) -> list[str]:
@@ -53,7 +58,9 @@ def test_latex_by_hand(name: str, latex: str) -> None:
 
 
 def test_bold_is_around_escaped_latex() -> None:
-    assert latex_row([Cell("a_b"), Cell("1 & 2", best=True)]) == r"a\_b & \textbf{1 \& 2} \\"
+    assert latex_cell(Cell("1 & 2", best=True)) == r"\textbf{1 \& 2}"
+    rows = [[Cell("a_b"), Cell("1 & 2", best=True)]]
+    assert "\na\\_b & \\textbf{1 \\& 2} \\\\\n" in render("summary.tex", caption="", tables=[("", rows, {1})])
 
 
 def test_line_breaks_do_not_break_tables() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_focusnet.compare.cases import Row
+from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
 from nnunetv2_focusnet.compare.pictures import model_colours
 from nnunetv2_focusnet.compare.plots import draw_boxes, draw_differences
@@ -26,7 +27,7 @@ def results() -> Results:
     rows = [Row(str(case), organ, model, found) for case in range(3) for organ in ORGANS for model in MODELS]
     rows[0], rows[6] = (Row(str(case), ORGANS[0], MODELS[0], missed) for case in (0, 1))
     rows.append(Row("3", ORGANS[1], MODELS[1], extra))
-    return Results(tuple(rows), MODELS, (), ORGANS, "1 mm", ())
+    return Results(as_table(rows), MODELS, (), ORGANS, "1 mm", ())
 
 
 def texts(picture: Path) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import rankdata, wilcoxon
 
 from nnunetv2_focusnet.compare.cases import Row
+from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
 from nnunetv2_focusnet.compare.results import Results, split_by_size
 from nnunetv2_focusnet.compare.statistics import (
@@ -32,24 +33,24 @@ def rows_of(**models: Sequence[float]) -> list[Row]:
 
 
 def test_summary_by_hand() -> None:
-    summary = summarise(rows_of(a=[0.2, 0.4, 0.6, 0.8]), "Lens", "a", "dsc")
+    summary = summarise(as_table(rows_of(a=[0.2, 0.4, 0.6, 0.8])))["Lens", "a", "dsc"]
     assert (summary.n, summary.missed, summary.false_positives) == (4, 0, 0)
     assert summary.mean == pytest.approx(0.5)
     assert summary.sd == pytest.approx(math.sqrt(0.2 / 3))
     assert summary.median == pytest.approx(0.5)
-    assert summary.quartiles == pytest.approx((0.35, 0.65))
+    assert (summary.q1, summary.q3) == pytest.approx((0.35, 0.65))
 
 
 def test_missed_organs_count_in_dsc_but_not_in_the_mean_distance() -> None:
     rows = [row(0, "a", 0.8, hd95=2.0), row(1, "a", 0.0, hd95=math.inf)]
-    assert summarise(rows, "Lens", "a", "dsc").mean == pytest.approx(0.4)
-    distance = summarise(rows, "Lens", "a", "hd95_mm")
+    assert summarise(as_table(rows))["Lens", "a", "dsc"].mean == pytest.approx(0.4)
+    distance = summarise(as_table(rows))["Lens", "a", "hd95_mm"]
     assert (distance.n, distance.mean, distance.missed) == (1, 2.0, 1)
     assert math.isnan(distance.sd)
 
 
 def test_an_organ_that_a_model_never_found_has_no_distance() -> None:
-    summary = summarise([row(0, "a", 0.0, hd95=math.inf)], "Lens", "a", "hd95_mm")
+    summary = summarise(as_table([row(0, "a", 0.0, hd95=math.inf)]))["Lens", "a", "hd95_mm"]
     assert summary.n == 0
     assert math.isnan(summary.mean)
     assert summary.missed == 1
@@ -78,7 +79,7 @@ def test_rank_biserial_by_hand(differences: list[float], expected: float) -> Non
 
 def test_wilcoxon_of_six_wins_is_one_in_32() -> None:
     (comparison,) = compare_models(
-        rows_of(a=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], b=[0.2, 0.4, 0.6, 0.8, 0.9, 1.0]), ["Lens"], "a", "b", "dsc"
+        as_table(rows_of(a=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6], b=[0.2, 0.4, 0.6, 0.8, 0.9, 1.0])), ["Lens"], "a", "b", "dsc"
     )
     assert comparison.p == comparison.p_holm == pytest.approx(2 / 2**6)
     assert comparison.effect_size == 1
@@ -139,32 +140,32 @@ def test_pairs_that_are_left_out_are_counted() -> None:
     ]
     extra = [Row("3", "Lens", "b", OrganMetrics(0.0, math.inf, 0.0, 0, 0.0, 1.0, math.inf))]  # a is right to have none
     rows = [*finite, *missed, *extra]
-    (distances,) = compare_models(rows, ["Lens"], "a", "b", "hd95_mm")
+    (distances,) = compare_models(as_table(rows), ["Lens"], "a", "b", "hd95_mm")
     assert (distances.n, distances.left_out) == (1, 3)
     assert (distances.missed_by_baseline, distances.missed_by_model, distances.false_positives) == (2, 1, 1)
-    (dsc,) = compare_models(rows, ["Lens"], "a", "b", "dsc")
+    (dsc,) = compare_models(as_table(rows), ["Lens"], "a", "b", "dsc")
     assert (dsc.n, dsc.left_out) == (3, 1)
     assert (dsc.missed_by_baseline, dsc.missed_by_model, dsc.false_positives) == (0, 0, 1)
 
 
 def test_smaller_distances_are_wins() -> None:
     rows = [row(i, "a", 0.5, hd95=4.0) for i in range(3)] + [row(i, "b", 0.5, hd95=h) for i, h in enumerate((3, 4, 5))]
-    (comparison,) = compare_models(rows, ["Lens"], "a", "b", "hd95_mm")
+    (comparison,) = compare_models(as_table(rows), ["Lens"], "a", "b", "hd95_mm")
     assert (comparison.wins, comparison.ties, comparison.losses) == (1, 1, 1)
 
 
 def test_only_cases_with_a_finite_value_in_both_are_paired() -> None:
     rows = [row(0, "a", 0.5, 4.0), row(1, "a", 0.0, math.inf), row(0, "b", 0.5, 3.0), row(1, "b", 0.5, 3.0)]
-    (comparison,) = compare_models(rows, ["Lens"], "a", "b", "hd95_mm")
+    (comparison,) = compare_models(as_table(rows), ["Lens"], "a", "b", "hd95_mm")
     assert (comparison.n, comparison.mean_difference) == (1, -1.0)
     assert math.isnan(comparison.p)
 
 
 def test_equal_models_tie() -> None:
-    (comparison,) = compare_models(rows_of(a=[0.5, 0.6, 0.7], b=[0.5, 0.6, 0.7]), ["Lens"], "a", "b", "dsc")
+    (comparison,) = compare_models(as_table(rows_of(a=[0.5, 0.6, 0.7], b=[0.5, 0.6, 0.7])), ["Lens"], "a", "b", "dsc")
     assert (comparison.p, comparison.effect_size, comparison.ties) == (1.0, 0.0, 3)
     assert [math.isnan(end) for end in comparison.interval] == [True, True]  # three cases are too few for one
-    (comparison,) = compare_models(rows_of(a=[0.5] * 5, b=[0.5] * 5), ["Lens"], "a", "b", "dsc")
+    (comparison,) = compare_models(as_table(rows_of(a=[0.5] * 5, b=[0.5] * 5)), ["Lens"], "a", "b", "dsc")
     assert comparison.interval == (0.0, 0.0)
 
 
@@ -173,13 +174,13 @@ def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
     covered = 0
     for _ in range(60):
         d = random.normal(0.1, 0.05, 30)
-        (comparison,) = compare_models(rows_of(a=[0.0] * 30, b=d.tolist()), ["Lens"], "a", "b", "dsc")
+        (comparison,) = compare_models(as_table(rows_of(a=[0.0] * 30, b=d.tolist())), ["Lens"], "a", "b", "dsc")
         covered += comparison.interval[0] <= 0.1 <= comparison.interval[1]
     assert 51 <= covered <= 60  # 95 % of 60 is 57
 
 
 def test_small_organs_are_named_or_measured() -> None:
-    rows = [row(0, "a", 0.5, organ="Lens", voxels=999), row(0, "a", 0.5, organ="Eye", voxels=1000)]
+    rows = as_table([row(0, "a", 0.5, organ="Lens", voxels=999), row(0, "a", 0.5, organ="Eye", voxels=1000)])
     organs = ("Brain", "Eye", "Lens")
     assert split_by_size(rows, organs, None) == (("Eye",), ("Lens",))
     assert split_by_size(rows, organs, {"Eye"}) == (("Lens",), ("Eye",))
@@ -187,7 +188,7 @@ def test_small_organs_are_named_or_measured() -> None:
 
 def test_group_means_are_means_over_organs() -> None:
     rows = [row(0, "a", 0.4), row(1, "a", 0.6), row(0, "a", 0.9, organ="Eye", voxels=2000)]
-    results = Results(tuple(rows), ("a",), ("Eye",), ("Lens",), "1 mm", ())
+    results = Results(as_table(rows), ("a",), ("Eye",), ("Lens",), "1 mm", ())
     assert results.group_summary("all organs", "a", "dsc") == GroupSummary(pytest.approx(0.7), 2, 0, 0)
     assert results.group_summary("small organs", "a", "dsc").mean == pytest.approx(0.5)
     assert list(results.groups) == ["all organs", "large organs", "small organs"]

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from nnunetv2_focusnet.compare.cases import Row
+from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
 from nnunetv2_focusnet.compare.results import Results
 from nnunetv2_focusnet.compare.tables import paired_table, summary_table
@@ -22,7 +23,7 @@ def results_of(**organs: Mapping[str, Sequence[float | None]]) -> Results:
         if hd95 is not None
     ]
     models = tuple(next(iter(organs.values())))
-    return Results(tuple(rows), models, (), tuple(organs), "1 mm", ())
+    return Results(as_table(rows), models, (), tuple(organs), "1 mm", ())
 
 
 def metrics_of(hd95: float) -> OrganMetrics:
