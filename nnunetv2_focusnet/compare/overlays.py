@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import SimpleITK as sitk
@@ -160,7 +160,7 @@ class _Line(NamedTuple):
 
     name: str
     colour: str
-    dashes: Dashes | str
+    dashes: Dashes | Literal["solid"]
     width: float  # points
 
 
