@@ -105,8 +105,8 @@ def _side_by_side(results: Results, measurements: pd.DataFrame, rows: str) -> li
 
 def _value(row: pd.Series, metric: str, model: str) -> str:
     """A figure, or why there is none: nobody has to tell a missed organ from one that isn't there by a dash."""
-    if metric == "hd95_mm" and row["missed", model] is True:
+    if metric == "hd95_mm" and row["missed", model] == 1:
         return "missed"
-    if metric == "hd95_mm" and row["false_positive", model] is True:
+    if metric == "hd95_mm" and row["false_positive", model] == 1:
         return "false positive"
     return format_number(row[metric, model], metric)

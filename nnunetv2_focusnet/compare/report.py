@@ -26,10 +26,10 @@ MEANINGS = {
 }
 PAIRED = (
     "Each case is compared with itself. The interval holds the mean difference of all such patients in about 95 of 100 "
-    "studies like this one. p is the chance of differences at least as one-sided as these if neither model were better "
-    "(Wilcoxon's signed-rank test), corrected for the number of organs (Holm): below 0.05 is commonly called "
-    "significant; above, it isn't shown that the models are equal. The effect size is 1 if all cases are higher, "
-    "-1 if all are lower."
+    "studies like this one, in fewer with less than 20 cases. p is the chance of differences at least as one-sided as "
+    "these if neither model were better (Wilcoxon's signed-rank test), corrected for the number of organs (Holm): "
+    "below 0.05 is commonly called significant; above, it isn't shown that the models are equal. The effect size is 1 "
+    "if all cases are higher, -1 if all are lower."
 )
 
 

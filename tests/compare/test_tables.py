@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from nnunetv2_focusnet.compare.case_tables import case_details
 from nnunetv2_focusnet.compare.cases import Row
 from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
@@ -73,6 +74,17 @@ def test_false_positives_of_an_organ_that_no_reference_has_are_not_the_best() ->
 def test_nobody_is_best_where_all_missed() -> None:
     table = cells(results_of(Lens={"a": [MISSED], "b": [MISSED]}), "hd95_mm")
     assert table["Lens"] == ["- ± - (1 missed)"] * 2
+
+
+def test_details_of_cases_are_worst_first_and_say_what_was_missed() -> None:
+    results = results_of(Lens={"a": [1.0, 2.0], "b": [1.0, MISSED]}, Tumour={"a": [3.0, EXTRA], "b": [3.0, None]})
+    assert [(d.name, d.summary) for d in case_details(results)] == [
+        ("1", "mean DSC 0.000 of 1 organs, worst Lens (0.000)"),
+        ("0", "mean DSC 0.900 of 2 organs, worst Tumour (0.900)"),  # as good, but further off
+    ]
+    lens, tumour = ([cell.text for cell in row][2:6] for row in next(case_details(results)).rows[1:])
+    assert lens == ["0.900", "0.000", "2.00", "missed"]
+    assert tumour == ["0.000", "-", "false positive", "-"]
 
 
 def test_paired_tables_say_what_they_leave_out() -> None:
