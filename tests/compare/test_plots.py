@@ -67,8 +67,8 @@ def test_no_two_models_share_a_colour(number: int) -> None:
 
 def test_names_that_the_font_has_no_characters_for_bring_no_warnings(tmp_path: Path) -> None:
     found = OrganMetrics(0.5, 2.0, 0.5, 50, 1.0, 1.0, 0.0)
-    rows = tuple(Row(str(case), "視神経", "a", found) for case in range(3))
+    rows = [Row(str(case), "視神経", "a", found) for case in range(3)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        draw_boxes(Results(rows, ("a",), (), ("視神経",), "1 mm", ()), "dsc", tmp_path / "boxes.png")
+        draw_boxes(Results(as_table(rows), ("a",), (), ("視神経",), "1 mm", ()), "dsc", tmp_path / "boxes.png")
     assert (tmp_path / "boxes.png").is_file()

@@ -313,7 +313,7 @@ def test_folds_keep_the_organs_of_the_others_without_their_plans_json(
     trainer = make_trainer(WithoutSteps)
     trainer.initialize()
     assert [organ["name"] for organ in trainer.small_organs] == names
-    assert len(lines_with(trainer, "differ from those that folds in")) == 1
+    assert len(lines_with(trainer, "would differ from what trained folds in")) == 1
 
 
 def test_splits_cut_off_are_named(make_trainer: Any, project: Path) -> None:
