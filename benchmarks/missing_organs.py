@@ -131,19 +131,18 @@ def tabulate(results: Results, listed_json: Path) -> list[dict[str, object]]:
     for arm in ARMS:
         means, missed = [], 0
         for organ in dataset.labels:
-            metrics = [
-                r.metrics for r in results.rows if r.model == arm and r.organ == organ and r.metrics.reference_ml
-            ]
-            means.append(float(np.mean([m.dsc for m in metrics])))
-            missed += sum(m.missed for m in metrics)
+            found = results.of(organ, arm)
+            found = found[found["reference_ml"] > 0]
+            means.append(float(found["dsc"].mean()))
+            missed += int(found["missed"].sum())
             rows.append(
                 {
                     "organ": organ,
                     "removed_from": sum(organ not in a for a in dataset.annotated.values()),
                     "arm": arm,
-                    "cases": len(metrics),
+                    "cases": len(found),
                     "mean_dsc": round(means[-1], 3),
-                    "missed": sum(m.missed for m in metrics),
+                    "missed": int(found["missed"].sum()),
                 }
             )
         rows.append({"organ": "mean", "arm": arm, "mean_dsc": round(float(np.mean(means)), 3), "missed": missed})

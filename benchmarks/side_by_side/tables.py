@@ -8,11 +8,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.compare.markup import markdown_table
 from nnunetv2_focusnet.compare.pictures import DPI, model_colours
 from nnunetv2_focusnet.compare.results import Results
 from nnunetv2_focusnet.compare.statistics import METRICS
 from nnunetv2_focusnet.compare.tables import summary_table
+from nnunetv2_focusnet.compare.templates import markdown_table
 from side_by_side.scores import GROUPS, LEAST_LARGE_DSC, Curve, Figures, Goal, smooth
 from side_by_side.state import Settings
 
