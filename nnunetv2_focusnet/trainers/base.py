@@ -114,7 +114,7 @@ class BaseTrainer(FiniteTrainer):
     def _keep_organs_of_trained_folds(self, plans: dict[str, Any]) -> dict[str, Any]:
         """All folds share one plans.json, so what changed since must not change the network of a trained one."""
         name = self.configuration_name
-        trained = trained_plans(Path(self.output_folder_base), Path(self.output_folder), name)
+        trained = trained_plans(Path(self.output_folder_base), Path(self.output_folder), type(self).__name__, name)
         if trained is None:
             return plans
         theirs, ours = (each["configurations"][name]["focusnet"] for each in (trained, plans))

@@ -37,7 +37,9 @@ def read_checkpoint(path: Path, wanted: Sequence[str] = NEEDED_TO_RESUME) -> dic
     return checkpoint
 
 
-def trained_plans(model_folder: Path, fold_folder: Path, configuration: str) -> dict[str, Any] | None:
+def trained_plans(
+    model_folder: Path, fold_folder: Path, trainer_name: str, configuration: str
+) -> dict[str, Any] | None:
     """The plans, with FocusNet's entries, that a fold of the model was trained with; this fold's if it has any.
 
     They come from a checkpoint: the ``plans.json`` beside it is rewritten at each start, and may be cut off by a kill.
@@ -45,17 +47,19 @@ def trained_plans(model_folder: Path, fold_folder: Path, configuration: str) -> 
     Args:
         model_folder: ``<nnUNet_results>/DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION``.
         fold_folder: folder in it of the fold that is about to be trained.
+        trainer_name: of the model; what another trainer has left there isn't it.
         configuration: whose entries are wanted.
 
     Returns:
-        None if there is no checkpoint that is whole.
+        None if there is no checkpoint of this trainer that is whole.
     """
     own = [fold_folder / name for name in RESUME_ORDER]
     others = [path for path in sorted(model_folder.glob("fold_*/checkpoint_*.pth")) if path not in own]
     for path in (*filter(Path.is_file, own), *others):
         try:
-            plans = read_checkpoint(path)["init_args"]["plans"]
-            if "focusnet" in plans["configurations"][configuration]:
+            checkpoint = read_checkpoint(path)
+            plans = checkpoint["init_args"]["plans"]
+            if checkpoint["trainer_name"] == trainer_name and "focusnet" in plans["configurations"][configuration]:
                 return plans
         except (ValueError, KeyError, TypeError):
             continue

@@ -40,9 +40,10 @@ def keep_record(
         The same network.
     """
     entry = configuration.configuration["focusnet"]
-    organs = [organ for organ in entry["small_organs"] if organ["label"] in entry["network"]["small_organs"]]
+    # Of an S-Net they are none of its concern.
+    organs = entry.get("small_organs", []) if entry["network"]["small_organs"] else []
     record = {
-        "small organs": [[organ["name"], organ["label"], organ["roi_size"]] for organ in organs],
+        "small organs": [[organ.get(key) for key in ("name", "label", "roi_size")] for organ in organs],
         "spacing": configuration.spacing,
         "order of axes": plans.transpose_forward,
         "normalisation": [configuration.normalization_schemes, configuration.use_mask_for_norm],

@@ -96,6 +96,11 @@ def other_widths(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
     kwargs["features_per_stage"] = [2 * width for width in kwargs["features_per_stage"]]
 
 
+def other_s_net(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
+    widths = configuration["focusnet"]["network"]["main"]["features_per_stage"]
+    configuration["focusnet"]["network"]["main"]["features_per_stage"] = [2 * width for width in widths]
+
+
 def other_spacing(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
     configuration["spacing"] = [2.5, 1.0, 1.0]
 
@@ -108,13 +113,12 @@ def other_intensities(plans: dict[str, Any], _configuration: dict[str, Any]) -> 
     ("change", "word"),
     [
         (no_entry, "'focusnet'"),
-        (no_organs, "'small_organs'"),
-        (half_an_organ, "'label'"),
+        (no_organs, "'network'"),
+        (half_an_organ, "small organs"),
         (organ_less, "small organs"),
         (organs_swapped, "small organs"),
         (other_label, "small organs"),
         (larger_region, "small organs"),
-        (other_widths, "shape"),
         (other_spacing, "spacing"),
         (other_intensities, "intensities"),
     ],
@@ -127,9 +131,21 @@ def test_other_plans_are_refused_in_one_line(model: Path, load: Any, change: Any
     assert "\n" not in str(error.value)
 
 
-def test_s_net_needs_no_entry_but_its_own_spacing(make_trainer: Any, load: Any) -> None:
+@pytest.mark.parametrize(
+    ("trainer_class", "change"), [(SmallPlansNetworkTrainer, other_widths), (SmallFocusNetTrainer, other_s_net)]
+)
+def test_other_widths_are_refused_where_they_are_the_networks(
+    make_trainer: Any, load: Any, trainer_class: Any, change: Any
+) -> None:
+    model = model_of(make_trainer, trainer_class)
+    change_plans(model, change)
+    with pytest.raises(ValueError, match=r"plans\.json isn't the one .*shape"):
+        load(model)
+
+
+def test_s_net_of_its_description_does_not_depend_on_the_plans_network(make_trainer: Any, load: Any) -> None:
     model = model_of(make_trainer, SmallSNetTrainer)
-    change_plans(model, no_entry)
+    change_plans(model, other_widths)
     load(model)
     change_plans(model, other_spacing)
     with pytest.raises(ValueError, match=r"plans\.json isn't the one"):
