@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -45,7 +45,10 @@ def map_in_processes(
         return
     # Spawned, as nnU-Net's own are: a forked process may inherit a lock that one of torch's threads holds.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool:
+    with (
+        _quiet_about_cancelled_items(),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_end_with_parent) as pool,
+    ):
         others = multiprocessing.active_children()
         try:
             with _signals_held_back():
@@ -61,6 +64,22 @@ def map_in_processes(
                     "with -np or nnUNet_def_n_proc"
                 ) from None
             raise
+
+
+@contextmanager
+def _quiet_about_cancelled_items() -> Iterator[None]:
+    """Python's pool, when its workers are killed, fails on items that were cancelled, in a thread that prints it."""
+    before = threading.excepthook
+
+    def ours(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.exc_type is not InvalidStateError:
+            before(arguments)
+
+    threading.excepthook = ours
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 @contextmanager
