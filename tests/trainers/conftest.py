@@ -116,6 +116,8 @@ def left_by_kill(project: Path, recorded_run: tuple[Any, list[Path]]) -> Callabl
         results = project.parents[1] / "nnUNet_results" / DATASET
         folder = results / f"{trainer_class.__name__}__nnUNetPlans__3d_fullres"
         shutil.copytree(recorded_run[1][epoch], folder)
+        for path in (folder / "fold_0").glob("checkpoint_*.pth"):
+            torch.save(torch.load(path, weights_only=False) | {"trainer_name": trainer_class.__name__}, path)
         return folder / "fold_0"
 
     return place
