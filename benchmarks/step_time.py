@@ -60,7 +60,7 @@ def inference(network: torch.nn.Module, data: torch.Tensor) -> Step:
 
 
 def in_stage(trainer: Any, stage: Any, batch: dict[str, Any]) -> Step:
-    trainer._entered_stage = None
+    trainer._entered_stage = trainer._compiled_parts = None
     trainer.schedule = trainer.build_schedule()
 
     def step() -> None:

@@ -19,6 +19,7 @@ TRAINERS = {
     "FocusNetTrainer_5epochs": "focusnet_trainer",
     "FocusNetTrainer_100epochs": "focusnet_trainer",
     "FocusNetTrainer_250epochs": "focusnet_trainer",
+    "FocusNetTrainerPaper": "focusnet_trainer",
     "FocusNetTrainerPlansNetwork": "plans_network_trainer",
     "SNetTrainer": "snet_trainer",
 }

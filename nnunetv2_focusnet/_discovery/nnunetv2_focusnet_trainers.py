@@ -10,6 +10,7 @@ from nnunetv2_focusnet.trainers.focusnet_trainer import (
     FocusNetTrainer_5epochs,
     FocusNetTrainer_100epochs,
     FocusNetTrainer_250epochs,
+    FocusNetTrainerPaper,
 )
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
@@ -17,6 +18,7 @@ from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 __all__ = [
     "FocusNetDemoTrainer",
     "FocusNetTrainer",
+    "FocusNetTrainerPaper",
     "FocusNetTrainerPlansNetwork",
     "FocusNetTrainer_5epochs",
     "FocusNetTrainer_100epochs",

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,11 +97,31 @@ class SEResBlock(nn.Module):
                 nn.Conv3d(in_channels, out_channels, 1, bias=False), nn.InstanceNorm3d(out_channels, affine=True)
             )
         self.skip = nn.Sequential(pool, match)
-        self.nonlin = nn.LeakyReLU()
+        self.nonlin = nn.LeakyReLU(inplace=True)  # nothing else reads the sum
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, Z, Y, X) to (B, out_channels, Z/stride, Y/stride, X/stride)."""
         return self.nonlin(self.skip(x) + self.residual(x))
+
+
+def constant(values: Sequence[Any], device: torch.device) -> Tensor:
+    """The tensor of ``values``, numbers or nested sequences of them, copied to the device only once.
+
+    A copy to a GPU in every step would have the host wait for it.
+    """
+    if torch.compiler.is_compiling():  # where it becomes part of the graph
+        return torch.tensor(values, device=device)
+    return _kept(_as_tuples(values), device)
+
+
+@cache
+def _kept(values: tuple[Any, ...], device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # training may use what validation asked for first
+        return torch.tensor(values, device=device)
+
+
+def _as_tuples(values: Any) -> Any:
+    return tuple(map(_as_tuples, values)) if isinstance(values, Sequence) else values
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:

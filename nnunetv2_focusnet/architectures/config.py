@@ -41,6 +41,7 @@ class FocusNetConfig:
         roi_sizes: ROI of each small organ in voxels.
         kernel_size: odd size of the kernels of SOL-Net and SOS-Nets.
         sol_level: layer of the main network's decoder that SOL-Net reads, 0 being the last, at full resolution.
+        sol_features: channels of SOL-Net; None: as many as the layer it reads.
         sol_blocks: SEResBlocks of SOL-Net; the paper has two.
         sos_features: channels of the SOS-Nets; None: as many as the main network has at full resolution.
         sos_blocks: SEResBlocks of each SOS-Net.
@@ -59,6 +60,7 @@ class FocusNetConfig:
     roi_sizes: tuple[tuple[int, int, int], ...] = ()
     kernel_size: tuple[int, int, int] = (3, 3, 3)
     sol_level: int = 0
+    sol_features: int | None = None
     sol_blocks: int = 2
     sos_features: int | None = None
     sos_blocks: int = 2

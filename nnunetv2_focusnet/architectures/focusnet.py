@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.architectures.blocks import Triple, conv_feature_map_size, scale_gradient
+from nnunetv2_focusnet.architectures.blocks import Triple, constant, conv_feature_map_size, scale_gradient
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.fusion import fuse, own_probabilities
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
@@ -62,6 +62,7 @@ class FocusNet(nn.Module):
             main.features_per_stage[config.sol_level],
             len(config.small_organs),
             config.kernel_size,
+            features=config.sol_features,
             num_blocks=config.sol_blocks,
         )
         sos_channels = 2 * features + main.input_channels + 1 + config.sos_reads_main
@@ -75,10 +76,10 @@ class FocusNet(nn.Module):
             )
             for _ in config.small_organs
         )
-        # Saved with the weights. A trainer sets it to false as long as the SOS-Nets weren't trained: the network then
-        # predicts with the main network alone.
+        # Saved with the weights: where it is false, the network predicts with the main network alone.
         self.register_buffer("sos_trained", torch.ones((), dtype=torch.bool))
         self.train_parts(PARTS)
+        self.predict_with(PARTS)
 
     def train_parts(self, parts: Collection[str]) -> None:
         """Freeze all but ``parts`` (of "main", "sol", "sos"); in training, parts after the last of them don't run.
@@ -89,6 +90,15 @@ class FocusNet(nn.Module):
         self._last_part = max(PARTS.index(part) for part in parts)
         for name in PARTS:
             self.get_submodule(name).requires_grad_(name in parts)
+
+    def predict_with(self, parts: Collection[str]) -> None:
+        """Leave parts that weren't trained yet out of predictions: they don't run, and organs keep the main network's.
+
+        Args:
+            parts: of PARTS, "main" at least.
+        """
+        self._last_predicted_part = max(PARTS.index(part) for part in parts)
+        self.sos_trained.fill_("sos" in parts)
 
     @property
     def decoder(self) -> nn.Module:
@@ -102,11 +112,10 @@ class FocusNet(nn.Module):
         """
         if self.training:
             return self.parts(x, self._last_part)
-        parts = self.parts(x)
-        assert parts.peaks is not None
-        assert parts.centres is not None
-        self.located = parts.peaks.sigmoid(), parts.centres
-        return self.fuse(parts)
+        parts = self.parts(x, self._last_predicted_part)
+        if parts.peaks is not None and parts.centres is not None:
+            self.located = parts.peaks.sigmoid(), parts.centres
+        return parts.main_logits if parts.roi_logits is None else self.fuse(parts)
 
     def parts(self, x: Tensor, last_part: int = len(PARTS) - 1) -> FocusNetOutput:
         """What the main network, SOL-Net and SOS-Nets say of an image (B, input_channels, Z, Y, X), each on its own.
@@ -120,11 +129,11 @@ class FocusNet(nn.Module):
         if last_part == 0:
             return FocusNetOutput(main_logits)
         heat_logits = self.sol(self._share_gradient(features.decoder[self.config.sol_level]))
+        peaks, centres = self._find_peaks(heat_logits.detach(), x.shape[2:])
         if last_part == 1:
-            return FocusNetOutput(main_logits, heat_logits)
+            return FocusNetOutput(main_logits, heat_logits, peaks=peaks, centres=centres)
 
         finest = main_logits[0] if isinstance(main_logits, list) else main_logits
-        peaks, centres = self._find_peaks(heat_logits.detach(), x.shape[2:])
         rois = Rois.around(centres, self.config.roi_sizes, list(x.shape[2:]))
         read = rois.split(self._read_rois(rois, x, features, heat_logits, finest))
         roi_logits = torch.cat([net(roi).flatten(1) for net, roi in zip(self.sos, read, strict=True)], 1)
@@ -142,11 +151,11 @@ class FocusNet(nn.Module):
         assert parts.rois is not None
         assert parts.roi_logits is not None
         detected = (parts.peaks.sigmoid() > self.config.detection_threshold) & self.sos_trained
-        organ_logits = parts.rois.paste(parts.roi_logits, self.config.logit_outside_roi)
+        small, outside = self.config.small_organs, self.config.logit_outside_roi
         if not isinstance(parts.main_logits, list):
-            return fuse(parts.main_logits, organ_logits, self.config.small_organs, detected)
+            return fuse(parts.main_logits, parts.roi_logits, parts.rois, small, detected, outside)
         finest, *coarser = parts.main_logits
-        return [fuse(finest, organ_logits, self.config.small_organs, detected), *coarser]
+        return [fuse(finest, parts.roi_logits, parts.rois, small, detected, outside), *coarser]
 
     def _share_gradient(self, features: Tensor) -> Tensor:
         return scale_gradient(features, self.config.gradient_to_main)
@@ -155,7 +164,7 @@ class FocusNet(nn.Module):
     def _find_peaks(heat_logits: Tensor, volume_size: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Peaks (B, K), as logits, which have no plateau where probabilities round to 1, and their voxels (B, K, 3)."""
         peaks, positions = find_peaks(heat_logits)
-        stride = torch.tensor(stride_of(heat_logits.shape[2:], volume_size), device=heat_logits.device)
+        stride = constant(stride_of(heat_logits.shape[2:], volume_size), heat_logits.device)
         return peaks, positions * stride + stride // 2
 
     def _read_rois(

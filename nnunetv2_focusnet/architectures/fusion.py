@@ -4,7 +4,7 @@ With main logits z, the SOS logit s_k of each small organ k that was detected, a
 background and small organs that weren't detected:
 
     z'_j = z_j                                for j in G
-    z'_k = logsumexp(z_j for j in G) + s_k    for all others
+    z'_k = logsumexp(z_j for j in G) + s_k    for all others, inside their ROIs; low outside
 
 The fused logits z' give softmax(z')_k = exp(s_k) / (1 + sum_i exp(s_i)): for one organ the SOS probability
 sigmoid(s_k) itself, while G's classes share the rest as the main network splits it, and overlapping ROIs compete as in
@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.rois import Rois
 
 
@@ -32,27 +33,45 @@ def own_probabilities(main_logits: Tensor, small: Sequence[int], rois: Rois) -> 
         (B, 1, N) in the type of ``main_logits``.
     """
     wide = torch.promote_types(main_logits.dtype, torch.float32)
-    own = rois.gather_own(main_logits[:, list(small)]).to(wide)
+    own = rois.gather_own(main_logits.index_select(1, constant(small, main_logits.device))).to(wide)
     everything = rois.gather(main_logits).to(wide).logsumexp(1, keepdim=True)
     return (own - everything).exp().to(main_logits.dtype)
 
 
-def fuse(main_logits: Tensor, organ_logits: Tensor, small: Sequence[int], detected: Tensor) -> Tensor:
+def fuse(
+    main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor, outside: float
+) -> Tensor:
     """Fused logits (B, C, Z, Y, X) in the type of ``main_logits``; finite for finite inputs.
 
     Args:
         main_logits: (B, C, Z, Y, X).
-        organ_logits: (B, K, Z, Y, X), organ k's SOS logits, low outside its ROI.
+        roi_logits: (B, N), the SOS logits of all organs' ROIs.
+        rois: where these ROIs lie.
         small: the K channels of ``main_logits`` that the small organs have.
         detected: (B, K) bool; where false the organ keeps the main network's own logits.
+        outside: SOS logit of a detected organ outside its ROI, which is low: compared with the likeliest large organ
+            there, not with all of G together, which takes less memory than anything else that is done here.
     """
+    channels = constant(small, main_logits.device)
+    large = [channel for channel in range(main_logits.shape[1]) if channel not in small]
+    likeliest = main_logits.index_select(1, constant(large, main_logits.device)).amax(1, keepdim=True)
+    shown = detected[:, :, None, None, None]
+    own = main_logits.index_select(1, channels)
+    fused = main_logits.index_copy(1, channels, torch.where(shown, likeliest + outside, own))
+    in_rois = _fused_in_rois(main_logits, roi_logits, rois, small, detected)
+    return rois.paste(in_rois.to(fused.dtype), fused, small)
+
+
+def _fused_in_rois(
+    main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor
+) -> Tensor:
+    """What each organ's channel gets in its own ROI, (B, N), in float32 at least."""
     wide = torch.promote_types(main_logits.dtype, torch.float32)
-    z = main_logits.to(wide)
-    channels = torch.tensor(small, device=main_logits.device)
-    detected = detected[:, :, None, None, None]
-    replaced = torch.zeros_like(z[:, :, :1, :1, :1], dtype=torch.bool).index_copy(1, channels, detected)
-    others = z.masked_fill(replaced, -math.inf).logsumexp(1, keepdim=True)
+    channels = constant(small, main_logits.device)
+    z = rois.gather(main_logits).to(wide)
+    replaced = torch.zeros_like(z[:, :, :1], dtype=torch.bool).index_copy(1, channels, detected[:, :, None])
+    others = z.masked_fill(replaced, -math.inf).logsumexp(1)
+    own = rois.gather_own(main_logits.index_select(1, channels))[:, 0].to(wide)
     limits = torch.finfo(main_logits.dtype)
-    small_logits = (others + organ_logits.to(wide)).clamp(limits.min, limits.max)
-    small_logits = torch.where(detected, small_logits, z[:, list(small)])
-    return main_logits.index_copy(1, channels, small_logits.to(main_logits.dtype))
+    sos = (others + roi_logits.to(wide)).clamp(limits.min, limits.max)
+    return torch.where(rois.spread(detected), sos, own)

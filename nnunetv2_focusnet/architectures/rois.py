@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nnunetv2_focusnet.architectures.blocks import Triple
+from nnunetv2_focusnet.architectures.blocks import Triple, constant
 
 
 def find_peaks(heat_maps: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,8 +59,8 @@ class Rois(NamedTuple):
             volume_size: (Z, Y, X).
         """
         fitting = [[min(size, v) for size, v in zip(roi, volume_size, strict=True)] for roi in sizes]
-        extent = torch.tensor(fitting, device=centres.device)
-        highest = torch.tensor(volume_size, device=centres.device) - extent
+        extent = constant(fitting, centres.device)
+        highest = constant(volume_size, centres.device) - extent
         corners = torch.minimum((centres - extent // 2).clamp(min=0), highest)
         return cls(corners, fitting, _flat_indices(corners, fitting, volume_size), volume_size)
 
@@ -86,25 +86,27 @@ class Rois(NamedTuple):
 
     def gather_own(self, volume: Tensor) -> Tensor:
         """Values (B, 1, N) of a volume (B, K, Z, Y, X), organ k's ROI read from channel k."""
-        return volume.flatten(1).gather(1, self._indices_of_own_channel())[:, None]
+        return volume.flatten(1).gather(1, self._indices_in_channels(range(volume.shape[1])))[:, None]
 
-    def paste(self, values: Tensor, outside: float) -> Tensor:
-        """Volumes (B, K, Z, Y, X) with organ k's values (B, N) in channel k, and ``outside`` beside its ROI."""
-        batch, organs = self.corners.shape[:2]
-        size = [organs, *self.volume_size]
-        volumes = torch.full((batch, math.prod(size)), outside, dtype=values.dtype, device=values.device)
-        return volumes.scatter(1, self._indices_of_own_channel(), values).unflatten(1, size)
+    def paste(self, values: Tensor, volume: Tensor, channels: Sequence[int]) -> Tensor:
+        """The volume (B, C, Z, Y, X) with organ k's values (B, N) in its ROI, in the organ's own channel."""
+        indices = self._indices_in_channels(channels)
+        return volume.flatten(1).scatter(1, indices, values).unflatten(1, volume.shape[1:])
+
+    def spread(self, of_organs: Tensor) -> Tensor:
+        """For each voxel of the ROIs what (B, K) says of its organ, (B, N)."""
+        voxels = constant(self.voxels, of_organs.device)
+        return of_organs.repeat_interleave(voxels, 1, output_size=sum(self.voxels))
 
     def split(self, values: Tensor) -> list[Tensor]:
         """Cut (B, C, N) into K tensors (B, C, z, y, x), one per organ."""
         parts = values.split(self.voxels, 2)
         return [part.unflatten(2, list(size)) for part, size in zip(parts, self.sizes, strict=True)]
 
-    def _indices_of_own_channel(self) -> Tensor:
-        """(B, N), positions in a flattened (K, Z, Y, X) volume."""
-        channel = math.prod(self.volume_size)
-        offsets = [torch.full((n,), k * channel, device=self.indices.device) for k, n in enumerate(self.voxels)]
-        return self.indices + torch.cat(offsets)
+    def _indices_in_channels(self, channels: Sequence[int]) -> Tensor:
+        """(B, N), positions in a flattened (C, Z, Y, X) volume, organ k's in its own of K channels."""
+        starts = constant([channel * math.prod(self.volume_size) for channel in channels], self.indices.device)
+        return self.indices + self.spread(starts[None])
 
 
 def _flat_indices(corners: Tensor, sizes: Sequence[Triple], volume_size: Triple, stride: Triple = (1, 1, 1)) -> Tensor:

@@ -61,9 +61,10 @@ class SNet(nn.Module):
         self.apply(initialize)
 
     def features(self, x: Tensor) -> MainFeatures:
-        """First encoder and last decoder features for an image in shape (B, input_channels, Z, Y, X)."""
+        """Features for an image in shape (B, input_channels, Z, Y, X); the decoder's are the last and those below."""
         first = self.encoder(x)
-        return MainFeatures(first, [self.decoder(first, self.bottom(first))])
+        below = self.bottom(first)
+        return MainFeatures(first, [self.decoder(first, below), below])
 
     def classify(self, decoder_features: Sequence[Tensor]) -> Tensor:
         """Logits (B, num_classes, Z, Y, X) from the decoder's features."""

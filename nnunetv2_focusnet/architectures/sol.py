@@ -1,5 +1,7 @@
 """SOL-Net, which locates the small organs: one heat map each (paper sec. 2)."""
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, initialize
@@ -16,15 +18,24 @@ class SOLNet(nn.Module):
         in_channels: channels of the decoder features.
         num_organs: number of small organs, each with a heat map of its own.
         kernel_size: odd size per axis (z, y, x) in voxels.
+        features: channels of the blocks; None: ``in_channels``.
         num_blocks: how many SEResBlocks; the paper has two.
     """
 
     def __init__(
-        self, in_channels: int, num_organs: int, kernel_size: Triple = (3, 3, 3), *, num_blocks: int = 2
+        self,
+        in_channels: int,
+        num_organs: int,
+        kernel_size: Triple = (3, 3, 3),
+        *,
+        features: int | None = None,
+        num_blocks: int = 2,
     ) -> None:
         super().__init__()
-        self.blocks = nn.Sequential(*(SEResBlock(in_channels, in_channels, kernel_size) for _ in range(num_blocks)))
-        self.head = nn.Conv3d(in_channels, num_organs, 1)
+        features = features or in_channels
+        widths = [in_channels, *([features] * num_blocks)]
+        self.blocks = nn.Sequential(*(SEResBlock(before, after, kernel_size) for before, after in pairwise(widths)))
+        self.head = nn.Conv3d(features, num_organs, 1)
         self.apply(initialize)
         nn.init.normal_(self.head.weight, std=INITIAL_WEIGHT_SD)
         nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]

@@ -74,7 +74,6 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         labels: class of each voxel.
         valid: voxels that count.
     """
-    probabilities = probabilities * valid[:, None]
     # Slice by slice: one sum over all voxels would run out of single precision's digits in large patches.
     slices = labels.flatten(0, 1).flatten(1)
     zeros = probabilities.new_zeros(len(slices), probabilities.shape[1])
@@ -82,9 +81,9 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     def per_class(values: Tensor) -> Tensor:
         return zeros.scatter_add(1, slices, values.reshape(slices.shape)).sum(0)
 
-    overlap = per_class(probabilities.gather(1, labels[:, None]))
+    overlap = per_class(probabilities.gather(1, labels[:, None])[:, 0] * valid)
     present = per_class(valid.to(probabilities.dtype))
-    predicted = probabilities.sum((0, 2, 3, 4))
+    predicted = (probabilities * valid[:, None]).sum((0, 2, 3, 4))
     dice = 2 * overlap / (present + predicted).clamp(min=_EPS)
     return ((1 - dice) * (present > 0)).sum()
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool3d
 
+from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
 from nnunetv2_focusnet.architectures.rois import Rois, stride_of
 from nnunetv2_focusnet.losses import functional
@@ -119,14 +120,18 @@ class FocusNetLoss(SegmentationLoss):
     @property
     def annotated_organs(self) -> Tensor | None:
         """Which small organs the samples have annotated, (B, K) bool; None: all. Others have no SOL or SOS term."""
-        return None if self.annotated is None else self.annotated[:, list(self.organs)]
+        return (
+            None
+            if self.annotated is None
+            else self.annotated.index_select(1, constant(self.organs, self.annotated.device))
+        )
 
     def heat_map_terms(self, heat_logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Losses of heat-map logits (B, K, Z/s, Y/s, X/s) with a stride s, against labels (B, Z, Y, X)."""
         centres, visible = find_centres(labels, self.organs)
         size = list(heat_logits.shape[2:])
         strides = stride_of(size, labels.shape[1:])
-        stride = torch.tensor(strides, device=labels.device)
+        stride = constant(strides, labels.device)
         sigmas = torch.maximum(self.sigmas / stride, self.sigmas.clamp(max=SMALLEST_SIGMA_VOXELS))
         heat_maps = draw_heat_maps((centres + 0.5) / stride - 0.5, sigmas, size)
         if self.ignore_label is None:
@@ -140,9 +145,7 @@ class FocusNetLoss(SegmentationLoss):
 
     def roi_terms(self, roi_logits: Tensor, rois: Rois, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Losses of ROI logits (B, N) against labels (B, Z, Y, X)."""
-        organ_of_voxel = torch.tensor(self.organs, device=labels.device).repeat_interleave(
-            torch.tensor(rois.voxels, device=labels.device)
-        )
+        organ_of_voxel = rois.spread(constant(self.organs, labels.device)[None])
         focal, dice = functional.roi_losses(
             roi_logits,
             (rois.gather(labels[:, None])[:, 0] == organ_of_voxel).float(),

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
+from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.laterality import swap_table
 
 
@@ -21,7 +22,7 @@ def find_centres(labels: Tensor, organs: Sequence[int]) -> tuple[Tensor, Tensor]
     Returns:
         Centres (B, K, 3) as (z, y, x) in voxels, zero for organs that aren't visible, and their visibility (B, K) bool.
     """
-    wanted = torch.tensor(organs, dtype=labels.dtype, device=labels.device)
+    wanted = constant(organs, labels.device)
     masks = labels[:, None] == wanted[:, None, None, None]
     counts = masks.sum((2, 3, 4))
     centres = []

@@ -35,7 +35,7 @@ class FiniteTrainer(ResumableTrainer):
         self._batch = batch
         self._overflow: torch.Tensor | bool = True  # as long as nothing calls for an update
         result = super().train_step(batch)
-        return result | self._finite_terms("training", skipped=bool(self._overflow))
+        return result | self._finite_terms("training", self._overflow)
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One validation step.
@@ -59,10 +59,13 @@ class FiniteTrainer(ResumableTrainer):
         if not torch.stack(sums).isfinite().all():
             self._stop()
 
-    def _finite_terms(self, kind: str, *, skipped: bool = False) -> dict[str, float]:
+    def _finite_terms(self, kind: str, overflow: torch.Tensor | bool = False) -> dict[str, float]:
         """The loss terms; in half precision a step that isn't finite is counted, else it ends the run."""
         terms = self.loss.terms
-        values = dict(zip(terms, torch.stack(list(terms.values())).tolist(), strict=True))
+        read = [*terms.values(), *([overflow.squeeze()] if isinstance(overflow, torch.Tensor) else [])]
+        numbers = torch.stack(read).tolist()  # all at once: each reading has the host wait for the GPU
+        values = dict(zip(terms, numbers, strict=False))
+        skipped = overflow if isinstance(overflow, bool) else bool(numbers[-1])
         broken = not all(map(math.isfinite, values.values()))
         if broken and (self.grad_scaler is None or self._broken_images()):
             self._stop()

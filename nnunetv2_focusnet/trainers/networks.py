@@ -15,17 +15,41 @@ from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
 from nnunetv2_focusnet.trainers.trained_with import OTHER_PLANS, PUT_BACK
 
+# Halving slices of 2.5 or 3 mm along with pixels of 1 mm takes 0.6 of the FLOPs and memory that halving pixels alone
+# takes. Where slices are thicker still, a lens would be left with one.
+LARGEST_HALVED_ANISOTROPY = 4.0
+
 
 def snet_config(configuration: ConfigurationManager) -> SNetConfig:
-    """S-Net with the plan's first two widths, its first stride that isn't 1, and its kernels.
+    """S-Net with the plan's first two widths and kernels, and one downsampling that halves all axes.
+
+    An axis is left out that the plan's network never halves either, as patches may be odd along it, and one whose
+    voxels are more than four times as long as the finest.
 
     Raises:
         ValueError: the plan's network has no such entries.
     """
+    strides = _unet_kwargs(configuration)["strides"]
+    halved = [max(along_axis) > 1 for along_axis in zip(*strides, strict=True)]
+    coarsest = LARGEST_HALVED_ANISOTROPY * min(configuration.spacing)
+    stride = [2 if h and mm <= coarsest else 1 for h, mm in zip(halved, configuration.spacing, strict=True)]
+    return _snet_with_stride(configuration, zyx(stride))
+
+
+def snet_config_with_plans_stride(configuration: ConfigurationManager) -> SNetConfig:
+    """S-Net whose one downsampling is the plan's first: on ordinary CTs within slices alone, as the first author's.
+
+    Raises:
+        ValueError: the plan's network has no such entries.
+    """
+    strides = _unet_kwargs(configuration)["strides"]
+    return _snet_with_stride(configuration, zyx(next((s for s in strides if max(s) > 1), strides[0])))
+
+
+def _snet_with_stride(configuration: ConfigurationManager, stride: tuple[int, int, int]) -> SNetConfig:
     arch = _unet_kwargs(configuration)
     strides = arch["strides"]
-    below = next((i for i, stride in enumerate(strides) if max(stride) > 1), 0)
-    stride = zyx(strides[below])
+    below = next((i for i, s in enumerate(strides) if max(s) > 1), 0)
     return SNetConfig(
         features_per_stage=(arch["features_per_stage"][0], arch["features_per_stage"][min(1, len(strides) - 1)]),
         kernel_sizes=(zyx(arch["kernel_sizes"][0]), zyx(arch["kernel_sizes"][below])),
@@ -40,18 +64,35 @@ def snet_config(configuration: ConfigurationManager) -> SNetConfig:
 
 
 def small_organ_settings(configuration: ConfigurationManager) -> dict[str, Any]:
-    """What the networks for small organs take from the plans: channels, ROIs and kernels."""
+    """What the networks for small organs take from the plans: channels and ROIs.
+
+    Their kernels are 3x3x3 on every plan. The plan's first ones are (1, 3, 3) on ordinary CTs, which is meant for a
+    network that goes deeper: with nothing else, SOL-Net and SOS-Nets would see one slice each.
+    """
     small = configuration.configuration["focusnet"]["small_organs"]
     return {
         "small_organs": tuple(organ["label"] for organ in small),
         "roi_sizes": tuple(zyx(organ["roi_size"]) for organ in small),
-        "kernel_size": zyx(_unet_kwargs(configuration)["kernel_sizes"][0]),
     }
 
 
 def focusnet_config(configuration: ConfigurationManager) -> FocusNetConfig:
-    """The paper's FocusNet: SOL-Net and SOS-Nets of two blocks on S-Net."""
-    return FocusNetConfig(main=snet_config(configuration), **small_organ_settings(configuration))
+    """FocusNet at the price of a U-Net: SOL-Net and SOS-Nets of two blocks, SOL-Net below S-Net's downsampling."""
+    main = snet_config(configuration)
+    return FocusNetConfig(
+        main=main,
+        sol_level=1,
+        sol_features=main.features_per_stage[0],
+        sos_squeeze=True,
+        **small_organ_settings(configuration),
+    )
+
+
+def paper_config(configuration: ConfigurationManager) -> FocusNetConfig:
+    """FocusNet with heat maps at full resolution, and the plan's first stride as S-Net's one downsampling."""
+    return FocusNetConfig(
+        main=snet_config_with_plans_stride(configuration), sol_level=0, **small_organ_settings(configuration)
+    )
 
 
 def focusnet_config_on_plans_network(configuration: ConfigurationManager) -> FocusNetConfig:

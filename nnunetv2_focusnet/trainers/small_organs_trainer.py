@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_centres
@@ -63,6 +64,7 @@ class SmallOrgansTrainer(BaseTrainer):
         """
         super().on_train_start()
         self._entered_stage: Stage | None = None
+        self._compiled_parts: tuple[str, ...] | None = None
         if self.small_organs and self.device.type == "cuda":
             self._try_joint_step()
 
@@ -88,6 +90,7 @@ class SmallOrgansTrainer(BaseTrainer):
                 " -gpu_memory_target (nnUNetv2_plan_experiment), then preprocess and train with those plans."
             ) from None
         self.optimizer.zero_grad(set_to_none=True)
+        self._compiled_parts = PARTS
 
     def on_train_epoch_start(self) -> None:
         """Enter the epoch's stage if it isn't the one before."""
@@ -96,9 +99,9 @@ class SmallOrgansTrainer(BaseTrainer):
         super().on_train_epoch_start()
 
     def _enter_stage(self, stage: Stage) -> None:
-        """Freeze and thaw the parts; the optimiser's state starts anew, unless the stage is being resumed."""
+        """Freeze and unfreeze the parts; the optimiser's state starts anew, unless the stage is being resumed."""
         self.bare_network.train_parts(stage.parts)
-        self.bare_network.sos_trained.fill_(self._has_started("sos"))
+        self.bare_network.predict_with([part for part in PARTS if self._has_started(part)])
         if self.current_epoch == stage.start:
             self.optimizer.state.clear()
         self._forget_other_predictions()
@@ -106,8 +109,10 @@ class SmallOrgansTrainer(BaseTrainer):
             # DDP waits for the gradient of every parameter that could have one when it was wrapped.
             device_ids = [self.local_rank] if self.device.type == "cuda" else None
             self.network = DistributedDataParallel(self.network.module, device_ids=device_ids)
-        # Each stage compiles anew; its predecessors' graphs would use up the limit of recompilations.
-        torch.compiler.reset()
+        if self._compiled_parts not in (None, stage.parts):
+            # Each stage compiles anew; its predecessors' graphs would use up the limit of recompilations.
+            torch.compiler.reset()
+        self._compiled_parts = stage.parts
         self._entered_stage = stage
 
     def _first_epoch_of(self, part: str) -> float:
@@ -148,7 +153,7 @@ class SmallOrgansTrainer(BaseTrainer):
         peaks, positions = self.bare_network.located
         labels = finest(batch["target"])[:, 0].to(self.device, non_blocking=True)
         centres, visible = find_centres(labels, self.bare_network.config.small_organs)
-        spacing = torch.tensor(self.configuration_manager.spacing, device=self.device, dtype=centres.dtype)
+        spacing = constant(self.configuration_manager.spacing, self.device).to(centres.dtype)
         distance = ((positions - centres) * spacing).norm(dim=2)
         detected = (peaks > self.bare_network.config.detection_threshold).to(distance.dtype)
         return {

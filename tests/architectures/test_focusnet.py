@@ -191,7 +191,7 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
     coarse = network.sol(features.decoder[network.config.sol_level]).sigmoid()
     stride = [n // m for n, m in zip(x.shape[2:], coarse.shape[2:], strict=True)]
     heat_maps = coarse.repeat_interleave(stride[0], 2).repeat_interleave(stride[1], 3).repeat_interleave(stride[2], 4)
-    odds = torch.full((len(x), len(SMALL), *x.shape[2:]), -10.0, dtype=torch.float64).exp()
+    odds = torch.full((len(x), len(SMALL), *x.shape[2:]), math.nan, dtype=torch.float64)  # outside ROIs
     for b in range(len(x)):
         for k, size in enumerate(network.config.roi_sizes):
             heat_map = heat_maps[b, k].numpy()
@@ -210,6 +210,9 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
     for b in range(len(x)):
         found = [k for k in range(len(SMALL)) if detected[b, k]]
         others = LARGE + [SMALL[k] for k in range(len(SMALL)) if k not in found]
+        # Outside its ROI an organ is e^-10 as likely as the likeliest large one.
+        outside = main[b, LARGE].amax(0).exp() / main[b, others].exp().sum(0) * math.exp(-10)
+        odds[b] = torch.where(odds[b].isnan(), outside, odds[b])
         rest = 1 / (1 + odds[b, found].sum(0))
         probabilities[b, [SMALL[k] for k in found]] = odds[b, found] * rest
         probabilities[b, others] = main[b, others].softmax(0) * rest
@@ -288,6 +291,22 @@ def test_freezing_does_not_change_predictions(parts, trained):
     network.train_parts(parts)
     assert torch.equal(network(image()), before)
     assert network.sos_trained.item() == trained
+
+
+@pytest.mark.parametrize(
+    ("parts", "used"), [(("main",), {"main"}), (("main", "sol"), {"main", "sol"}), (PARTS, set(PARTS))]
+)
+@torch.no_grad()
+def test_predictions_run_no_part_that_is_not_trained_yet(parts: tuple[str, ...], used: set[str]):
+    network, ran = tiny_focusnet().eval(), set()
+    network.predict_with(parts)
+    for part, module in (("main", network.main.encoder), ("sol", network.sol), ("sos", network.sos[0])):
+        module.register_forward_hook(lambda *_, part=part: ran.add(part))
+    force_heat(network, 0.9)
+    fused = network(image(2))
+    assert ran == used
+    assert (network.located is not None) == ("sol" in used)
+    assert torch.equal(fused, network.main(image(2))) != ("sos" in used)
 
 
 @pytest.mark.parametrize("trained", [True, False])

@@ -61,18 +61,20 @@ def test_gradient_of_gathered_rois_is_that_of_slices():
 def test_pasted_rois_lie_where_slices_do_and_nowhere_else(seed):
     rois = random_rois(batch=2, seed=seed)
     logits = torch.randn(2, sum(rois.voxels))
-    pasted = rois.paste(logits, outside=-10.0)
-    expected = torch.full((2, len(SIZES), *VOLUME), -10.0)
+    channels = range(2, 2 + len(SIZES))
+    before = torch.randn(2, 2 + len(SIZES), *VOLUME)
+    pasted = rois.paste(logits, before, channels)
+    expected = before.clone()
     for k, part in enumerate(rois.split(logits[:, None])):
         for b in range(2):
-            sliced(expected[b, k], rois.corners[b, k], SIZES[k]).copy_(part[b, 0])
+            sliced(expected[b, channels[k]], rois.corners[b, k], SIZES[k]).copy_(part[b, 0])
     assert torch.equal(pasted, expected)
 
 
 def test_gradient_of_pasted_rois_reaches_each_voxel_once():
     rois = random_rois(batch=2, seed=3)
     logits = torch.randn(2, sum(rois.voxels), requires_grad=True)
-    rois.paste(logits, outside=-10.0).sum().backward()
+    rois.paste(logits, torch.zeros(2, len(SIZES), *VOLUME), range(len(SIZES))).sum().backward()
     assert torch.equal(logits.grad, torch.ones_like(logits))
 
 

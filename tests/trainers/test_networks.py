@@ -1,0 +1,59 @@
+"""Networks in the sizes of the plans."""
+
+from typing import Any
+
+import pytest
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config, snet_config
+
+PLANE, ALL = [1, 2, 2], [2, 2, 2]
+
+
+def configuration(spacing: list[float], strides: list[list[int]]) -> ConfigurationManager:
+    """Of a plan with one small organ; nnU-Net's planner makes the first kernels (1, 3, 3) at 2.5x1x1 mm."""
+    kwargs: dict[str, Any] = {
+        "features_per_stage": [32, 64, 128],
+        "kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]],
+        "strides": [[1, 1, 1], *strides],
+    }
+    organ = {"name": "Lens_L", "label": 1, "roi_size": [4, 8, 8], "wanted_roi_size": [4, 8, 8], "sigma": [1, 2, 2]}
+    organ |= {"diameter_mm": 8.0, "volume_voxels": 80.0}
+    focusnet = {"small_organs": [organ], "focal_weights": [0.5, 1.0]}
+    architecture = {"network_class_name": "", "arch_kwargs": kwargs, "_kw_requires_import": []}
+    sizes = {"spacing": spacing, "patch_size": [32, 64, 64]}
+    return ConfigurationManager({**sizes, "architecture": architecture, "focusnet": focusnet})
+
+
+@pytest.mark.parametrize(
+    ("spacing", "strides", "stride"),
+    [
+        ([1.5, 1.0, 1.0], [ALL, ALL], (2, 2, 2)),
+        ([2.5, 1.0, 1.0], [PLANE, ALL], (2, 2, 2)),
+        ([4.0, 1.0, 1.0], [PLANE, ALL], (2, 2, 2)),
+        ([5.0, 1.0, 1.0], [PLANE, ALL], (1, 2, 2)),  # a lens of 9 mm has two slices
+        ([2.5, 1.0, 1.0], [PLANE, PLANE], (1, 2, 2)),  # the patch may have an odd number of slices
+    ],
+)
+def test_the_one_downsampling_halves_all_axes_that_bear_it(
+    spacing: list[float], strides: list[list[int]], stride: tuple[int, int, int]
+) -> None:
+    assert snet_config(configuration(spacing, strides)).stride == stride
+
+
+def test_dilations_reach_equally_far_in_mm_below_the_downsampling() -> None:
+    # 5 x 2 x 2 mm below it, in 16 x 32 x 32 voxels: rates of 3, 6, 12 and 18 are 6, 12, 24 and 36 mm within slices,
+    # but at most half the size, 16; across slices 6 / 5, 12 / 5, 24 / 5 and 36 / 5, rounded.
+    expected = ((1, 3, 3), (2, 6, 6), (5, 12, 12), (7, 16, 16))
+    assert snet_config(configuration([2.5, 1.0, 1.0], [PLANE, ALL])).dilations == expected
+
+
+def test_the_paper_s_own_resolutions_are_a_trainer_away() -> None:
+    plans = configuration([2.5, 1.0, 1.0], [PLANE, ALL])
+    ours, paper = focusnet_config(plans), paper_config(plans)
+    assert (paper.main.stride, paper.sol_level) == ((1, 2, 2), 0)
+    assert (ours.main.stride, ours.sol_level) == ((2, 2, 2), 1)
+
+
+def test_small_organs_are_seen_in_3d_on_every_plan() -> None:
+    assert focusnet_config(configuration([2.5, 1.0, 1.0], [PLANE, ALL])).kernel_size == (3, 3, 3)
