@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnunetv2_focusnet.compare.cases import read_labels
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
+from nnunetv2_focusnet.images.reading import read_labels
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.system.files import WriteError, make_folder, write_bytes
 from nnunetv2_focusnet.system.folders import files_with_ending

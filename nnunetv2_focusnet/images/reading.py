@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,27 @@ def read_volume(file: Path, remedy: str = REMEDY) -> sitk.Image:
             f"{file} has {axes} axes and {numbers} numbers per voxel, but 3 axes and 1 number are needed: replace it"
         )
     return image
+
+
+def read_labels(path: Path, labels: Mapping[str, int]) -> tuple[np.ndarray, sitk.Image]:
+    """A label map (Z, Y, X) and the image it comes from.
+
+    Raises:
+        ValueError: it can't be read, isn't 3D, or holds other values than 0 and those of ``labels``.
+    """
+    image = read_volume(path, "mend or replace it")
+    array = sitk.GetArrayFromImage(image)
+    if not np.issubdtype(array.dtype, np.integer):
+        with np.errstate(invalid="ignore"):  # of numbers that are too large
+            integers = array.astype(np.int32)
+        if not np.array_equal(integers, array):
+            raise ValueError(f"{path} holds values that aren't integers: save labels, not probabilities or images")
+        array = integers
+    unknown = sorted(set(np.unique(array).tolist()) - set(labels.values()) - {0})
+    if unknown:
+        listed = ", ".join(map(str, unknown))
+        raise ValueError(f"{path} holds the label values {listed}, which dataset.json doesn't have: correct either")
+    return array, image
 
 
 def read_header(file: Path, remedy: str = REMEDY) -> sitk.ImageFileReader:
