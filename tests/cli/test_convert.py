@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import source_folders as sources
-from commands_apart import ended, files_below, group_of, largest_file, start, wait_until
+from commands_apart import ended, files_below, group_of, largest_file, posix, start, wait_until
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from source_folders import ORIGIN, SPACING, box, ct, mask, save
@@ -417,7 +417,7 @@ def test_a_full_disk_is_no_fault_of_a_case(run: Run, tmp_path: Path, processes: 
     assert files_below(raw) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@posix
 def test_a_stopped_conversion_ends_its_workers_and_leaves_nothing(run: Run, source: Path, tmp_path: Path) -> None:
     cases = source / "PDDCA"
     for number in range(100, 300):
