@@ -13,7 +13,7 @@ import pytest
 from commands_apart import posix, stopped
 
 from nnunetv2_focusnet.cli import compare, scripts
-from nnunetv2_focusnet.cli.command import as_command, check_num_processes, folder_from_environment
+from nnunetv2_focusnet.cli.command import as_command, check_num_processes, exit_with
 from nnunetv2_focusnet.demo.commands import CommandError
 from nnunetv2_focusnet.system.files import WriteError
 from nnunetv2_focusnet.system.processes import ProcessDiedError
@@ -89,10 +89,12 @@ def test_errors_of_libraries_that_are_value_errors_are_not_taken_for_messages() 
 
 
 def test_faults_that_a_command_lists_stay_lines_of_their_own() -> None:
-    assert status_of(SystemExit("one\ntwo")) == "one\ntwo"
+    with pytest.raises(SystemExit) as ended, as_command("name"):
+        exit_with("name", ["a.txt: two\nlines", "b.txt"])
+    assert ended.value.code == "name: a.txt: two lines\nname: b.txt"
     assert status_of(SystemExit(2)) == 2
     with as_command("name"):
-        pass  # and a command without any raises nothing
+        exit_with("name", [])  # and a command without any raises nothing
 
 
 @posix
@@ -144,15 +146,6 @@ def test_a_number_of_processes_is_at_least_one(given: int) -> None:
     with pytest.raises(ValueError, match=rf"^-np must be 1 or more, got {given}$"):
         check_num_processes(given)
     assert check_num_processes(1) == 1
-
-
-@pytest.mark.parametrize("value", [None, ""])
-def test_a_variable_has_to_be_set(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("nnUNet_raw", raising=False)
-    if value is not None:
-        monkeypatch.setenv("nnUNet_raw", value)
-    with pytest.raises(ValueError, match=r"^nnUNet_raw is not set: set it"):
-        folder_from_environment("nnUNet_raw")
 
 
 @posix
