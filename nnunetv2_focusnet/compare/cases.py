@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.compare.metrics import OrganMetrics, compare_masks
-from nnunetv2_focusnet.images.grid import grid_difference
+from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.reading import read_labels
 from nnunetv2_focusnet.system.folders import files_with_ending
 from nnunetv2_focusnet.system.processes import map_in_processes
@@ -154,7 +154,7 @@ def _evaluate(comparison: Comparison, case: str) -> Iterator[Row]:
 
 def check_geometry(reference_file: Path, reference: sitk.Image, prediction_file: Path, prediction: sitk.Image) -> None:
     """Raise a ValueError that names both files and what differs, unless both lie on the same grid."""
-    if difference := grid_difference(prediction, reference):
+    if difference := Grid.of(prediction).difference_from(Grid.of(reference)):
         name, ours, theirs = difference
         raise ValueError(
             f"{prediction_file} has {name} {ours}, but {reference_file} has {theirs}: "

@@ -19,7 +19,7 @@ from nnunetv2_focusnet.compare.cases import Comparison
 from nnunetv2_focusnet.compare.markup import one_line
 from nnunetv2_focusnet.compare.pictures import Dashes, label, model_colours, model_dashes, new_picture
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.images.grid import grid_difference
+from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.reading import read_header, read_volume
 from nnunetv2_focusnet.images.voxel_edges import at_voxel_edges
 
@@ -100,7 +100,7 @@ def check_image(comparison: Comparison, images: Path, case: str) -> str | None:
 def _off_grid(
     file: Path, image: sitk.Image | sitk.ImageFileReader, reference: sitk.Image | sitk.ImageFileReader
 ) -> str | None:
-    if grid_difference(image, reference) is None:
+    if Grid.of(image).difference_from(Grid.of(reference)) is None:
         return None
     return f"{file} isn't on the grid of its label map: correct it, or leave out --images"
 

@@ -10,9 +10,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_focusnet.images.completeness import BrokenFileError, NotFiniteError, check_complete, last_line
+from nnunetv2_focusnet.images.grid import at_right_angles
 
 REMEDY = "copy it there again"
-LARGEST_COSINE = 1e-3  # between axes; 0.5 mm at the end of a field of view of 500 mm
 SHEARED = (
     "its axes aren't at right angles (sheared, as after a gantry tilt)",
     "resample it, for example with nibabel.processing.resample_to_output, labels with order=0",
@@ -126,7 +126,7 @@ def _check_geometry(reader: sitk.ImageFileReader) -> None:
     if not all(map(math.isfinite, numbers)) or min(reader.GetSpacing()) <= 0:
         raise BrokenFileError("its header has a voxel size of 0, or numbers that aren't finite", "correct its header")
     direction = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))
-    if np.abs(direction.T @ direction - np.eye(len(direction))).max() > LARGEST_COSINE:
+    if not at_right_angles(direction):
         raise BrokenFileError(*SHEARED)
 
 
