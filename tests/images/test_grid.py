@@ -6,15 +6,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from scipy.spatial.transform import Rotation
 
 from nnunetv2_focusnet.compare.cases import check_geometry
 from nnunetv2_focusnet.images.grid import Grid
+from nnunetv2_focusnet.images.properties import grid_of
 
 SIZE = (50, 40, 30)
 SPACING = (0.9765625, 0.9765625, 1.0)
 ORIGIN = (-250.0, -412.5, -1200.0)
 STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+OBLIQUE = Rotation.from_euler("zyx", [12, -7, 20], degrees=True).as_matrix().ravel().tolist()
 
 
 def image(
@@ -95,7 +100,7 @@ def test_a_prediction_a_slice_off_is_not_compared() -> None:
 
 def test_axes_in_another_order_and_sense_have_the_same_voxels() -> None:
     """SimpleITK's own turns; what is cut out or moved by half a voxel lies elsewhere, or isn't all of it."""
-    whole = image(direction=Rotation.from_euler("zyx", [12, -7, 20], degrees=True).as_matrix().ravel().tolist())
+    whole = image(direction=OBLIQUE)
     turned = sitk.PermuteAxes(sitk.Flip(whole, [True, False, True]), [2, 0, 1])
     assert turned.GetSize() == (30, 50, 40)
     wanted = Grid.of(whole)
@@ -113,8 +118,19 @@ def test_axes_in_another_order_and_sense_have_the_same_voxels() -> None:
 
 
 def test_indices_and_positions_are_simpleitks() -> None:
-    turned = image(direction=Rotation.from_euler("zyx", [12, -7, 20], degrees=True).as_matrix().ravel().tolist())
+    turned = image(direction=OBLIQUE)
     indices = np.array([[0.0, 0.0, 0.0], [1.5, 2.0, -3.25], [49.0, 39.0, 29.0]])
     points = np.array([turned.TransformContinuousIndexToPhysicalPoint(index) for index in indices.tolist()])
     np.testing.assert_allclose(Grid.of(turned).points_mm(indices), points)
     np.testing.assert_allclose(Grid.of(turned).indices(points), indices, atol=1e-9)
+
+
+@pytest.mark.parametrize("reader", [SimpleITKIO, NibabelIO, NibabelIOWithReorient])
+def test_each_of_nnunets_readers_tells_where_voxels_lie(tmp_path: Path, reader: type[BaseReaderWriter]) -> None:
+    """nibabel counts to the right and to the front, and one of its readers turns the array, too."""
+    source = image(direction=OBLIQUE, size=(5, 6, 7))
+    sitk.WriteImage(source, str(tmp_path / "image.nii.gz"))
+    array, properties = reader().read_images([str(tmp_path / "image.nii.gz")])
+    grid = grid_of(properties, array.shape[1:])
+    assert grid is not None
+    assert grid.has_voxels_of(Grid.of(source))
