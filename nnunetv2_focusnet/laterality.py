@@ -12,6 +12,7 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
+from nnunetv2_focusnet.images.properties import direction_of
 from nnunetv2_focusnet.organs.case_names import first_few
 from nnunetv2_focusnet.organs.dataset_json import organ_labels
 from nnunetv2_focusnet.organs.pairs import Pair, Sides, find_sides
@@ -188,15 +189,5 @@ def _of(cases: Sequence[str]) -> str:
 
 def _left_in_array(properties: Mapping[str, Any]) -> np.ndarray | None:
     """Unit vector (z, y, x), in the array as read, that points to the patient's left; None if that isn't known."""
-    if "sitk_stuff" in properties:
-        direction = np.asarray(properties["sitk_stuff"]["direction"])
-        if direction.size != 9:
-            return None
-        left = direction.reshape(3, 3)[0]  # world coordinates are LPS, columns belong to the axes x, y, z
-    elif "nibabel_stuff" in properties:
-        affines = properties["nibabel_stuff"]
-        columns = np.asarray(affines.get("reoriented_affine", affines["original_affine"]))[:3, :3]
-        left = -columns[0] / np.linalg.norm(columns, axis=0)  # world coordinates are RAS
-    else:
-        return None
-    return left[::-1]
+    direction = direction_of(properties)
+    return None if direction is None else direction[0, ::-1]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 SECONDS = 60.0
+posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
 def start(*command: str, **environment: str) -> "subprocess.Popen[str]":
@@ -63,6 +64,20 @@ def ended(process: "subprocess.Popen[str]") -> Iterator["subprocess.Popen[str]"]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+def stopped(number: int, first_line: str, *command: str) -> tuple[str, str, int]:
+    """Send Python a signal once it has printed a line.
+
+    Returns:
+        What it then writes to stdout and to stderr, and its status.
+    """
+    with ended(start(*command)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == first_line
+        process.send_signal(number)
+        out, err = process.communicate(timeout=SECONDS)
+    return out, err, process.returncode
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import sys
 import textwrap
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -77,18 +77,6 @@ def as_command(name: str, when_stopped: str = "nothing unfinished is left") -> I
         sys.exit(status)
 
 
-def folder_from_environment(variable: str) -> Path:
-    """One of nnU-Net's folders.
-
-    Raises:
-        ValueError: the variable is not set.
-    """
-    folder = os.environ.get(variable)
-    if not folder:
-        raise ValueError(f"{variable} is not set: set it to nnU-Net's folder of that name")
-    return Path(folder)
-
-
 def check_num_processes(given: int) -> int:
     """What was given for ``-np``.
 
@@ -98,6 +86,16 @@ def check_num_processes(given: int) -> int:
     if given < 1:
         raise ValueError(f"-np must be 1 or more, got {given}")
     return given
+
+
+def exit_with(name: str, faults: Sequence[str]) -> None:
+    """End a command with a line for each of its faults, unless there is none.
+
+    Raises:
+        SystemExit: there are faults; the status is 1.
+    """
+    if faults:
+        sys.exit("\n".join(f"{name}: {' '.join(fault.split())}" for fault in faults))
 
 
 def _explain(error: Exception) -> str:

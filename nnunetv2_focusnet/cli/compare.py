@@ -9,10 +9,9 @@ from pathlib import Path
 
 from nnunetv2.configuration import default_num_processes
 
-from nnunetv2_focusnet.cli.command import as_command, check_num_processes
+from nnunetv2_focusnet.cli.command import as_command, check_num_processes, exit_with
 from nnunetv2_focusnet.compare.comparison import compare
 from nnunetv2_focusnet.compare.inputs import read_cross_validation, read_folders
-from nnunetv2_focusnet.compare.markup import one_line
 
 COMMAND = "nnUNetv2_focusnet_compare"
 
@@ -67,8 +66,7 @@ def main() -> None:
     results = compare(inputs, args.o, args.images, published, num_processes, show_progress, command)
     print((args.o / "summary.md").read_text(encoding="utf-8"))
     print(f"Report: {args.o / 'report.html'}")
-    if results.messages:
-        sys.exit("\n".join(f"{COMMAND}: left out: {one_line(message)}" for message in results.messages))
+    exit_with(COMMAND, [f"left out: {message}" for message in results.messages])
 
 
 if __name__ == "__main__":

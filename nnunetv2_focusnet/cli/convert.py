@@ -1,18 +1,18 @@
-"""``nnUNetv2_focusnet_convert``: real head-and-neck data, with what nobody annotated, as a raw data set of nnU-Net."""
+"""``nnUNetv2_focusnet_convert``: real head-and-neck data, with what nobody annotated, as a raw dataset of nnU-Net."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from nnunetv2.configuration import default_num_processes
 
-from nnunetv2_focusnet.cli.command import as_command, check_num_processes, folder_from_environment
+from nnunetv2_focusnet.cli.command import as_command, check_num_processes, exit_with
 from nnunetv2_focusnet.convert.conversion import Options, convert
 from nnunetv2_focusnet.convert.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.convert.layouts import LAYOUTS
 from nnunetv2_focusnet.convert.report import summary_lines
+from nnunetv2_focusnet.system.folders import folder_from_environment
 
 COMMAND = "nnUNetv2_focusnet_convert"
 
@@ -20,7 +20,7 @@ COMMAND = "nnUNetv2_focusnet_convert"
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
-        description="Write head-and-neck data as a raw data set into $nnUNet_raw, with the organs that each case has "
+        description="Write head-and-neck data as a raw dataset into $nnUNet_raw, with the organs that each case has "
         "annotated, official splits, and a report on overlaps and geometry.",
     )
     common = argparse.ArgumentParser(add_help=False)
@@ -59,8 +59,7 @@ def main() -> None:
             f"nothing can be trained on {', '.join(never)}, without a voxel in any training case: delete {folder} and "
             "convert again with the other organs, see --organs"
         )
-    if faults:
-        sys.exit("\n".join(f"{COMMAND}: {fault}" for fault in faults))
+    exit_with(COMMAND, faults)
 
 
 if __name__ == "__main__":

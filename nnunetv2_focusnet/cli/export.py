@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from nnunetv2_focusnet.cli.command import as_command
+from nnunetv2_focusnet.cli.command import as_command, exit_with
 from nnunetv2_focusnet.dicom import SERIES_FILE
 from nnunetv2_focusnet.dicom.export import export
 
@@ -42,8 +41,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     messages = export(args.predictions, args.o, args.dicom, args.format, args.dataset_json, args.mapping)
-    if messages:
-        sys.exit("\n".join(f"{COMMAND}: left out: {message}" for message in messages))
+    exit_with(COMMAND, [f"left out: {message}" for message in messages])
 
 
 if __name__ == "__main__":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_focusnet.cli.command import as_command, folder_from_environment
+from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.convert.dataset_folder import new_dataset_folder
 from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
+from nnunetv2_focusnet.system.folders import folder_from_environment
 
 COMMAND = "nnUNetv2_focusnet_phantom"
 FEWEST_CASES = 5

@@ -12,8 +12,8 @@ import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.compare.metrics import OrganMetrics, compare_masks
-from nnunetv2_focusnet.images.grid import grid_difference
-from nnunetv2_focusnet.images.reading import read_volume
+from nnunetv2_focusnet.images.grid import Grid
+from nnunetv2_focusnet.images.reading import read_labels
 from nnunetv2_focusnet.system.folders import files_with_ending
 from nnunetv2_focusnet.system.processes import map_in_processes
 
@@ -152,30 +152,9 @@ def _evaluate(comparison: Comparison, case: str) -> Iterator[Row]:
         yield from _rows(comparison, case, model, counted[0], counted[1], image.GetSpacing()[::-1])
 
 
-def read_labels(path: Path, labels: Mapping[str, int]) -> tuple[np.ndarray, sitk.Image]:
-    """A label map (Z, Y, X) and the image it comes from.
-
-    Raises:
-        ValueError: it can't be read, isn't 3D, or holds other values than 0 and those of ``labels``.
-    """
-    image = read_volume(path, "mend or replace it")
-    array = sitk.GetArrayFromImage(image)
-    if not np.issubdtype(array.dtype, np.integer):
-        with np.errstate(invalid="ignore"):  # of numbers that are too large
-            integers = array.astype(np.int32)
-        if not np.array_equal(integers, array):
-            raise ValueError(f"{path} holds values that aren't integers: save labels, not probabilities or images")
-        array = integers
-    unknown = sorted(set(np.unique(array).tolist()) - set(labels.values()) - {0})
-    if unknown:
-        listed = ", ".join(map(str, unknown))
-        raise ValueError(f"{path} holds the label values {listed}, which dataset.json doesn't have: correct either")
-    return array, image
-
-
 def check_geometry(reference_file: Path, reference: sitk.Image, prediction_file: Path, prediction: sitk.Image) -> None:
     """Raise a ValueError that names both files and what differs, unless both lie on the same grid."""
-    if difference := grid_difference(prediction, reference):
+    if difference := Grid.of(prediction).difference_from(Grid.of(reference)):
         name, ours, theirs = difference
         raise ValueError(
             f"{prediction_file} has {name} {ours}, but {reference_file} has {theirs}: "

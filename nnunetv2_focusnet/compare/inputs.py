@@ -13,12 +13,11 @@ from typing import Any
 
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-from nnunetv2_focusnet.cli.command import folder_from_environment
 from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
 from nnunetv2_focusnet.compare.folds import find_validations
 from nnunetv2_focusnet.organs.annotations import check_reference_cases, check_training_cases
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.system.folders import list_folder
+from nnunetv2_focusnet.system.folders import folder_from_environment, list_folder
 from nnunetv2_focusnet.system.json_files import read_object
 
 
@@ -107,7 +106,7 @@ def _dataset_name(dataset: str) -> str:
     try:
         return maybe_convert_to_dataset_name(dataset)
     except ValueError:
-        raise ValueError(f"--cv takes the ID or the name of a data set, got {dataset}") from None
+        raise ValueError(f"--cv takes the ID or the name of a dataset, got {dataset}") from None
     except RuntimeError as error:  # nnU-Net's list of its folders is several lines long
         raise ValueError(
             f"--cv {dataset}: {str(error).splitlines()[0].partition('. ')[0]}; look at nnUNet_raw, nnUNet_preprocessed "

@@ -19,8 +19,9 @@ from nnunetv2_focusnet.compare.cases import Comparison
 from nnunetv2_focusnet.compare.markup import one_line
 from nnunetv2_focusnet.compare.pictures import Dashes, label, model_colours, model_dashes, new_picture
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.images.grid import grid_difference
+from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.reading import read_header, read_volume
+from nnunetv2_focusnet.images.voxel_edges import at_voxel_edges
 
 PLANES = ("axial", "coronal", "sagittal")
 TOWARDS = ("IS", "AP", "RL")  # where the first and the last voxel of each axis (z, y, x) lie
@@ -99,7 +100,7 @@ def check_image(comparison: Comparison, images: Path, case: str) -> str | None:
 def _off_grid(
     file: Path, image: sitk.Image | sitk.ImageFileReader, reference: sitk.Image | sitk.ImageFileReader
 ) -> str | None:
-    if grid_difference(image, reference) is None:
+    if Grid.of(image).difference_from(Grid.of(reference)) is None:
         return None
     return f"{file} isn't on the grid of its label map: correct it, or leave out --images"
 
@@ -255,16 +256,10 @@ def _draw_plane(ax: Axes, scene: _Scene, lines: Sequence[_Line], axis: int, cent
     _write_directions(ax, TOWARDS[columns], TOWARDS[rows][::direction])
 
 
-def _at_edges(across: np.ndarray, down: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Samples at the voxels' edges, two in one place where two voxels meet: what is drawn between them is the edge."""
-    values = np.pad(mask, 1).astype(np.float32).repeat(2, axis=0).repeat(2, axis=1)
-    return across.repeat(2), down.repeat(2), values[1:-1, 1:-1]
-
-
 def _outline(ax: Axes, across: np.ndarray, down: np.ndarray, mask: np.ndarray, line: _Line) -> None:
     if mask.any():
         ax.contour(
-            *_at_edges(across, down, mask),
+            *at_voxel_edges(across, down, mask),
             levels=[0.5],
             colors=[line.colour],
             linestyles=[line.dashes],
@@ -275,7 +270,9 @@ def _outline(ax: Axes, across: np.ndarray, down: np.ndarray, mask: np.ndarray, l
 def _hatch(ax: Axes, across: np.ndarray, down: np.ndarray, mask: np.ndarray) -> None:
     if mask.any():
         # an edge of its own for each voxel would hide what is drawn there
-        areas = ax.contourf(*_at_edges(across, down, mask), levels=[0.5, 1.5], colors="none", hatches=[IGNORED_HATCH])
+        areas = ax.contourf(
+            *at_voxel_edges(across, down, mask), levels=[0.5, 1.5], colors="none", hatches=[IGNORED_HATCH]
+        )
         areas.set_edgecolor(IGNORED_COLOUR)
 
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.convert.layouts.base import Structure
-from nnunetv2_focusnet.images.grid import grid_difference, nearest_on_grid, voxels_coincide
+from nnunetv2_focusnet.images.grid import Grid, nearest_on_grid
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,18 @@ def read_organ_mask(structure: Structure, reference: sitk.Image, resample: bool)
         shape = f"{mask.GetDimension()} axes and {mask.GetNumberOfComponentsPerPixel()} numbers per voxel"
         raise ValueError(f"{source} has {shape}, but a mask has 3 axes and 1 number: replace it")
     box, voxels = _cut(mask, source)
-    difference = grid_difference(mask, reference)
+    grid, wanted = Grid.of(mask), Grid.of(reference)
+    difference = grid.difference_from(wanted)
     if difference is None:
         return OrganMask(box, voxels, int(voxels.sum()), None)
 
     name, ours, theirs = difference
     there = f"{name} {ours} where the image has {theirs} (x, y, z)"
-    exact = voxels_coincide(mask, reference)
+    exact = grid.lies_on(wanted)
     if not exact and not resample:
         raise ValueError(f"{source} has {there}: give --resample_labels, or replace it")
     count = int(voxels.sum())
-    box, voxels = _cut(nearest_on_grid(mask, reference), source)
+    box, voxels = _cut(nearest_on_grid(mask, wanted), source)
     how = f"{'moved without loss' if exact else 'resampled'} to the image's grid; it had {there}"
     if exact and count > voxels.sum():
         how += f"; {count - int(voxels.sum())} voxels are outside of the image"

@@ -11,6 +11,9 @@ from typing import cast
 
 import numpy as np
 from contourpy import FillType, contour_generator
+from scipy.ndimage import find_objects
+
+from nnunetv2_focusnet.images.voxel_edges import at_voxel_edges
 
 # Planning systems write hundredths of a mm: a point meant to be a voxel's centre is one after rounding.
 DECIMALS = 2
@@ -30,7 +33,9 @@ def trace(mask: np.ndarray) -> list[np.ndarray]:
     Returns:
         One array (points, 2) for each component; the last point isn't the first again.
     """
-    generator = contour_generator(*_at_edges(mask), fill_type=FillType.OuterOffset)
+    (box,) = find_objects(mask.astype(np.uint8))
+    y, x = (np.arange(part.start, part.stop + 1) - 0.5 for part in box)
+    generator = contour_generator(*at_voxel_edges(x, y, mask[box]), fill_type=FillType.OuterOffset)
     components, offsets = cast("tuple[list[np.ndarray], list[np.ndarray]]", generator.filled(0.5, 1.5))
     contours = []
     for points, borders in zip(components, offsets, strict=True):
@@ -38,15 +43,6 @@ def trace(mask: np.ndarray) -> list[np.ndarray]:
         joined = _corners(_join([_with_inward_steps(_without_repeats(ring)) for ring in rings]))
         contours.append(joined[:, :2] + INSIDE * joined[:, 2:])
     return contours
-
-
-def _at_edges(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Coordinates x, y and values of samples at the voxels' edges, two in one place where two voxels meet."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    y, x = (np.arange(found[0] - 1, found[-1] + 2) for found in (rows, columns))
-    values = np.pad(mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 1).astype(np.float32)
-    sides = np.array([-0.5, 0.5])
-    return (x[:, None] + sides).ravel(), (y[:, None] + sides).ravel(), values.repeat(2, axis=0).repeat(2, axis=1)
 
 
 def polygon_masks(points: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import SimpleITK as sitk
 
-from nnunetv2_focusnet.compare.cases import read_labels
 from nnunetv2_focusnet.dicom import SERIES_FILE, check_libraries
+from nnunetv2_focusnet.images.grid import Grid, nearest_on_grid
+from nnunetv2_focusnet.images.reading import read_labels
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.system.files import WriteError, make_folder, write_bytes
 from nnunetv2_focusnet.system.folders import files_with_ending
@@ -19,7 +21,6 @@ from nnunetv2_focusnet.system.json_files import read_object
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from nnunetv2_focusnet.dicom.grid import Grid
     from nnunetv2_focusnet.dicom.organs import DicomOrgan
     from nnunetv2_focusnet.dicom.predictions import Matcher
     from nnunetv2_focusnet.dicom.tree import Series
@@ -82,11 +83,9 @@ def export(
 
 
 def _export_case(case: str, file: Path, target: Path, matcher: Matcher, organs: Mapping[str, int], make: Make) -> str:
-    from nnunetv2_focusnet.dicom.predictions import on_grid
-
     series, grid = matcher.find(case, file)
     _, image = read_labels(file, organs)
-    labels = on_grid(image, grid).astype(np.int32)
+    labels = sitk.GetArrayFromImage(nearest_on_grid(image, grid)).astype(np.int32)
     values = set(np.unique(labels).tolist())
     predicted = {name: label for name, label in organs.items() if label in values}
     if not predicted:

@@ -1,30 +1,28 @@
-"""Which CT series a predicted label map belongs to, and the label map on the grid of that series."""
+"""Which CT series a predicted label map belongs to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-import SimpleITK as sitk
-
 from nnunetv2_focusnet.dicom import SERIES_FILE
-from nnunetv2_focusnet.dicom.grid import Grid, grid_of
+from nnunetv2_focusnet.dicom.series_grid import series_grid
 from nnunetv2_focusnet.dicom.tree import Series
+from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.reading import read_header
 
 
 class Matcher:
     """Finds the series of predictions.
 
-    A case that the data set's list of series has belongs to the series named there. Otherwise one prediction and one
+    A case that the dataset's list of series has belongs to the series named there. Otherwise one prediction and one
     series belong together; and of several, a prediction belongs to the only series with the same voxels, as long as no
     other prediction has them, too.
 
     Args:
         series: of the DICOM folder.
         predictions: all that are exported.
-        uids: SeriesInstanceUID by case, of the data set that was converted from DICOM; may be empty.
+        uids: SeriesInstanceUID by case, of the dataset that was converted from DICOM; may be empty.
     """
 
     def __init__(self, series: Sequence[Series], predictions: Mapping[str, Path], uids: Mapping[str, str]) -> None:
@@ -93,24 +91,11 @@ class Matcher:
         return grid
 
 
-def on_grid(prediction: sitk.Image, grid: Grid) -> np.ndarray:
-    """The labels (Z, Y, X) on the grid of a series that has the same voxels."""
-    x, y, z = grid.size
-    reference = grid.put(sitk.Image(x, y, z, sitk.sitkUInt8))
-    nearest = sitk.Resample(
-        prediction, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, prediction.GetPixelID()
-    )
-    return sitk.GetArrayFromImage(nearest)
-
-
 def _grid_or_problem(source: Series | Path) -> Grid | str:
     """A case's problem is its own: it must not end the export of the others."""
-    if isinstance(source, Series):
-        try:
-            return grid_of(source)
-        except ValueError as error:
-            return str(error)
     try:
+        if isinstance(source, Series):
+            return series_grid(source)
         reader = read_header(source, "mend or replace it")
     except ValueError as error:
         return str(error)

@@ -17,10 +17,10 @@ from pydicom.uid import (
 
 from nnunetv2_focusnet import __version__
 from nnunetv2_focusnet.dicom.contours import trace
-from nnunetv2_focusnet.dicom.grid import Grid
 from nnunetv2_focusnet.dicom.headers import repeated_header
 from nnunetv2_focusnet.dicom.organs import DicomOrgan
 from nnunetv2_focusnet.dicom.tree import Series
+from nnunetv2_focusnet.images.grid import Grid
 
 DETACHED_STUDY_MANAGEMENT = "1.2.840.10008.3.1.2.3.1"  # retired, but what stands for a study in references
 DECIMALS = 3  # of mm

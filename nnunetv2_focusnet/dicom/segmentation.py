@@ -13,10 +13,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
 
 from nnunetv2_focusnet import __version__
-from nnunetv2_focusnet.dicom.grid import Grid
 from nnunetv2_focusnet.dicom.headers import read_header, series_number
 from nnunetv2_focusnet.dicom.organs import DicomOrgan
 from nnunetv2_focusnet.dicom.tree import Series
+from nnunetv2_focusnet.images.grid import Grid
 
 CATEGORIES = {  # of DICOM PS3.16, CID 7150; all others are anatomy
     "GTV": codes.SCT.MorphologicallyAbnormalStructure,
@@ -55,7 +55,7 @@ def _sources(series: Series, grid: Grid) -> list[Dataset]:
         header.decode()
         header.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, for names of organs in any script
         if not header.get("SliceThickness"):
-            header.SliceThickness = float(grid.spacing[2])
+            header.SliceThickness = grid.spacing[2]
     return headers
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from nnunetv2_focusnet.dicom.areas import Area, fill, fill_exclusively
-from nnunetv2_focusnet.dicom.grid import Grid
 from nnunetv2_focusnet.dicom.privacy import without_warnings
 from nnunetv2_focusnet.dicom.tree import Series, StructureSet, Tree
+from nnunetv2_focusnet.images.grid import Grid
 
 FILLED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
 NOT_FILLED = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
@@ -129,8 +129,9 @@ def fill_slices(roi: Roi, grid: Grid) -> Iterator[tuple[int, Area]]:
     for contour in roi.contours:
         by_slice[round(float(contour[:, 2].mean()))].append(contour[:, :2])
     filling = fill_exclusively if roi.exclusive else fill
+    _, rows, columns = grid.shape
     for index, contours in sorted(by_slice.items()):
-        yield index, filling(contours, grid.shape[1:])
+        yield index, filling(contours, (rows, columns))
 
 
 def rasterise(roi: Roi, grid: Grid) -> np.ndarray:

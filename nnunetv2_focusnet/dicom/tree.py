@@ -19,10 +19,10 @@ from pydicom.uid import (
 
 from nnunetv2_focusnet.dicom.files import Broken, DicomFiles, read_files
 from nnunetv2_focusnet.dicom.privacy import without_warnings
+from nnunetv2_focusnet.images.grid import Grid, at_right_angles
 from nnunetv2_focusnet.system.folders import list_below
 
 ENHANCED = (EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage)
-ORTHONORMAL = 1e-3  # by which numbers rounded in a header may miss unit vectors at right angles
 
 
 @dataclass(frozen=True)
@@ -33,31 +33,24 @@ class Slice:
         file: where it lies.
         name: of the file in messages, without anything that says who the patient is.
         instance: SOPInstanceUID.
-        size: rows and columns.
-        spacing: between rows and between columns, in mm.
-        position: of the first voxel's centre (x, y, z), in mm.
-        orientation: direction of the rows, then of the columns.
+        grid: of its voxels, 1 mm thick, as a slice alone doesn't say how far the next one is.
         compression: name of the transfer syntax, if that compresses pixels; else empty.
     """
 
     file: Path
     name: str
     instance: str
-    size: tuple[int, int]
-    spacing: tuple[float, float]
-    position: tuple[float, float, float]
-    orientation: tuple[float, ...]
+    grid: Grid
     compression: str
 
     @property
     def normal(self) -> np.ndarray:
         """Unit vector across the slice."""
-        return np.cross(self.orientation[:3], self.orientation[3:])
+        return self.grid.steps_mm[:, 2]
 
     def points_mm(self, indices: np.ndarray) -> np.ndarray:
-        """Positions in the patient (N, 3) of continuous indices (N, 2) with (x, y)."""
-        row_mm, column_mm = self.spacing
-        return self.position + indices * (column_mm, row_mm) @ np.reshape(self.orientation, (2, 3))
+        """Positions in the patient (N, 3) of indices (N, 2) with (x, y), which needn't be whole."""
+        return self.grid.points_mm(np.insert(indices, 2, 0, axis=1))
 
 
 @dataclass(frozen=True)
@@ -171,7 +164,7 @@ def _one_series(uid: str, members: list[tuple[Path, Dataset]], files: DicomFiles
             problems.append(str(error))
     if slices:
         normal = slices[0].normal
-        slices.sort(key=lambda slice_: (float(normal @ slice_.position), slice_.name))
+        slices.sort(key=lambda slice_: (float(normal @ slice_.grid.origin), slice_.name))
     problems += _double_numbers(uid, slices, [header for _, header in members])
     first = members[0][1]
     study, frame = _text(first, "StudyInstanceUID"), _text(first, "FrameOfReferenceUID")
@@ -210,12 +203,11 @@ def _slice(file: Path, header: Dataset, name: str) -> Slice:
     where = f"{name} doesn't say where in the patient it lies"
     rows, columns = _numbers(header, "Rows", 1, where)[0], _numbers(header, "Columns", 1, where)[0]
     row_mm, column_mm = _numbers(header, "PixelSpacing", 2, where)
-    x, y, z = _numbers(header, "ImagePositionPatient", 3, where)
-    orientation = _numbers(header, "ImageOrientationPatient", 6, where)
-    axes = np.reshape(orientation, (2, 3))
+    position = _numbers(header, "ImagePositionPatient", 3, where)
+    axes = np.reshape(_numbers(header, "ImageOrientationPatient", 6, where), (2, 3)).T
     if min(rows, columns, row_mm, column_mm) <= 0:
         raise ValueError(f"{where} (Rows, Columns and PixelSpacing have to be positive): export the series again")
-    if not np.allclose(axes @ axes.T, np.eye(2), atol=ORTHONORMAL):
+    if not at_right_angles(axes):
         raise ValueError(f"{where} (ImageOrientationPatient isn't two unit vectors): export the series again")
     values = f"{name} doesn't say how its pixels become Hounsfield units"
     slope, _ = (_numbers(header, keyword, 1, values)[0] for keyword in ("RescaleSlope", "RescaleIntercept"))
@@ -228,8 +220,10 @@ def _slice(file: Path, header: Dataset, name: str) -> Slice:
         raise ValueError(f"{name} has no SOPInstanceUID: export the series again")
     syntax = header.file_meta.get("TransferSyntaxUID")
     compression = syntax.name if syntax and syntax.is_compressed else ""
-    size = (int(rows), int(columns))
-    return Slice(file, name, instance, size, (row_mm, column_mm), (x, y, z), orientation, compression)
+    normal = np.cross(*axes.T)
+    direction = np.column_stack([axes, normal / np.linalg.norm(normal)])
+    grid = Grid((int(columns), int(rows), 1), (column_mm, row_mm, 1.0), position, tuple(direction.ravel().tolist()))
+    return Slice(file, name, instance, grid, compression)
 
 
 def _numbers(header: Dataset, keyword: str, count: int, what: str) -> tuple[float, ...]:

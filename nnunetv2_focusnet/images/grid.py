@@ -1,14 +1,19 @@
-"""Whether two images lie on the same grid, and how to bring a label map from one grid to another."""
+"""Where the voxels of an image lie: one class for files and DICOM series, with one tolerance."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 import SimpleITK as sitk
 
-LARGEST_OFFSET_VOXELS = 0.05  # between voxel centres that count as one; headers of large images add up rounding errors
+# Of a voxel, between positions that count as one: headers are rounded. NIfTI's single precision moves no voxel by more
+# than 0.001; but each slice of a DICOM series has a position of its own, and where that is in tenths of a mm, slices of
+# 0.6 mm lie up to 0.08 off. Below half a voxel, the nearest voxel stays the same.
+TOLERANCE = 0.1
+LARGEST_COSINE = 1e-3  # between axes at right angles; 0.5 mm at the end of a field of view of 500 mm
 
 
 @dataclass(frozen=True)
@@ -18,8 +23,8 @@ class Grid:
     Attributes:
         size: in voxels.
         spacing: in mm.
-        origin: centre of the first voxel, in mm.
-        direction: of the axes, a matrix row by row.
+        origin: centre of the first voxel, in mm to the patient's left, back and head.
+        direction: of the axes, which are the columns of a matrix that is listed row by row.
     """
 
     size: tuple[int, ...]
@@ -28,40 +33,74 @@ class Grid:
     direction: tuple[float, ...]
 
     @classmethod
-    def of_image(cls, image: sitk.Image | sitk.ImageFileReader) -> Grid:
-        """The grid of an image of SimpleITK, or of a file whose header was read."""
+    def of(cls, image: sitk.Image | sitk.ImageFileReader) -> Grid:
+        """The grid of an image, or of a file whose header was read."""
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
-    @classmethod
-    def of_affine(cls, size: tuple[int, ...], affine: np.ndarray) -> Grid:
-        """The grid of an image of nibabel, whose affine leads from indices to mm."""
-        spacing = np.linalg.norm(affine[:-1, :-1], axis=0)
-        direction = affine[:-1, :-1] / spacing
-        return cls(size, tuple(spacing.tolist()), tuple(affine[:-1, -1].tolist()), tuple(direction.ravel().tolist()))
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape (Z, Y, X) of arrays."""
+        return self.size[::-1]
 
     @property
-    def axes(self) -> np.ndarray:
+    def steps_mm(self) -> np.ndarray:
         """One step along each axis in mm, in columns."""
         return np.reshape(self.direction, (len(self.spacing), -1)) * self.spacing
 
+    def points_mm(self, indices: np.ndarray) -> np.ndarray:
+        """Positions in the patient of indices, which needn't be whole; both (N, 3)."""
+        return indices @ self.steps_mm.T + self.origin
+
+    def indices(self, points_mm: np.ndarray) -> np.ndarray:
+        """Indices, which needn't be whole, of positions in the patient; both (N, 3)."""
+        return np.linalg.solve(self.steps_mm, (points_mm - np.array(self.origin)).T).T
+
+    def put(self, image: sitk.Image) -> sitk.Image:
+        """The image, told to lie on this grid."""
+        image.SetSpacing(self.spacing)
+        image.SetOrigin(self.origin)
+        image.SetDirection(self.direction)
+        return image
+
+    def difference_from(self, reference: Grid) -> tuple[str, str, str] | None:
+        """What makes most of the difference: the property, its value and the reference's.
+
+        None: each voxel lies where the reference's voxel of the same index does.
+        """
+        name = self._most_different(reference)
+        return None if name is None else (name, _listed(getattr(self, name)), _listed(getattr(reference, name)))
+
+    def lies_on(self, reference: Grid) -> bool:
+        """Whether each voxel lies on one of the reference, which is thought to go on beyond its borders.
+
+        Such are the grids of masks saved for the organ's surroundings alone, or with their axes in another order.
+        """
+        corners = reference.indices(self.points_mm(self._corners))
+        turns = np.abs(np.linalg.solve(reference.steps_mm, self.steps_mm).round())
+        one_axis_each = turns.sum(0).tolist() == turns.sum(1).tolist() == [1] * len(turns)
+        return one_axis_each and bool((np.abs(corners - corners.round()) < TOLERANCE).all())
+
+    def has_voxels_of(self, reference: Grid) -> bool:
+        """Whether both have the same voxels, perhaps with their axes in another order or sense."""
+        first_and_last = np.array([np.zeros(len(self.size)), np.subtract(self.size, 1)])
+        ends = np.sort(reference.indices(self.points_mm(first_and_last)).round(), axis=0)
+        return self.lies_on(reference) and bool((ends == [[0] * len(self.size), np.subtract(reference.size, 1)]).all())
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {_listed(values)}" for name, values in vars(self).items())
+
     @property
-    def corners(self) -> np.ndarray:
+    def _corners(self) -> np.ndarray:
         """Indices of the first voxel and of those one beyond the last, lest a single slice have no thickness."""
         return np.array(list(product(*((0, size) for size in self.size))))
 
-    def indices_in(self, reference: Grid, indices: np.ndarray) -> np.ndarray:
-        """Indices (N, 3) of this grid as those of another, which needn't be whole."""
-        points_mm = indices @ self.axes.T + self.origin
-        return np.linalg.solve(reference.axes, (points_mm - reference.origin).T).T
-
-    def difference_from(self, reference: Grid) -> str | None:
-        """Name of what makes most of the difference; None: each voxel has its like at the same index of the other."""
+    def _most_different(self, reference: Grid) -> str | None:
         if self.size != reference.size:
             return "size"
         if len(self.spacing) != len(reference.spacing):
             return "spacing"
-        offsets = np.abs(self.indices_in(reference, self.corners) - self.corners)
-        if (offsets < LARGEST_OFFSET_VOXELS).all():
+        offsets = np.abs(reference.indices(self.points_mm(self._corners)) - self._corners)
+        if (offsets < TOLERANCE).all():
             return None
         extent = np.array(reference.size)
         turned = np.abs(np.subtract(self.direction, reference.direction)).reshape(len(extent), -1)
@@ -73,31 +112,25 @@ class Grid:
         return max(moved_mm, key=lambda name: moved_mm[name].max())
 
 
-def grid_difference(
-    image: sitk.Image | sitk.ImageFileReader, reference: sitk.Image | sitk.ImageFileReader
-) -> tuple[str, str, str] | None:
-    """What differs most: the property, its value in the image and in the reference (x, y, z); None: same grid."""
-    ours, theirs = Grid.of_image(image), Grid.of_image(reference)
-    name = ours.difference_from(theirs)
-    return None if name is None else (name, _short(getattr(ours, name)), _short(getattr(theirs, name)))
+def at_right_angles(axes: np.ndarray) -> bool:
+    """Whether columns are unit vectors at right angles, save what rounding in a header does."""
+    return bool(np.abs(axes.T @ axes - np.eye(axes.shape[1])).max() <= LARGEST_COSINE)
 
 
-def voxels_coincide(image: sitk.Image, reference: sitk.Image) -> bool:
-    """Whether each voxel of an image lies on a voxel of the reference's grid, though that may be cut out or turned.
-
-    Such are masks saved for the organ's surroundings alone, or with their axes in another order.
-    """
-    ours, theirs = Grid.of_image(image), Grid.of_image(reference)
-    corners = ours.indices_in(theirs, ours.corners)
-    steps = np.linalg.solve(theirs.axes, ours.axes).round()
-    one_axis_each = np.abs(steps).sum(0).tolist() == np.abs(steps).sum(1).tolist() == [1, 1, 1]
-    return one_axis_each and bool((np.abs(corners - corners.round()) < LARGEST_OFFSET_VOXELS).all())
-
-
-def nearest_on_grid(mask: sitk.Image, reference: sitk.Image) -> sitk.Image:
-    """A label map on the grid of the reference, each voxel with the label nearest to its centre."""
-    return sitk.Resample(mask, reference, sitk.Transform(), sitk.sitkNearestNeighbor, 0, mask.GetPixelID())
+def nearest_on_grid(labels: sitk.Image, grid: Grid) -> sitk.Image:
+    """A label map on another grid, each voxel with the label nearest to its centre."""
+    return sitk.Resample(
+        labels,
+        grid.size,
+        sitk.Transform(),
+        sitk.sitkNearestNeighbor,
+        grid.origin,
+        grid.spacing,
+        grid.direction,
+        0,
+        labels.GetPixelID(),
+    )
 
 
-def _short(values: tuple[float, ...]) -> str:
+def _listed(values: Sequence[float]) -> str:
     return "(" + ", ".join(f"{value:g}" for value in values) + ")"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from nnunetv2_focusnet.images.completeness import BrokenFileError, NotFiniteError, check_complete, last_line
+from nnunetv2_focusnet.images.grid import at_right_angles
 
 REMEDY = "copy it there again"
-LARGEST_COSINE = 1e-3  # between axes; 0.5 mm at the end of a field of view of 500 mm
 SHEARED = (
     "its axes aren't at right angles (sheared, as after a gantry tilt)",
     "resample it, for example with nibabel.processing.resample_to_output, labels with order=0",
@@ -68,6 +69,27 @@ def read_volume(file: Path, remedy: str = REMEDY) -> sitk.Image:
     return image
 
 
+def read_labels(path: Path, labels: Mapping[str, int]) -> tuple[np.ndarray, sitk.Image]:
+    """A label map (Z, Y, X) and the image it comes from.
+
+    Raises:
+        ValueError: it can't be read, isn't 3D, or holds other values than 0 and those of ``labels``.
+    """
+    image = read_volume(path, "mend or replace it")
+    array = sitk.GetArrayFromImage(image)
+    if not np.issubdtype(array.dtype, np.integer):
+        with np.errstate(invalid="ignore"):  # of numbers that are too large
+            integers = array.astype(np.int32)
+        if not np.array_equal(integers, array):
+            raise ValueError(f"{path} holds values that aren't integers: save labels, not probabilities or images")
+        array = integers
+    unknown = sorted(set(np.unique(array).tolist()) - set(labels.values()) - {0})
+    if unknown:
+        listed = ", ".join(map(str, unknown))
+        raise ValueError(f"{path} holds the label values {listed}, which dataset.json doesn't have: correct either")
+    return array, image
+
+
 def read_header(file: Path, remedy: str = REMEDY) -> sitk.ImageFileReader:
     """Check a file and read what its header says, but no voxels; its Execute() reads them.
 
@@ -104,7 +126,7 @@ def _check_geometry(reader: sitk.ImageFileReader) -> None:
     if not all(map(math.isfinite, numbers)) or min(reader.GetSpacing()) <= 0:
         raise BrokenFileError("its header has a voxel size of 0, or numbers that aren't finite", "correct its header")
     direction = np.reshape(reader.GetDirection(), (reader.GetDimension(), -1))
-    if np.abs(direction.T @ direction - np.eye(len(direction))).max() > LARGEST_COSINE:
+    if not at_right_angles(direction):
         raise BrokenFileError(*SHEARED)
 
 

@@ -8,8 +8,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
+import SimpleITK as sitk
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -19,6 +19,7 @@ from torch._dynamo import OptimizedModule
 from torch.nn import functional as F
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.images.properties import direction_of
 
 WITHOUT_ORIENTATION = ("S", "P", "L")
 
@@ -165,13 +166,7 @@ def _shifted(voxel: Tensor, by: np.ndarray) -> tuple[int, ...]:
 
 def _directions(properties: dict[str, Any]) -> tuple[str, ...]:
     """Side of the patient that each axis of the array points to that nnU-Net's reader returned."""
-    if "sitk_stuff" in properties:
-        to_ras = np.diag([-1.0, -1.0, 1.0])
-        affine = np.eye(4)
-        affine[:3, :3] = to_ras @ np.reshape(properties["sitk_stuff"]["direction"], (3, 3))
-    elif "nibabel_stuff" in properties:
-        kept = properties["nibabel_stuff"]
-        affine = kept.get("reoriented_affine", kept["original_affine"])
-    else:
+    direction = direction_of(properties)
+    if direction is None:
         return WITHOUT_ORIENTATION
-    return tuple(nib.orientations.aff2axcodes(affine))[::-1]
+    return tuple(sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())[::-1])

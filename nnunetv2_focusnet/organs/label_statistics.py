@@ -24,7 +24,7 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from scipy.ndimage import find_objects
 from tqdm import tqdm
 
-from nnunetv2_focusnet.images.grid import Grid
+from nnunetv2_focusnet.images.properties import grid_of
 from nnunetv2_focusnet.images.reading import check_file, explain
 from nnunetv2_focusnet.system.files import WriteError, write_text
 from nnunetv2_focusnet.system.folders import files_with_ending
@@ -169,23 +169,15 @@ def _check_geometry(path: Path, label: dict[str, Any], image: dict[str, Any]) ->
     if list(label["shape"]) != list(image["shape"]):
         difference = f"shape {list(label['shape'])}, but its image has {list(image['shape'])}"
     else:
-        kept = next((name for name in ("sitk_stuff", "nibabel_stuff") if name in label and name in image), None)
-        if kept is None:  # formats without orientation keep no spacing in the file either
+        ours, theirs = (grid_of(each, each["shape"]) for each in (label, image))
+        if ours is None or theirs is None:  # formats without orientation keep no spacing in the file either
             return
-        ours, theirs = (_grid(each["shape"], each[kept]) for each in (label, image))
-        name = ours.difference_from(theirs)
-        if name is None:
+        different = ours.difference_from(theirs)
+        if different is None:
             return
-        difference = f"{name} {getattr(ours, name)}, but its image has {getattr(theirs, name)}"
+        name, our_value, their_value = different
+        difference = f"{name} {our_value}, but its image has {their_value}"
     raise ValueError(f"{path} has {difference}, and they must lie on the same grid: {REMEDY}.")
-
-
-def _grid(shape: Sequence[int], kept: dict[str, Any]) -> Grid:
-    """The grid of a file from what nnU-Net's readers keep of its header."""
-    if "spacing" in kept:
-        size = (*shape[::-1], 1)[: len(kept["spacing"])]  # the files themselves may have 2 axes, or a fourth
-        return Grid(size, kept["spacing"], kept["origin"], kept["direction"])
-    return Grid.of_affine(tuple(shape[::-1]), kept.get("reoriented_affine", kept["original_affine"]))
 
 
 def _label_file(

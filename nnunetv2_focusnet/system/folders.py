@@ -94,6 +94,18 @@ def files_with_ending(folder: Path, ending: str, prefix: str = "") -> list[Path]
     return _named(list_folder(folder), ending, prefix)
 
 
+def folder_from_environment(variable: str) -> Path:
+    """One of nnU-Net's folders.
+
+    Raises:
+        ValueError: the variable is not set.
+    """
+    folder = os.environ.get(variable)
+    if not folder:
+        raise ValueError(f"{variable} is not set: set it to nnU-Net's folder of that name")
+    return Path(folder)
+
+
 def _named(paths: Sequence[Path], ending: str, prefix: str) -> list[Path]:
     return [path for path in paths if path.name.startswith(prefix) and path.name.endswith(ending)]
 

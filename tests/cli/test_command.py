@@ -10,15 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands_apart import ended, start
+from commands_apart import posix, stopped
 
 from nnunetv2_focusnet.cli import compare, scripts
-from nnunetv2_focusnet.cli.command import as_command, check_num_processes, folder_from_environment
+from nnunetv2_focusnet.cli.command import as_command, check_num_processes, exit_with
 from nnunetv2_focusnet.demo.commands import CommandError
 from nnunetv2_focusnet.system.files import WriteError
 from nnunetv2_focusnet.system.processes import ProcessDiedError
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 SLEEPER = """
 import time
 from nnunetv2_focusnet.cli.command import as_command
@@ -37,9 +36,9 @@ main()
 
 def status_of(error: BaseException) -> object:
     """What a command exits with; text is printed to stderr, with status 1."""
-    with pytest.raises(SystemExit) as stopped, as_command("name"):
+    with pytest.raises(SystemExit) as ended, as_command("name"):
         raise error
-    return stopped.value.code
+    return ended.value.code
 
 
 @pytest.mark.parametrize(
@@ -69,9 +68,9 @@ def test_an_unexpected_error_is_one_line_that_says_where_and_how_to_see_more(
         with as_command("name"):
             check_num_processes(None)  # type: ignore[arg-type]
 
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as ended:
         faulty()
-    line = str(stopped.value.code)
+    line = str(ended.value.code)
     assert line.startswith("name: unexpected TypeError in command.py, line ")
     assert "NNUNETV2_FOCUSNET_TRACEBACK=1" in line
     assert "\n" not in line
@@ -84,16 +83,18 @@ def test_an_unexpected_error_is_one_line_that_says_where_and_how_to_see_more(
 
 def test_errors_of_libraries_that_are_value_errors_are_not_taken_for_messages() -> None:
     """What json says names no file."""
-    with pytest.raises(SystemExit) as stopped, as_command("name"):
+    with pytest.raises(SystemExit) as ended, as_command("name"):
         json.loads("{")
-    assert str(stopped.value.code).startswith("name: unexpected JSONDecodeError in ")
+    assert str(ended.value.code).startswith("name: unexpected JSONDecodeError in ")
 
 
 def test_faults_that_a_command_lists_stay_lines_of_their_own() -> None:
-    assert status_of(SystemExit("one\ntwo")) == "one\ntwo"
+    with pytest.raises(SystemExit) as ended, as_command("name"):
+        exit_with("name", ["a.txt: two\nlines", "b.txt"])
+    assert ended.value.code == "name: a.txt: two lines\nname: b.txt"
     assert status_of(SystemExit(2)) == 2
     with as_command("name"):
-        pass  # and a command without any raises nothing
+        exit_with("name", [])  # and a command without any raises nothing
 
 
 @posix
@@ -101,25 +102,14 @@ def test_faults_that_a_command_lists_stay_lines_of_their_own() -> None:
     ("number", "cause"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")]
 )
 def test_a_stopped_command_cleans_up_and_says_so_in_a_line(number: int, cause: str) -> None:
-    with ended(start("-c", SLEEPER)) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "started\n"
-        process.send_signal(number)
-        out, err = process.communicate(timeout=60)
-    assert out == "cleaned up\n"
-    assert err == f"sleeper: stopped by {cause}; ORDER\n"
-    assert process.returncode == 128 + number
+    line = f"sleeper: stopped by {cause}; ORDER\n"
+    assert stopped(number, "started\n", "-c", SLEEPER) == ("cleaned up\n", line, 128 + number)
 
 
 @posix
 def test_nohup_is_heeded() -> None:
     script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + SLEEPER.replace("60", "1")
-    with ended(start("-c", script)) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.send_signal(signal.SIGHUP)
-        assert process.communicate(timeout=60) == ("cleaned up\n", "")
-    assert process.returncode == 0
+    assert stopped(signal.SIGHUP, "started\n", "-c", script) == ("cleaned up\n", "", 0)
 
 
 @posix
@@ -158,15 +148,6 @@ def test_a_number_of_processes_is_at_least_one(given: int) -> None:
     assert check_num_processes(1) == 1
 
 
-@pytest.mark.parametrize("value", [None, ""])
-def test_a_variable_has_to_be_set(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("nnUNet_raw", raising=False)
-    if value is not None:
-        monkeypatch.setenv("nnUNet_raw", value)
-    with pytest.raises(ValueError, match=r"^nnUNet_raw is not set: set it"):
-        folder_from_environment("nnUNet_raw")
-
-
 @posix
 def test_ctrl_c_while_a_command_is_still_loading_is_one_line() -> None:
     slow = """
@@ -182,13 +163,8 @@ class Slow:
 sys.meta_path.insert(0, Slow())
 scripts.phantom()
 """
-    with ended(start("-c", slow)) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "loading\n"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert err == "nnUNetv2_focusnet_phantom: stopped by Ctrl-C; nothing was done\n"
-    assert process.returncode == 130
+    line = "nnUNetv2_focusnet_phantom: stopped by Ctrl-C; nothing was done\n"
+    assert stopped(signal.SIGINT, "loading\n", "-c", slow) == ("", line, 130)
 
 
 def test_every_console_script_is_a_command(
@@ -199,9 +175,9 @@ def test_every_console_script_is_a_command(
     assert len(names) == 6
     for name, function in names:
         monkeypatch.setattr("sys.argv", ["script", "--help"])
-        with pytest.raises(SystemExit) as stopped:
+        with pytest.raises(SystemExit) as ended:
             getattr(scripts, function)()
-        assert not stopped.value.code
+        assert not ended.value.code
         assert capsys.readouterr().out.startswith(f"usage: {name} ")
 
 
@@ -215,7 +191,7 @@ def test_every_console_script_is_a_command(
 def test_compare_says_what_it_lacks(arguments: list[str], line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("nnUNet_preprocessed", raising=False)
     monkeypatch.setattr("sys.argv", ["nnUNetv2_focusnet_compare", "-o", "nowhere", *arguments])
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit) as ended:
         compare.main()
-    assert str(stopped.value.code).startswith(line)
-    assert "\n" not in str(stopped.value.code)
+    assert str(ended.value.code).startswith(line)
+    assert "\n" not in str(ended.value.code)

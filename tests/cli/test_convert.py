@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import source_folders as sources
-from commands_apart import ended, files_below, group_of, largest_file, start, wait_until
+from commands_apart import ended, files_below, group_of, largest_file, posix, start, wait_until
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from source_folders import ORIGIN, SPACING, box, ct, mask, save
@@ -40,7 +40,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in this process; returns the data set's folder."""
+    """The command in this process; returns the dataset's folder."""
     raw = tmp_path / "nnUNet_raw"
     raw.mkdir()
     monkeypatch.setenv("nnUNet_raw", str(raw))
@@ -403,7 +403,7 @@ convert.main()
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_full_disk_is_no_fault_of_a_case(run: Run, tmp_path: Path, processes: str) -> None:
-    """Two images fit, and what doesn't isn't left out of the data set: there is none."""
+    """Two images fit, and what doesn't isn't left out of the dataset: there is none."""
     run()
     raw = tmp_path / "nnUNet_raw"
     sizes = [file.stat().st_size for file in (raw / "Dataset042_PDDCA").rglob("*.nii.gz")]
@@ -417,7 +417,7 @@ def test_a_full_disk_is_no_fault_of_a_case(run: Run, tmp_path: Path, processes: 
     assert files_below(raw) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@posix
 def test_a_stopped_conversion_ends_its_workers_and_leaves_nothing(run: Run, source: Path, tmp_path: Path) -> None:
     cases = source / "PDDCA"
     for number in range(100, 300):

@@ -1,7 +1,6 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from commands_apart import largest_file
+from commands_apart import ended, largest_file, start
 from matplotlib.image import imread
 
 from nnunetv2_focusnet import __version__
@@ -106,21 +105,12 @@ def test_ctrl_c_ends_the_running_command(tmp_path: Path, scripts: Path) -> None:
 from pathlib import Path
 from nnunetv2_focusnet.demo.commands import run_command
 run_command(["sleeper"], Path({str(tmp_path)!r}), Path({str(tmp_path / "log")!r}), print)"""
-    process = subprocess.Popen(
-        [sys.executable, "-c", caller],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        # Shells without job control hand SIGINT down ignored, and Python keeps it so.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline().strip() == "$ sleeper"
-    pid = int(process.stdout.readline())
-    process.send_signal(signal.SIGINT)
-    process.wait(timeout=30)
-    process.stdout.close()
+    with ended(start("-c", caller)) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == "$ sleeper"
+        pid = int(process.stdout.readline())
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=30)
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 

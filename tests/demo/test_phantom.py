@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from commands_apart import ended, files_below, largest_file, start
+from commands_apart import files_below, largest_file, posix, stopped
 
 from nnunetv2_focusnet.demo.phantom import LABELS, SHAPE_ZYX, SPACING_MM_ZYX, make_case, write_phantom_dataset
 from nnunetv2_focusnet.system.files import WriteError
@@ -150,15 +150,12 @@ def test_an_id_taken_in_the_results_folder_is_taken(tmp_path: Path) -> None:
     assert "ID 7 is taken by Dataset007_Other" in done.stderr
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+@posix
 def test_a_stopped_command_leaves_nothing(tmp_path: Path) -> None:
-    with ended(start("-m", "nnunetv2_focusnet.cli.phantom", "-d", "7", "-n", "99", "-o", str(tmp_path))) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "simulated case 1 of 99 (training)\n"
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+    command = ("-m", "nnunetv2_focusnet.cli.phantom", "-d", "7", "-n", "99", "-o", str(tmp_path))
+    _, err, status = stopped(signal.SIGINT, "simulated case 1 of 99 (training)\n", *command)
     assert err == "nnUNetv2_focusnet_phantom: stopped by Ctrl-C; nothing unfinished is left\n"
-    assert process.returncode == 130
+    assert status == 130
     assert files_below(tmp_path) == []
 
 

@@ -12,7 +12,8 @@ from pydicom.uid import EnhancedCTImageStorage, RLELossless
 from scipy.spatial.transform import Rotation
 from source_folders import forbid
 
-from nnunetv2_focusnet.dicom.grid import grid_of, read_image
+from nnunetv2_focusnet.dicom.series_grid import series_grid
+from nnunetv2_focusnet.dicom.series_image import read_series
 from nnunetv2_focusnet.dicom.tree import read_tree
 
 OBLIQUE = Rotation.from_euler("zyx", [12, -7, 20], degrees=True).as_matrix().ravel()
@@ -23,7 +24,7 @@ DOWNWARDS = (1, 0, 0, 0, 1, 0, 0, 0, -1)  # slices from head to feet: left-hande
 
 def read(folder: Path) -> sitk.Image:
     (series,) = read_tree(folder).series
-    return read_image(series, grid_of(series))
+    return read_series(series, series_grid(series))
 
 
 def problem(folder: Path) -> str:
@@ -62,11 +63,12 @@ def test_mixed_slice_spacing(tmp_path: Path) -> None:
     )
 
 
-def test_rounded_positions_are_no_mixed_spacing(tmp_path: Path) -> None:
-    ct = write_ct(tmp_path, ct_image(size=(20, 16, 41), spacing=(1.0, 1.0, 1.25)))
+@pytest.mark.parametrize("gap", [1.25, 0.625])
+def test_positions_in_tenths_of_a_mm_are_no_mixed_spacing(tmp_path: Path, gap: float) -> None:
+    ct = write_ct(tmp_path, ct_image(size=(20, 16, 41), spacing=(1.0, 1.0, gap)))
     for z in range(41):
-        ct.change(z, ImagePositionPatient=[-12.5, -40.0, round(103.5 + 1.25 * z, 1)])
-    assert read(tmp_path).GetSpacing()[2] == pytest.approx(1.25)
+        ct.change(z, ImagePositionPatient=[-12.5, -40.0, round(103.5 + gap * z, 1)])
+    assert read(tmp_path).GetSpacing()[2] == pytest.approx(gap)
 
 
 def test_each_slice_has_hounsfield_units_of_its_own(tmp_path: Path) -> None:

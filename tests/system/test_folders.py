@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from source_folders import forbid
 
-from nnunetv2_focusnet.system.folders import files_with_ending, list_below, list_folder
+from nnunetv2_focusnet.system.folders import files_with_ending, folder_from_environment, list_below, list_folder
 
 
 def touch(*files: Path) -> None:
@@ -104,3 +104,12 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     listing = list_below(source)
     assert relative(listing.files, source) == ["linked/img.nrrd", "nowhere", "self"]
     assert listing.problems() == []
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_variable_has_to_be_set(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("nnUNet_raw", raising=False)
+    if value is not None:
+        monkeypatch.setenv("nnUNet_raw", value)
+    with pytest.raises(ValueError, match=r"^nnUNet_raw is not set: set it"):
+        folder_from_environment("nnUNet_raw")

@@ -3,16 +3,14 @@
 import multiprocessing
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from commands_apart import ended, group_of, is_running, start, wait_until
+from commands_apart import ended, group_of, is_running, posix, start, wait_until
 
 from nnunetv2_focusnet.system.processes import ProcessDiedError, map_in_processes
 
-posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 # Two workers that note that they work and would do so for a minute; PREPARE runs in each process that starts.
 WORK = """
 import os, sys, time

@@ -41,16 +41,17 @@ class DicomCase(SourceCase):
 
     def channels(self) -> list[Channel]:
         """The CT in Hounsfield units."""
-        from nnunetv2_focusnet.dicom.grid import grid_of, read_image
+        from nnunetv2_focusnet.dicom.series_grid import series_grid
+        from nnunetv2_focusnet.dicom.series_image import read_series
 
-        return [Channel(read_image(self.series, grid_of(self.series)), None)]
+        return [Channel(read_series(self.series, series_grid(self.series)), None)]
 
     def structures(self, names: Sequence[str]) -> Iterator[Structure]:
         """Masks on the grid of the CT."""
-        from nnunetv2_focusnet.dicom.grid import grid_of
+        from nnunetv2_focusnet.dicom.series_grid import series_grid
         from nnunetv2_focusnet.dicom.structures import rasterise
 
-        grid = grid_of(self.series)
+        grid = series_grid(self.series)
         wanted = [roi for roi, annotated in self._rois() if annotated and roi.name in names]
         for name, count in Counter(roi.name for roi in wanted).items():
             if count > 1:
@@ -63,7 +64,7 @@ class DicomCase(SourceCase):
 
     def notes(self) -> Sequence[str]:
         """Slices that aren't there, and what of the structures isn't drawn, or isn't drawn as it is meant for sure."""
-        from nnunetv2_focusnet.dicom.grid import grid_of
+        from nnunetv2_focusnet.dicom.series_grid import series_grid
         from nnunetv2_focusnet.dicom.structures import fill_slices, missing_slices
 
         notes = []
@@ -74,16 +75,16 @@ class DicomCase(SourceCase):
             if not annotated:  # what is there mustn't be trained as absent
                 why = "contours around no voxel's centre" if roi.contours else "no closed contour on the CT"
                 notes.append(f"{roi.name} has {why} and counts as not annotated")
-            elif overlaps := sum(area.overlaps for _, area in fill_slices(roi, grid_of(self.series))):
+            elif overlaps := sum(area.overlaps for _, area in fill_slices(roi, series_grid(self.series))):
                 notes.append(f"{roi.name}: contours that overlap in part were joined ({overlaps} pairs)")
         return notes
 
     def _rois(self) -> list[tuple[Roi, bool]]:
         """All structures, and whether each is annotated."""
-        from nnunetv2_focusnet.dicom.grid import grid_of
+        from nnunetv2_focusnet.dicom.series_grid import series_grid
         from nnunetv2_focusnet.dicom.structures import holds_voxel, read_rois
 
-        grid = grid_of(self.series)
+        grid = series_grid(self.series)
         rois = read_rois(self.structure_set, self.series, grid)
         return [(roi, bool(roi.problem) or holds_voxel(roi, grid)) for roi in rois]
 

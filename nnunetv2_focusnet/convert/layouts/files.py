@@ -1,4 +1,4 @@
-"""Cases with one file per image and one per structure, as most public data sets have them."""
+"""Cases with one file per image and one per structure, as most public datasets have them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk
 
 from nnunetv2_focusnet.convert.layouts.base import Channel, Layout, SourceCase, Structure, UnusableCase
-from nnunetv2_focusnet.images.grid import grid_difference
+from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.system.folders import Listing, list_below
 
@@ -84,7 +84,7 @@ def mask_files(listing: Listing, folder: Path, ending: str, prefix: str = "") ->
 def _onto(reference: sitk.Image, file: Path) -> Channel:
     """A further channel on the grid of the first; beyond its field of view it has its own lowest value."""
     image = read_volume(file)
-    if grid_difference(image, reference) is None:
+    if Grid.of(image).difference_from(Grid.of(reference)) is None:
         return Channel(image, file)
     lowest = float(sitk.GetArrayViewFromImage(image).min())
     resampled = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkLinear, lowest, image.GetPixelID())
