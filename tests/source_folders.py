@@ -1,4 +1,4 @@
-"""Tiny folders in the layouts of real data sets. Arrays are (z, y, x), geometry is (x, y, z) as SimpleITK has it."""
+"""Tiny folders in the layouts of real datasets. Arrays are (z, y, x), geometry is (x, y, z) as SimpleITK has it."""
 
 import errno
 import os

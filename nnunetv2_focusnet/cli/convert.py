@@ -1,4 +1,4 @@
-"""``nnUNetv2_focusnet_convert``: real head-and-neck data, with what nobody annotated, as a raw data set of nnU-Net."""
+"""``nnUNetv2_focusnet_convert``: real head-and-neck data, with what nobody annotated, as a raw dataset of nnU-Net."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMAND = "nnUNetv2_focusnet_convert"
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
-        description="Write head-and-neck data as a raw data set into $nnUNet_raw, with the organs that each case has "
+        description="Write head-and-neck data as a raw dataset into $nnUNet_raw, with the organs that each case has "
         "annotated, official splits, and a report on overlaps and geometry.",
     )
     common = argparse.ArgumentParser(add_help=False)

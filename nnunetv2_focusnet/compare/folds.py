@@ -16,7 +16,7 @@ def find_validations(model: Path, preprocessed: Path, file_ending: str) -> Label
 
     Args:
         model: a trainer's folder in nnUNet_results.
-        preprocessed: folder of the data set in nnUNet_preprocessed. The splits there are all that tells what a fold was
+        preprocessed: folder of the dataset in nnUNet_preprocessed. The splits there are all that tells what a fold was
             trained on; folds beyond them are split at random by nnU-Net and aren't checked.
         file_ending: of label maps.
 

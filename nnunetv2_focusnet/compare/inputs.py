@@ -107,7 +107,7 @@ def _dataset_name(dataset: str) -> str:
     try:
         return maybe_convert_to_dataset_name(dataset)
     except ValueError:
-        raise ValueError(f"--cv takes the ID or the name of a data set, got {dataset}") from None
+        raise ValueError(f"--cv takes the ID or the name of a dataset, got {dataset}") from None
     except RuntimeError as error:  # nnU-Net's list of its folders is several lines long
         raise ValueError(
             f"--cv {dataset}: {str(error).splitlines()[0].partition('. ')[0]}; look at nnUNet_raw, nnUNet_preprocessed "

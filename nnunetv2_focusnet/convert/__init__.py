@@ -1,1 +1,1 @@
-"""Data sets in the raw format of nnU-Net: public ones, a clinic's own, and simulated heads."""
+"""Datasets in the raw format of nnU-Net: public ones, a clinic's own, and simulated heads."""

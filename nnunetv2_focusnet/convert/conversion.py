@@ -1,4 +1,4 @@
-"""From a download or an export to a raw data set of nnU-Net."""
+"""From a download or an export to a raw dataset of nnU-Net."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Options:
 
 
 def convert(layout: Layout, source: Path, folder: Path, options: Options) -> tuple[Conversion, list]:
-    """Write a raw data set. It has its name only when it is complete; until then its folder is hidden from nnU-Net.
+    """Write a raw dataset. It has its name only when it is complete; until then its folder is hidden from nnU-Net.
 
     Args:
         layout: how the source lies on disk.
         source: a folder with cases.
-        folder: of the data set, ``DatasetXXX_NAME``.
+        folder: of the dataset, ``DatasetXXX_NAME``.
         options: how to convert.
 
     Returns:
@@ -51,7 +51,7 @@ def convert(layout: Layout, source: Path, folder: Path, options: Options) -> tup
 
     Raises:
         ValueError: there is nothing to convert, or no training case could be.
-        WriteError: the data set can't be written.
+        WriteError: the dataset can't be written.
     """
     if options.symlink and layout.image_ending is None:
         raise ValueError(f"images of the layout {layout.name} have to be put together: leave out --symlink")

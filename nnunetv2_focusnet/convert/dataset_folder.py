@@ -1,4 +1,4 @@
-"""Where a new raw data set goes."""
+"""Where a new raw dataset goes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nnunetv2_focusnet.system.folders import list_folder
 
 
 def new_dataset_folder(dataset_id: int, name: str, raw_folder: Path) -> Path:
-    """The folder of a raw data set that doesn't exist yet.
+    """The folder of a raw dataset that doesn't exist yet.
 
     Raises:
         ValueError: for an ID or a name nnU-Net can't have, or an ID that a dataset, or the traces of one, has taken.
@@ -19,7 +19,7 @@ def new_dataset_folder(dataset_id: int, name: str, raw_folder: Path) -> Path:
     if not 1 <= dataset_id <= 999:
         raise ValueError(f"-d must be between 1 and 999, got {dataset_id}")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ValueError(f"a data set's name has letters, digits, - and _ only, got {name!r}")
+        raise ValueError(f"a dataset's name has letters, digits, - and _ only, got {name!r}")
     folder = raw_folder / f"Dataset{dataset_id:03d}_{name}"
     if folder.exists():
         raise ValueError(f"{folder} exists already: delete it or choose another ID with -d")

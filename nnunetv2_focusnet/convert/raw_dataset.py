@@ -1,4 +1,4 @@
-"""Cases of any layout as a raw data set of nnU-Net."""
+"""Cases of any layout as a raw dataset of nnU-Net."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class ConvertedCase:
         overlaps: what smaller organs covered.
         geometry: a line for each mask that wasn't on the grid of the image.
         notes: further lines.
-        error: why there is no such case in the data set.
+        error: why there is no such case in the dataset.
     """
 
     case: str

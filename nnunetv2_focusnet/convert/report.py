@@ -16,10 +16,10 @@ class Conversion:
     """All that happened.
 
     Attributes:
-        dataset: name of the data set's folder.
+        dataset: name of the dataset's folder.
         layout: what was read.
         organs: label 1 is the first.
-        cases: those that are in the data set.
+        cases: those that are in the dataset.
         left_out: case to reason.
         ignored: names of structures that are none of the organs, to the number of cases that have them.
         notes: further lines.
@@ -48,7 +48,7 @@ class Conversion:
 
 
 def write_report(conversion: Conversion, folder: Path) -> None:
-    """Write conversion_report.json and conversion_report.md into the data set's folder."""
+    """Write conversion_report.json and conversion_report.md into the dataset's folder."""
     write_json(folder / "conversion_report.json", _as_json(conversion))
     write_text(folder / "conversion_report.md", "\n".join(_as_markdown(conversion)) + "\n")
 
@@ -59,7 +59,7 @@ def summary_lines(conversion: Conversion, folds: Sequence[Mapping[str, Sequence[
     Args:
         conversion: all that happened.
         folds: official folds, as in splits_final.json.
-        folder: of the data set.
+        folder: of the dataset.
     """
     training, test = conversion.of_split("train"), conversion.of_split("test")
     yield f"{folder}: {len(training)} training and {len(test)} test cases, {len(conversion.organs)} organs"

@@ -1,4 +1,4 @@
-"""Which structures of each case become which organs of the data set."""
+"""Which structures of each case become which organs of the dataset."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-SERIES_FILE = "dicom_series.json"  # in a converted data set: the SeriesInstanceUID of each case
+SERIES_FILE = "dicom_series.json"  # in a converted dataset: the SeriesInstanceUID of each case
 LIBRARIES = ("pydicom", "highdicom", "contourpy")
 
 

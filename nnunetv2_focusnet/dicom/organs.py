@@ -53,7 +53,7 @@ class DicomOrgan:
 
 
 def dicom_organs(labels: Mapping[str, int], mapping_file: Path | None) -> dict[str, DicomOrgan]:
-    """The organs of a data set as they are written.
+    """The organs of a dataset as they are written.
 
     Args:
         labels: by organ.

@@ -17,14 +17,14 @@ from nnunetv2_focusnet.images.reading import read_header
 class Matcher:
     """Finds the series of predictions.
 
-    A case that the data set's list of series has belongs to the series named there. Otherwise one prediction and one
+    A case that the dataset's list of series has belongs to the series named there. Otherwise one prediction and one
     series belong together; and of several, a prediction belongs to the only series with the same voxels, as long as no
     other prediction has them, too.
 
     Args:
         series: of the DICOM folder.
         predictions: all that are exported.
-        uids: SeriesInstanceUID by case, of the data set that was converted from DICOM; may be empty.
+        uids: SeriesInstanceUID by case, of the dataset that was converted from DICOM; may be empty.
     """
 
     def __init__(self, series: Sequence[Series], predictions: Mapping[str, Path], uids: Mapping[str, str]) -> None:

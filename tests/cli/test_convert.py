@@ -40,7 +40,7 @@ def source(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in this process; returns the data set's folder."""
+    """The command in this process; returns the dataset's folder."""
     raw = tmp_path / "nnUNet_raw"
     raw.mkdir()
     monkeypatch.setenv("nnUNet_raw", str(raw))
@@ -403,7 +403,7 @@ convert.main()
 
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_a_full_disk_is_no_fault_of_a_case(run: Run, tmp_path: Path, processes: str) -> None:
-    """Two images fit, and what doesn't isn't left out of the data set: there is none."""
+    """Two images fit, and what doesn't isn't left out of the dataset: there is none."""
     run()
     raw = tmp_path / "nnUNet_raw"
     sizes = [file.stat().st_size for file in (raw / "Dataset042_PDDCA").rglob("*.nii.gz")]

@@ -36,7 +36,7 @@ def train(root: Path, trainer: str, validated: Mapping[str, str], shift: int = 0
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A preprocessed data set of three cases and one in no validation, and a trainer of all folds."""
+    """A preprocessed dataset of three cases and one in no validation, and a trainer of all folds."""
     for case in (*CASES, "head_3"):
         write(tmp_path / "preprocessed" / NAME / "gt_segmentations" / f"{case}.nii.gz")
     dataset = {"labels": {"background": 0, "Lens": 1}, "file_ending": ".nii.gz"}
@@ -128,7 +128,7 @@ def test_labels_that_changed_after_the_training_are_refused(root: Path, run: Run
     ("trainers", "dataset", "words"),
     [
         (("Stock",), "777", "--cv 777: Could not find a dataset with the ID 777"),
-        (("Stock",), "heads", "--cv takes the ID or the name of a data set, got heads"),
+        (("Stock",), "heads", "--cv takes the ID or the name of a dataset, got heads"),
         (("Stock", "Stock"), "42", "-tr names Stock twice"),
         (("Other",), "42", "Other__nnUNetPlans__3d_fullres has no fold with a validation"),
     ],

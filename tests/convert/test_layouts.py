@@ -1,4 +1,4 @@
-"""Folders as real copies of the data sets are, with what doesn't belong there."""
+"""Folders as real copies of the datasets are, with what doesn't belong there."""
 
 import shutil
 from pathlib import Path

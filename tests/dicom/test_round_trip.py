@@ -1,4 +1,4 @@
-"""From DICOM to a data set of nnU-Net and back, and that nothing on the way says who the patient is."""
+"""From DICOM to a dataset of nnU-Net and back, and that nothing on the way says who the patient is."""
 
 import gzip
 import json

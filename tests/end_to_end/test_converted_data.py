@@ -106,7 +106,7 @@ def contours(ct: dicom_files.CTFiles, where: tuple[slice, slice, slice]) -> list
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Results folder of each layout's data set."""
+    """Results folder of each layout's dataset."""
     root = tmp_path_factory.mktemp("real data")
     without_options = ("pddca", "tcia-deepmind", "structseg", "dicom-rt")
     layouts = [*(LAYOUTS[name]() for name in without_options), HanSeg(t1=True), SegRap(True)]

@@ -1,4 +1,4 @@
-"""Left and right in names of organs as clinics and data sets write them."""
+"""Left and right in names of organs as clinics and datasets write them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Layouts of the data sets that ``nnUNetv2_focusnet_convert`` reads."""
+"""Layouts of the datasets that ``nnUNetv2_focusnet_convert`` reads."""
 
 from nnunetv2_focusnet.convert.layouts.base import Layout
 from nnunetv2_focusnet.convert.layouts.dicom_rt import DicomRT

@@ -1,4 +1,4 @@
-"""What the layout of a public data set, or of a clinic's export, tells the converter: cases, images and structures."""
+"""What the layout of a public dataset, or of a clinic's export, tells the converter: cases, images and structures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class SourceCase(ABC):
     """One case where it lies. It holds paths, not arrays, and goes to another process by pickle.
 
     Attributes:
-        identifier: unique in the data set, goes into file names and reports: never a patient's name, number or birth
+        identifier: unique in the dataset, goes into file names and reports: never a patient's name, number or birth
             date.
         split: "train" for imagesTr, "test" for imagesTs.
     """
@@ -107,20 +107,20 @@ class UnusableCase(SourceCase):
 
 
 class Layout(ABC):
-    """How one data set lies on disk. An instance holds the options of its subcommand.
+    """How one dataset lies on disk. An instance holds the options of its subcommand.
 
     Attributes:
         name: on the command line.
-        title: of the data set; also the default name of the nnU-Net data set, hence without spaces.
+        title: of the dataset; also the default name of the nnU-Net dataset, hence without spaces.
         about: one line for the help: files that the layout expects.
         channel_names: as nnU-Net normalises them ("CT" by the intensities of all training cases).
         organs: names in the order of their labels; empty: all names that the cases have, sorted.
-        aliases: other names that copies of the data set have, each for one of the organs. Spellings that differ only in
+        aliases: other names that copies of the dataset have, each for one of the organs. Spellings that differ only in
             case, in separators or in how a side is written (Lens-Lt, lens_left) need no alias.
         image_ending: of the image files, where nnU-Net can read them as they are; None: images have to be put together.
-        licence: of the data set.
-        citation: of the data set.
-        reference: where the data set is described or to be had.
+        licence: of the dataset.
+        citation: of the dataset.
+        reference: where the dataset is described or to be had.
     """
 
     name: ClassVar[str]
@@ -140,7 +140,7 @@ class Layout(ABC):
 
     @property
     def description(self) -> str:
-        """What the data set is, for its dataset.json."""
+        """What the dataset is, for its dataset.json."""
         return f"{self.title}: {self.about}"
 
     @classmethod  # noqa: B027 - most layouts have no options

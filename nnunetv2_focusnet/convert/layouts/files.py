@@ -1,4 +1,4 @@
-"""Cases with one file per image and one per structure, as most public data sets have them."""
+"""Cases with one file per image and one per structure, as most public datasets have them."""
 
 from __future__ import annotations
 

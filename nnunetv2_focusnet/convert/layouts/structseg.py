@@ -1,7 +1,7 @@
 """StructSeg 2019, task 1 (HaN_OAR): ``N/data.nii.gz`` and ``N/label.nii.gz`` with 22 organs in one label map.
 
 The challenge's page with the label values is gone. Names in their order are those of the description in openmedlab's
-collection of data sets; the participants' code at HiLab-git/SepNet agrees on which values are bone and ears (14 to 19,
+collection of datasets; the participants' code at HiLab-git/SepNet agrees on which values are bone and ears (14 to 19,
 21, 22) and which is the spinal cord (20). All organs are annotated in all cases.
 """
 
