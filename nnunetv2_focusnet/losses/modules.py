@@ -118,7 +118,7 @@ class FocusNetLoss(SegmentationLoss):
 
     @property
     def annotated_organs(self) -> Tensor | None:
-        """Which small organs the samples have annotated, (B, K) bool; None: all. Others have no SOL or SOS term."""
+        """Small organs that samples have annotated, (B, K) bool, or None for all. Others have no SOL or SOS term."""
         return None if self.annotated is None else self.annotated[:, list(self.organs)]
 
     def heat_map_terms(self, heat_logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
