@@ -12,7 +12,7 @@ from nnunetv2.configuration import default_num_processes
 from nnunetv2_focusnet.cli.command import as_command, check_num_processes
 from nnunetv2_focusnet.compare.comparison import compare
 from nnunetv2_focusnet.compare.inputs import read_cross_validation, read_folders
-from nnunetv2_focusnet.compare.markup import one_line
+from nnunetv2_focusnet.system.text import one_line
 
 COMMAND = "nnUNetv2_focusnet_compare"
 

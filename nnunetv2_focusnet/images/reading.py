@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.images.completeness import BrokenFileError, NotFiniteError, check_complete, last_line
+from nnunetv2_focusnet.images.completeness import BrokenFileError, NotFiniteError, check_complete
+from nnunetv2_focusnet.system.text import last_line
 
 REMEDY = "copy it there again"
 LARGEST_COSINE = 1e-3  # between axes; 0.5 mm at the end of a field of view of 500 mm
