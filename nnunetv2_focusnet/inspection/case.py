@@ -15,10 +15,10 @@ from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
 from torch import Tensor
-from torch._dynamo import OptimizedModule
 from torch.nn import functional as F
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.trainers.host import bare_network
 
 WITHOUT_ORIENTATION = ("S", "P", "L")
 
@@ -138,9 +138,7 @@ def inspect_case(predictor: nnUNetPredictor, image_files: Sequence[Path | str]) 
 
 def _focusnet(predictor: nnUNetPredictor) -> FocusNet:
     """The predictor's network, with the weights of its first fold."""
-    network = predictor.network
-    if isinstance(network, OptimizedModule):
-        network = network._orig_mod
+    network = bare_network(predictor.network)
     if not isinstance(network, FocusNet):
         raise ValueError(
             f"The model of {predictor.trainer_name} has no networks for small organs: name one of FocusNet, trained on"

@@ -115,6 +115,14 @@ def test_untrained_sos_nets_detect_nothing(tmp_path: Path) -> None:
     assert np.array_equal(case.fused, case.main)
 
 
+def test_a_network_that_nnunet_has_compiled_is_looked_into_as_well(inspected: Any) -> None:
+    _, image, case = inspected
+    network = tiny_focusnet()
+    predictor = predictor_of(network)
+    predictor.network = torch.compile(network)
+    assert np.array_equal(inspect_case(predictor, [image]).fused, case.fused)
+
+
 def test_other_networks_are_refused_in_one_line(tmp_path: Path) -> None:
     predictor = predictor_of(tiny_focusnet().main)
     with pytest.raises(ValueError, match="SomeTrainer has no networks for small organs") as error:
