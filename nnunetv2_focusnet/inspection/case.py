@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.trainers.host import bare_network
 
 WITHOUT_ORIENTATION = ("S", "P", "L")
@@ -98,10 +99,10 @@ def inspect_case(predictor: nnUNetPredictor, image_files: Sequence[Path | str]) 
     classes = predictor.label_manager.num_segmentation_heads
     main, fused = (torch.zeros(classes, *size) for _ in range(2))
     heat_maps = torch.zeros(len(network.config.small_organs), *size)
-    described = configuration.configuration["focusnet"]["small_organs"]
+    small_organs = PlansEntry.of(configuration.configuration).small_organs
     organs = [
-        FoundOrgan(organ["name"], organ["label"], heat_map[inside[1:]].numpy())
-        for organ, heat_map in zip(described, heat_maps, strict=True)
+        FoundOrgan(organ.name, organ.label, heat_map[inside[1:]].numpy())
+        for organ, heat_map in zip(small_organs, heat_maps, strict=True)
     ]
     weight = compute_gaussian(patch, value_scaling_factor=10, dtype=torch.float32, device=torch.device("cpu"))
     for corner, tile in _tiles(size, patch, predictor.tile_step_size):

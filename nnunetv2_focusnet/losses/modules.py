@@ -11,7 +11,7 @@ from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
 from nnunetv2_focusnet.architectures.rois import Rois, stride_of
 from nnunetv2_focusnet.losses import functional
 from nnunetv2_focusnet.losses.targets import draw_heat_maps, find_centres
-from nnunetv2_focusnet.organs.plans import SMALLEST_SIGMA_VOXELS
+from nnunetv2_focusnet.organs.planning import SMALLEST_SIGMA_VOXELS
 
 
 class SegmentationLoss(nn.Module):

@@ -1,8 +1,11 @@
 """FocusNet in the paper's stages: S-Net, SOL-Net, SOS-Nets, all of them together."""
 
+from collections.abc import Sequence
+
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.trainers.networks import focusnet_config
 from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule, snet_schedule
 from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
@@ -11,9 +14,11 @@ from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
 class FocusNetTrainer(SmallOrgansTrainer):
     """Trains FocusNet; with no small organ in the dataset, S-Net. The stages are shares of ``num_epochs``."""
 
-    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+    def describe_network(
+        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
         """The paper's FocusNet in the plan's sizes."""
-        return focusnet_config(configuration)
+        return focusnet_config(configuration, small_organs)
 
     def build_schedule(self) -> list[Stage]:
         """The paper's stages; with no small organ just the first."""
