@@ -21,6 +21,8 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 from scipy.ndimage import center_of_mass
 
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+
 FIELDS = ("organ", "diameter_mm", "cases", "found", "median_error_mm", "largest_error_mm", "detected", "mean_dsc")
 
 
@@ -52,7 +54,7 @@ def measure(model_folder: Path, preprocessed: Path, fold: int) -> list[dict[str,
     cases = load_json(str(preprocessed / "splits_final.json"))[fold]["val"]
     dataset = infer_dataset_class(folder)(folder, cases)
     summary = load_json(str(model_folder / f"fold_{fold}" / "validation" / "summary.json"))
-    organs = configuration.configuration["focusnet"]["small_organs"]
+    organs = PlansEntry.of(configuration.configuration).organs_with_networks
     if not organs:
         sys.exit(f"{model_folder} has no small organs: there is nothing to locate.")
     errors, detected = np.full((len(cases), len(organs)), np.nan), np.zeros((len(cases), len(organs)))
@@ -61,24 +63,24 @@ def measure(model_folder: Path, preprocessed: Path, fold: int) -> list[dict[str,
         with torch.no_grad():
             peaks, voxels = locate(predictor, torch.from_numpy(np.ascontiguousarray(image[:])).float())
         for k, organ in enumerate(organs):
-            mask = np.asarray(labels[:])[0] == organ["label"]
+            mask = np.asarray(labels[:])[0] == organ.label
             detected[i, k] = peaks[k] > predictor.network.config.detection_threshold
             if mask.any():
                 errors[i, k] = np.linalg.norm((voxels[k] - center_of_mass(mask)) * spacing)
     rows: list[dict[str, object]] = []
     for k, organ in enumerate(organs):
         present = ~np.isnan(errors[:, k])
-        found = errors[present, k] <= organ["diameter_mm"]
+        found = errors[present, k] <= organ.diameter_mm
         rows.append(
             {
-                "organ": organ["name"],
-                "diameter_mm": round(organ["diameter_mm"], 1),
+                "organ": organ.name,
+                "diameter_mm": round(organ.diameter_mm, 1),
                 "cases": int(present.sum()),
                 "found": int(found.sum()),
                 "median_error_mm": round(float(np.median(errors[present, k])), 1) if present.any() else "",
                 "largest_error_mm": round(float(errors[present, k].max()), 1) if present.any() else "",
                 "detected": int(detected[present, k].sum()),
-                "mean_dsc": round(summary["mean"][str(organ["label"])]["Dice"], 3),
+                "mean_dsc": round(summary["mean"][str(organ.label)]["Dice"], 3),
             }
         )
     return rows

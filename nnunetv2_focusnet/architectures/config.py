@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
+
+from nnunetv2_focusnet.system.json_objects import as_json, from_json
 
 # Raise it whenever the same numbers would build another network: what isn't a number here (squeeze-and-excitation's
 # reduction, nonlinearities, order of layers) is part of the format.
@@ -72,7 +73,7 @@ class FocusNetConfig:
 
     def as_json(self) -> dict[str, Any]:
         """What goes into plans.json."""
-        return {"format": FORMAT, **json.loads(json.dumps(asdict(self)))}  # lists for tuples, as they are read again
+        return {"format": FORMAT, **as_json(self)}
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> FocusNetConfig:
@@ -90,28 +91,12 @@ class FocusNetConfig:
                 f"plans.json describes FocusNet's network in format {found}, but this version of nnunetv2-focusnet "
                 f"reads format {FORMAT}: predict with the version that the model was trained with, or train it again."
             )
-        main = values.get("main")
         try:
-            _check_keys(cls, values)
-            if main is not None:
-                _check_keys(SNetConfig, main)
-                values["main"] = SNetConfig(**_with_tuples(main))
-            return cls(**_with_tuples(values))
+            if values.get("main") is not None:
+                values["main"] = from_json(SNetConfig, values["main"])
+            return from_json(cls, values)
         except TypeError as error:
             raise ValueError(
                 f"plans.json doesn't describe FocusNet's network as it was written ({error}): "
                 "take the plans.json that was saved with the model."
             ) from None
-
-
-def _check_keys(of: type, values: Mapping[str, Any]) -> None:
-    known = {field.name for field in fields(of)}
-    if different := known ^ set(values):
-        raise TypeError(f"missing or unknown: {', '.join(sorted(different))}")
-
-
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    def tuples(value: Any) -> Any:
-        return tuple(map(tuples, value)) if isinstance(value, list) else value
-
-    return {name: tuples(value) for name, value in values.items()}

@@ -48,9 +48,9 @@ class FocusNet(nn.Module):
 
     sos_trained: Tensor
     located: tuple[Tensor, Tensor] | None = None
-    """Where the last eval() forward found the organs: peak probabilities (B, K) and their voxels (B, K, 3), (z, y, x).
+    """Peaks of the last forward in eval(), as probabilities (B, K), and their voxels (B, K, 3), (z, y, x).
 
-    Kept here since nnU-Net hands on nothing but the fused logits.
+    Kept here since nnU-Net hands on nothing but the fused logits. None before there was such a forward.
     """
 
     def __init__(self, main: MainNetwork, config: FocusNetConfig) -> None:

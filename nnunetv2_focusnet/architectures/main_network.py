@@ -10,9 +10,9 @@ class MainFeatures(NamedTuple):
     """What the small-organ networks read from the main network."""
 
     encoder: Tensor
-    """(B, features, Z, Y, X), first layer of the encoder: high resolution."""
+    """(B, features, Z, Y, X), first layer of the encoder, for its high resolution."""
     decoder: Sequence[Tensor]
-    """Layers of the decoder: multi-scale. The last, in shape (B, features, Z, Y, X), comes first, then coarser ones."""
+    """Layers of the decoder at several scales, the last one first, which has the shape (B, features, Z, Y, X)."""
 
 
 class MainNetwork(Protocol):

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import NoReturn
 
 from nnunetv2_focusnet.system.files import FULL_DISK
+from nnunetv2_focusnet.system.text import one_line
 
 TRACEBACK = "NNUNETV2_FOCUSNET_TRACEBACK"
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -99,7 +100,7 @@ def exit_with(name: str, faults: Sequence[str]) -> None:
 
 
 def _explain(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(error)
     if type(error) is ValueError or any(base.__module__.startswith(f"{PACKAGE.name}.") for base in type(error).mro()):
         return text  # raised on purpose
     if isinstance(error, OSError):

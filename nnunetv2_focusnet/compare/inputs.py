@@ -17,6 +17,7 @@ from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
 from nnunetv2_focusnet.compare.folds import find_validations
 from nnunetv2_focusnet.organs.annotations import check_reference_cases, check_training_cases
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.plans_entry import is_trained, read_small_organs
 from nnunetv2_focusnet.system.folders import folder_from_environment, list_folder
 from nnunetv2_focusnet.system.json_files import read_object
 
@@ -198,8 +199,8 @@ def _small_organs(plans: Sequence[Path], configuration: str | None) -> set[str] 
         content = read_object(file, "train the trainer")
         try:
             for name, entry in content["configurations"].items():
-                if "focusnet" in entry and configuration in (None, name):
-                    return {organ["name"] for organ in entry["focusnet"]["small_organs"]}
-        except (KeyError, TypeError, AttributeError):
+                if is_trained(entry) and configuration in (None, name):
+                    return {organ.name for organ in read_small_organs(entry)}
+        except (KeyError, TypeError, AttributeError, ValueError):
             raise ValueError(f"{file} isn't what nnU-Net and FocusNet write: copy it there from the model") from None
     return None

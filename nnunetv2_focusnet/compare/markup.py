@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nnunetv2_focusnet.system.text import one_line
+
 # What Markdown's dialects (CommonMark, GitHub's, Pandoc's) read as markup in a line. Underscores within a word aren't,
 # so that Lens_L stays readable in the source.
 _MARKDOWN = re.compile(r"[\\`*\[\]|~$^]|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
@@ -37,11 +39,6 @@ class Cell(NamedTuple):
 
 
 Table = Sequence[Sequence[Cell]]  # a header and rows
-
-
-def one_line(text: str) -> str:
-    """The text without line breaks and other characters that can't be seen."""
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def markdown_text(text: str) -> str:

@@ -16,12 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from nnunetv2_focusnet.compare.cases import Comparison
-from nnunetv2_focusnet.compare.markup import one_line
 from nnunetv2_focusnet.compare.pictures import Dashes, label, model_colours, model_dashes, new_picture
 from nnunetv2_focusnet.compare.results import Results
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.reading import read_header, read_volume
 from nnunetv2_focusnet.images.voxel_edges import at_voxel_edges
+from nnunetv2_focusnet.system.text import one_line
 
 PLANES = ("axial", "coronal", "sagittal")
 TOWARDS = ("IS", "AP", "RL")  # where the first and the last voxel of each axis (z, y, x) lie

@@ -12,8 +12,8 @@ from matplotlib import colormaps, style
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.compare.markup import one_line
 from nnunetv2_focusnet.images.writing import save_figure
+from nnunetv2_focusnet.system.text import one_line
 
 # After Okabe and Ito, so that colour-blind readers tell them apart; contours and boxes share them.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")

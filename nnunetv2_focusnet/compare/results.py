@@ -11,7 +11,7 @@ import pandas as pd
 
 from nnunetv2_focusnet.compare import statistics
 from nnunetv2_focusnet.compare.measurements import finite
-from nnunetv2_focusnet.organs.plans import SMALL_ORGAN_VOXELS
+from nnunetv2_focusnet.organs.planning import SMALL_ORGAN_VOXELS
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ import SimpleITK as sitk
 from nnunetv2_focusnet.convert.label_maps import OrganMask, Overlap, merge, read_organ_mask
 from nnunetv2_focusnet.convert.layouts.base import Channel, Layout
 from nnunetv2_focusnet.convert.selection import SelectedCase
-from nnunetv2_focusnet.images.completeness import last_line
 from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.organs.dataset_json import ANNOTATED, ANNOTATED_TEST
 from nnunetv2_focusnet.system.files import WriteError, naming, write_text
 from nnunetv2_focusnet.system.processes import map_in_processes
+from nnunetv2_focusnet.system.text import last_line
 
 PARTS = {"train": "Tr", "test": "Ts"}
 ANNOTATED_KEYS = {"train": ANNOTATED, "test": ANNOTATED_TEST}

@@ -121,7 +121,7 @@ class _Outline:
 
     @property
     def is_line(self) -> bool:
-        """Whether it encloses nothing: a point, or a line there and back, to the hundredth of a voxel."""
+        """Whether it encloses nothing, as a point or a line there and back does, to the hundredth of a voxel."""
         if len(self.points) < 3:
             return True
         length = np.abs(np.diff(self.points, axis=0)).sum()

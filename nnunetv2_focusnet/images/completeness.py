@@ -22,6 +22,8 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.nifti2 import Nifti2Header
 from nibabel.spatialimages import HeaderDataError
 
+from nnunetv2_focusnet.system.text import last_line
+
 BLOCK = 2**20  # bytes, a multiple of every voxel's size
 HEAD = 540  # bytes of the longest header that formats are told by
 LONGEST_LINE = 2**16
@@ -269,9 +271,3 @@ def _size_of_voxels(file: Path) -> int:
         raise BrokenFileError(last_line(error)) from None
     (bits,) = re.findall(r"(\d+)-bit", sitk.GetPixelIDValueAsString(reader.GetPixelID()))
     return math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * int(bits) // 8
-
-
-def last_line(error: Exception) -> str:
-    """What an error says in the end; SimpleITK's begin with the place in its code."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return " ".join(lines[-1].split())

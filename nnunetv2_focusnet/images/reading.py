@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from nnunetv2_focusnet.images.completeness import BrokenFileError, NotFiniteError, check_complete, last_line
+from nnunetv2_focusnet.images.completeness import BrokenFileError, NotFiniteError, check_complete
 from nnunetv2_focusnet.images.grid import at_right_angles
+from nnunetv2_focusnet.system.text import last_line
 
 REMEDY = "copy it there again"
 SHEARED = (

@@ -10,8 +10,9 @@ from pathlib import Path
 import SimpleITK as sitk
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.images.completeness import BrokenFileError, check_complete, last_line
+from nnunetv2_focusnet.images.completeness import BrokenFileError, check_complete
 from nnunetv2_focusnet.system.files import WriteError, write_bytes
+from nnunetv2_focusnet.system.text import last_line
 
 
 def write_image(image: sitk.Image, path: Path) -> None:

@@ -15,11 +15,12 @@ from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.inference.sliding_window_prediction import compute_gaussian, compute_steps_for_sliding_window
 from torch import Tensor
-from torch._dynamo import OptimizedModule
 from torch.nn import functional as F
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.images.properties import direction_of
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+from nnunetv2_focusnet.trainers.host import bare_network
 
 WITHOUT_ORIENTATION = ("S", "P", "L")
 
@@ -99,10 +100,10 @@ def inspect_case(predictor: nnUNetPredictor, image_files: Sequence[Path | str]) 
     classes = predictor.label_manager.num_segmentation_heads
     main, fused = (torch.zeros(classes, *size) for _ in range(2))
     heat_maps = torch.zeros(len(network.config.small_organs), *size)
-    described = configuration.configuration["focusnet"]["small_organs"]
+    small_organs = PlansEntry.of(configuration.configuration).small_organs
     organs = [
-        FoundOrgan(organ["name"], organ["label"], heat_map[inside[1:]].numpy())
-        for organ, heat_map in zip(described, heat_maps, strict=True)
+        FoundOrgan(organ.name, organ.label, heat_map[inside[1:]].numpy())
+        for organ, heat_map in zip(small_organs, heat_maps, strict=True)
     ]
     weight = compute_gaussian(patch, value_scaling_factor=10, dtype=torch.float32, device=torch.device("cpu"))
     for corner, tile in _tiles(size, patch, predictor.tile_step_size):
@@ -139,9 +140,7 @@ def inspect_case(predictor: nnUNetPredictor, image_files: Sequence[Path | str]) 
 
 def _focusnet(predictor: nnUNetPredictor) -> FocusNet:
     """The predictor's network, with the weights of its first fold."""
-    network = predictor.network
-    if isinstance(network, OptimizedModule):
-        network = network._orig_mod
+    network = bare_network(predictor.network)
     if not isinstance(network, FocusNet):
         raise ValueError(
             f"The model of {predictor.trainer_name} has no networks for small organs: name one of FocusNet, trained on"

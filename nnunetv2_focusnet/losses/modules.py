@@ -12,7 +12,7 @@ from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
 from nnunetv2_focusnet.architectures.rois import Rois, stride_of
 from nnunetv2_focusnet.losses import functional
 from nnunetv2_focusnet.losses.targets import draw_heat_maps, find_centres
-from nnunetv2_focusnet.organs.plans import SMALLEST_SIGMA_VOXELS
+from nnunetv2_focusnet.organs.planning import SMALLEST_SIGMA_VOXELS
 
 
 class SegmentationLoss(nn.Module):
@@ -119,12 +119,10 @@ class FocusNetLoss(SegmentationLoss):
 
     @property
     def annotated_organs(self) -> Tensor | None:
-        """Which small organs the samples have annotated, (B, K) bool; None: all. Others have no SOL or SOS term."""
-        return (
-            None
-            if self.annotated is None
-            else self.annotated.index_select(1, constant(self.organs, self.annotated.device))
-        )
+        """Small organs that samples have annotated, (B, K) bool, or None for all. Others have no SOL or SOS term."""
+        if self.annotated is None:
+            return None
+        return self.annotated.index_select(1, constant(self.organs, self.annotated.device))
 
     def heat_map_terms(self, heat_logits: Tensor, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
         """Losses of heat-map logits (B, K, Z/s, Y/s, X/s) with a stride s, against labels (B, Z, Y, X)."""

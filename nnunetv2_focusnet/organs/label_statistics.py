@@ -29,6 +29,7 @@ from nnunetv2_focusnet.images.reading import check_file, explain
 from nnunetv2_focusnet.system.files import WriteError, write_text
 from nnunetv2_focusnet.system.folders import files_with_ending
 from nnunetv2_focusnet.system.processes import ProcessDiedError, map_in_processes
+from nnunetv2_focusnet.system.text import with_kind
 
 CACHE_NAME = "focusnet_organs.json"
 CACHE_VERSION = 2  # 1 had sizes from files that were cut off
@@ -211,7 +212,7 @@ def _image(properties_file: Path, transpose_forward: Sequence[int]) -> dict[str,
         return {"shape": shape, "spacing": [float(mm) for mm in properties["spacing"]], **kept}
     except Exception as error:  # unpickling a damaged file raises nearly anything
         raise ValueError(
-            f"{properties_file} can't be read: run nnUNetv2_preprocess for this dataset again ({_one_line(error)})."
+            f"{properties_file} can't be read: run nnUNetv2_preprocess for this dataset again ({with_kind(error)})."
         ) from None
 
 
@@ -228,7 +229,7 @@ def _load_cache(path: Path) -> dict[str, Measured]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        warnings.warn(f"{path} can't be used ({_one_line(error)}): the organs are measured anew.", stacklevel=2)
+        warnings.warn(f"{path} can't be used ({with_kind(error)}): the organs are measured anew.", stacklevel=2)
         return {}
 
 
@@ -249,7 +250,3 @@ def _save_cache(path: Path, measured: dict[str, Measured]) -> None:
         write_text(path, json.dumps(content, indent=1))
     except WriteError as error:
         warnings.warn(f"{error}; until then the organs are measured anew each time.", stacklevel=2)
-
-
-def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

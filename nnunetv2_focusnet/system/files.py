@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nnunetv2_focusnet.system.text import one_line
+
 FULL_DISK = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on that disk, then run it again")
 _REMEDIES = {
     **FULL_DISK,
@@ -25,7 +27,7 @@ class WriteError(OSError):
     @classmethod
     def at(cls, path: Path, error: OSError) -> WriteError:
         """What to tell of an error that came up while ``path`` was written."""
-        reason = error.strerror or " ".join(str(error).split())
+        reason = error.strerror or one_line(error)
         return cls(f"{path} can't be written ({reason}): {_REMEDIES.get(error.errno or 0, 'check that place')}")
 
 

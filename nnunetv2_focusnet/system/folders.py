@@ -28,7 +28,7 @@ class Listing:
 
     @property
     def files(self) -> list[Path]:
-        """Whatever is no folder, links to nowhere included: they stand for a file that is missing."""
+        """Whatever is no folder, links to nowhere included, which stand for a file that is missing."""
         folders = self.content.keys() | self.unreadable.keys()
         return sorted(path for paths in self.content.values() for path in paths if path not in folders)
 

@@ -1,6 +1,8 @@
 """What all trainers of this package share: organs in the plans, network and loss from them, stages of training."""
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +18,13 @@ from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_annotated
 from nnunetv2_focusnet.organs.case_names import cases_in
-from nnunetv2_focusnet.organs.plans import add_organs_to_plans, organ_table
+from nnunetv2_focusnet.organs.measuring import measure_organs
+from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
+from nnunetv2_focusnet.organs.organ_table import organ_table
+from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.organs.splits import check_splits
-from nnunetv2_focusnet.trainers.checkpoints import trained_plans
+from nnunetv2_focusnet.trainers.checkpoints import trained_entry
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
 from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_network, lay_out_for_device
@@ -44,10 +50,18 @@ class BaseTrainer(FiniteTrainer):
     default_save_every = 1
     default_enable_deep_supervision = False
     largest_roi_margin_mm: ClassVar[float] = math.inf  # as in the paper: an ROI is three times as long as its organ
+    entry: PlansEntry  # once the trainer is initialised
     schedule: list[Stage]
 
-    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
-        """The network to train, in the plan's sizes; it goes into the model's plans."""
+    def describe_network(
+        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
+        """The network to train, in the plan's sizes; it goes into the model's plans.
+
+        Args:
+            configuration: of the plans.
+            small_organs: sorted by label.
+        """
         raise NotImplementedError
 
     def build_schedule(self) -> list[Stage]:
@@ -55,9 +69,9 @@ class BaseTrainer(FiniteTrainer):
         raise NotImplementedError
 
     @property
-    def small_organs(self) -> list[dict[str, Any]]:
-        """The small organs that have networks of their own, as the plans describe them."""
-        return []
+    def small_organs(self) -> tuple[SmallOrgan, ...]:
+        """The small organs that have networks of their own."""
+        return self.entry.organs_with_networks
 
     def check_arguments(self, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
         """Refuse 2D configurations.
@@ -83,7 +97,7 @@ class BaseTrainer(FiniteTrainer):
         self._check_splits()
         self._add_organs_to_plans()
         super().initialize()
-        self.use_local_log(StageLogger(self.loss.term_names, [organ["name"] for organ in self.small_organs]))
+        self.use_local_log(StageLogger(self.loss.term_names, [organ.name for organ in self.small_organs]))
 
     def _check_splits(self) -> None:
         if self.fold == "all":  # the split isn't read
@@ -97,36 +111,43 @@ class BaseTrainer(FiniteTrainer):
         # A network is built from the plans alone, also for prediction, so they have to know the organs before.
         if self.is_ddp and self.local_rank != 0:
             dist.barrier()  # rank 0 measures, the others find its cache
-        plans = add_organs_to_plans(
-            self.plans_manager.plans,
-            self.dataset,
-            Path(self.preprocessed_dataset_folder_base),
-            self.largest_roi_margin_mm,
-        )
+        organs = measure_organs(Path(self.preprocessed_dataset_folder_base), self.plans_manager.plans, self.dataset)
         if self.is_ddp and self.local_rank == 0:
             dist.barrier()
-        network = self.describe_network(PlansManager(plans).get_configuration(self.configuration_name))
-        plans["configurations"][self.configuration_name]["focusnet"]["network"] = network.as_json()
-        plans = self._keep_organs_of_trained_folds(plans)
-        self.use_plans(plans)
-        self.print_to_log_file(organ_table(plans, self.configuration_name), add_timestamp=False)
+        self.entry = self._entry_of_trained_folds(self._plan(organs))
+        self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))
+        self.print_to_log_file(organ_table(self.entry, self.configuration_manager.spacing), add_timestamp=False)
 
-    def _keep_organs_of_trained_folds(self, plans: dict[str, Any]) -> dict[str, Any]:
+    def _plan(self, organs: Sequence[Organ]) -> PlansEntry:
+        configuration = self.configuration_manager
+        small_organs = plan_small_organs(
+            organs,
+            self.dataset,
+            spacing=configuration.spacing,
+            patch_size=configuration.patch_size,
+            largest_margin_mm=self.largest_roi_margin_mm,
+        )
+        return PlansEntry(
+            organs=tuple(organs),
+            small_organs=small_organs,
+            focal_weights=focal_weights(organs),
+            network=self.describe_network(configuration, small_organs),
+        )
+
+    def _entry_of_trained_folds(self, ours: PlansEntry) -> PlansEntry:
         """All folds share one plans.json, so what changed since must not change the network of a trained one."""
-        name = self.configuration_name
-        trained = trained_plans(Path(self.output_folder_base), Path(self.output_folder), type(self).__name__, name)
-        if trained is None:
-            return plans
-        theirs, ours = (each["configurations"][name]["focusnet"] for each in (trained, plans))
-        if differing := [key for key in ours if ours[key] != theirs.get(key)]:
-            what = "network" if differing == ["network"] else "organs, as labels and dataset.json have them now,"
+        base, fold = Path(self.output_folder_base), Path(self.output_folder)
+        theirs = trained_entry(base, fold, type(self).__name__, self.configuration_name)
+        if theirs is None:
+            return ours
+        if theirs != ours:
+            same_organs = replace(ours, network=theirs.network) == theirs
+            what = "network" if same_organs else "organs, as labels and dataset.json have them now,"
             self.print_to_log_file(
-                f"WARNING: the {what} would differ from what trained folds in {self.output_folder_base} have: theirs"
+                f"WARNING: the {what} would differ from what trained folds in {base} have: theirs"
                 " are kept, so that all folds fit. To start anew, remove that folder."
             )
-        plans["focusnet"] = trained["focusnet"]
-        plans["configurations"][name]["focusnet"] = theirs
-        return plans
+        return theirs
 
     @staticmethod
     def build_network_architecture(
@@ -137,13 +158,15 @@ class BaseTrainer(FiniteTrainer):
         enable_deep_supervision: bool = True,
     ) -> nn.Module:
         """What the model's plans describe; nnU-Net calls this in training and inference."""
-        network = build_network(configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision)
-        return lay_out_for_device(keep_record(network, plans_manager, configuration_manager))
+        entry = PlansEntry.of(configuration_manager.configuration)
+        network = build_network(
+            entry.network, configuration_manager, num_input_channels, num_output_channels, enable_deep_supervision
+        )
+        return lay_out_for_device(keep_record(network, entry, plans_manager, configuration_manager))
 
     def build_loss(self) -> SegmentationLoss:
         """Focal + Dice loss, with the weights that the plans give to the organs."""
-        weights = self.configuration_manager.configuration["focusnet"]["focal_weights"]
-        return SegmentationLoss(weights, self.label_manager.ignore_label).to(self.device)
+        return SegmentationLoss(self.entry.focal_weights, self.label_manager.ignore_label).to(self.device)
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """As nnU-Net does, where the network has several outputs."""

@@ -7,6 +7,8 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_trained
+from nnunetv2_focusnet.system.text import with_kind
 from nnunetv2_focusnet.trainers.host import NEEDED_TO_RESUME, RESUME_ORDER
 
 
@@ -27,8 +29,7 @@ def read_checkpoint(path: Path, wanted: Sequence[str] = NEEDED_TO_RESUME) -> dic
     except BadZipFile:
         raise ValueError(f"{path} can't be read as a checkpoint: it is cut off, or none") from None
     except Exception as error:  # unpickling a damaged file raises nearly anything
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path} can't be read as a checkpoint ({type(error).__name__}: {reason})") from None
+        raise ValueError(f"{path} can't be read as a checkpoint ({with_kind(error)})") from None
     if damaged is not None:
         raise ValueError(f"{path} is damaged (check sum of {damaged})")
     entries = checkpoint if isinstance(checkpoint, dict) else {}
@@ -37,30 +38,32 @@ def read_checkpoint(path: Path, wanted: Sequence[str] = NEEDED_TO_RESUME) -> dic
     return checkpoint
 
 
-def trained_plans(
-    model_folder: Path, fold_folder: Path, trainer_name: str, configuration: str
-) -> dict[str, Any] | None:
-    """The plans, with FocusNet's entries, that a fold of the model was trained with; this fold's if it has any.
+def trained_entry(model_folder: Path, fold_folder: Path, trainer_name: str, configuration: str) -> PlansEntry | None:
+    """The plans' entry that a fold of the model was trained with; this fold's if it has any.
 
-    They come from a checkpoint: the ``plans.json`` beside it is rewritten at each start, and may be cut off by a kill.
+    It comes from a checkpoint: the ``plans.json`` beside it is rewritten at each start, and may be cut off by a kill.
 
     Args:
         model_folder: ``<nnUNet_results>/DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION``.
         fold_folder: folder in it of the fold that is about to be trained.
         trainer_name: of the model; what another trainer has left there isn't it.
-        configuration: whose entries are wanted.
+        configuration: whose entry is wanted.
 
     Returns:
         None if there is no checkpoint of this trainer that is whole.
+
+    Raises:
+        ValueError: it is of another version's form.
     """
     own = [fold_folder / name for name in RESUME_ORDER]
     others = [path for path in sorted(model_folder.glob("fold_*/checkpoint_*.pth")) if path not in own]
     for path in (*filter(Path.is_file, own), *others):
         try:
             checkpoint = read_checkpoint(path)
-            plans = checkpoint["init_args"]["plans"]
-            if checkpoint["trainer_name"] == trainer_name and "focusnet" in plans["configurations"][configuration]:
-                return plans
+            planned = checkpoint["init_args"]["plans"]["configurations"][configuration]
+            wanted = checkpoint["trainer_name"] == trainer_name and is_trained(planned)
         except (ValueError, KeyError, TypeError):
             continue
+        if wanted:
+            return PlansEntry.of(planned)
     return None

@@ -1,8 +1,11 @@
 """FocusNet in the paper's stages: S-Net, SOL-Net, SOS-Nets, all of them together."""
 
+from collections.abc import Sequence
+
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config
 from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule, snet_schedule
 from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
@@ -11,9 +14,11 @@ from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
 class FocusNetTrainer(SmallOrgansTrainer):
     """Trains FocusNet; with no small organ in the dataset, S-Net. The stages are shares of ``num_epochs``."""
 
-    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+    def describe_network(
+        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
         """FocusNet in the plan's sizes."""
-        return focusnet_config(configuration)
+        return focusnet_config(configuration, small_organs)
 
     def build_schedule(self) -> list[Stage]:
         """The paper's stages; with no small organ just the first."""
@@ -27,9 +32,11 @@ class FocusNetTrainerPaper(FocusNetTrainer):
     Heat maps are at full resolution, and S-Net's one downsampling is the plan's first, on ordinary CTs (1, 2, 2).
     """
 
-    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+    def describe_network(
+        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
         """As the paper has it."""
-        return paper_config(configuration)
+        return paper_config(configuration, small_organs)
 
 
 class FocusNetTrainer_5epochs(FocusNetTrainer):  # noqa: N801 (the host's way to name short runs)

@@ -58,6 +58,12 @@ def dataset_json_file(dataset_name: str) -> Path | None:
     return file if file is not None and file.is_file() else None
 
 
+def bare_network(network: nn.Module) -> Any:
+    """A trainer's or predictor's network without its DDP and compile wrappers."""
+    network = network.module if isinstance(network, DistributedDataParallel) else network
+    return network._orig_mod if isinstance(network, OptimizedModule) else network
+
+
 def curves(log: LocalLogger) -> dict[str, list[Any]]:
     """The lists of the log, with a value per epoch; it takes values only for those that are there."""
     return log.my_fantastic_logging
@@ -201,8 +207,7 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     @property
     def bare_network(self) -> Any:
         """The network without its DDP and compile wrappers."""
-        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
+        return bare_network(self.network)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision where nnU-Net has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import platform
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.system.files import write_text
+from nnunetv2_focusnet.system.text import one_line
 
 NAME = "MODEL_CARD.md"
 
@@ -47,7 +50,7 @@ def write_model_card(trainer: nnUNetTrainer) -> Path:
 
 def _content(trainer: Any) -> dict[str, Any]:
     plans, configuration = trainer.plans_manager, trainer.configuration_manager
-    entry = configuration.configuration["focusnet"]
+    roi_sizes = {organ.label: organ.roi_size for organ in trainer.small_organs}
     training, validation = trainer.do_split()
     dice = _dice_by_label(trainer)
     return {
@@ -63,11 +66,9 @@ def _content(trainer: Any) -> dict[str, Any]:
         "channels": list(trainer.dataset_json["channel_names"].values()),
         "spacing": configuration.spacing,
         "patch": configuration.patch_size,
-        "network": entry["network"],
+        "network": trainer.entry.network.as_json(),
         "parameters": sum(parameter.numel() for parameter in trainer.bare_network.parameters()),
-        "organs": [
-            _row(organ, entry["small_organs"], dice[organ["label"]]) for organ in plans.plans["focusnet"]["organs"]
-        ],
+        "organs": [_row(organ, roi_sizes.get(organ.label), dice[organ.label]) for organ in trainer.entry.organs],
         "versions": {
             "nnunetv2-focusnet": __version__,
             "nnunetv2": version("nnunetv2"),
@@ -90,10 +91,10 @@ def _dice_by_label(trainer: Any) -> dict[int, list[float]]:
     return dice
 
 
-def _row(organ: dict[str, Any], small_organs: list[dict[str, Any]], dice: list[float]) -> dict[str, Any]:
+def _row(organ: Organ, roi_size: tuple[int, int, int] | None, dice: list[float]) -> dict[str, Any]:
     return {
-        **organ,
-        "roi_size": next((small["roi_size"] for small in small_organs if small["label"] == organ["label"]), None),
+        **asdict(organ),
+        "roi_size": roi_size,
         "mean_dice": sum(dice) / len(dice) if dice else math.nan,
         "lowest_dice": min(dice, default=math.nan),
         "num_dice": len(dice),
@@ -102,4 +103,4 @@ def _row(organ: dict[str, Any], small_organs: list[dict[str, Any]], dice: list[f
 
 def _cell(text: object) -> str:
     """Text that stays in its cell of a Markdown table."""
-    return " ".join(str(text).split()).replace("|", r"\|")
+    return one_line(text).replace("|", r"\|")

@@ -1,5 +1,6 @@
 """Networks in the sizes that nnU-Net's plans give, and from what a model's plans say of them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from nnunetv2_focusnet.architectures.dense_aspp import dilations_in_mm
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
-from nnunetv2_focusnet.trainers.trained_with import OTHER_PLANS, PUT_BACK
+from nnunetv2_focusnet.organs.organ import SmallOrgan
 
 # Halving slices of 2.5 or 3 mm along with pixels of 1 mm takes 0.6 of the FLOPs and memory that halving pixels alone
 # takes. Where slices are thicker still, a lens would be left with one.
@@ -63,20 +64,19 @@ def _snet_with_stride(configuration: ConfigurationManager, stride: tuple[int, in
     )
 
 
-def small_organ_settings(configuration: ConfigurationManager) -> dict[str, Any]:
-    """What the networks for small organs take from the plans: channels and ROIs.
+def small_organ_settings(small_organs: Sequence[SmallOrgan]) -> dict[str, Any]:
+    """What the networks for small organs take from these: channels and ROIs.
 
     Their kernels are 3x3x3 on every plan. The plan's first ones are (1, 3, 3) on ordinary CTs, which is meant for a
     network that goes deeper: with nothing else, SOL-Net and SOS-Nets would see one slice each.
     """
-    small = configuration.configuration["focusnet"]["small_organs"]
     return {
-        "small_organs": tuple(organ["label"] for organ in small),
-        "roi_sizes": tuple(zyx(organ["roi_size"]) for organ in small),
+        "small_organs": tuple(organ.label for organ in small_organs),
+        "roi_sizes": tuple(organ.roi_size for organ in small_organs),
     }
 
 
-def focusnet_config(configuration: ConfigurationManager) -> FocusNetConfig:
+def focusnet_config(configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]) -> FocusNetConfig:
     """FocusNet at the price of a U-Net: SOL-Net and SOS-Nets of two blocks, SOL-Net below S-Net's downsampling."""
     main = snet_config(configuration)
     return FocusNetConfig(
@@ -84,18 +84,19 @@ def focusnet_config(configuration: ConfigurationManager) -> FocusNetConfig:
         sol_level=1,
         sol_features=main.features_per_stage[0],
         sos_squeeze=True,
-        **small_organ_settings(configuration),
+        **small_organ_settings(small_organs),
     )
 
 
-def paper_config(configuration: ConfigurationManager) -> FocusNetConfig:
+def paper_config(configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]) -> FocusNetConfig:
     """FocusNet with heat maps at full resolution, and the plan's first stride as S-Net's one downsampling."""
-    return FocusNetConfig(
-        main=snet_config_with_plans_stride(configuration), sol_level=0, **small_organ_settings(configuration)
-    )
+    main = snet_config_with_plans_stride(configuration)
+    return FocusNetConfig(main=main, sol_level=0, **small_organ_settings(small_organs))
 
 
-def focusnet_config_on_plans_network(configuration: ConfigurationManager) -> FocusNetConfig:
+def focusnet_config_on_plans_network(
+    configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+) -> FocusNetConfig:
     """Lean networks for the small organs on the network that the plans name."""
     arch = _unet_kwargs(configuration)
     num_decoder_layers = len(arch["features_per_stage"]) - 1
@@ -108,34 +109,29 @@ def focusnet_config_on_plans_network(configuration: ConfigurationManager) -> Foc
         sos_squeeze=True,
         sos_reads_main=True,
         gradient_to_main=0.1,
-        **small_organ_settings(configuration),
+        **small_organ_settings(small_organs),
     )
 
 
-def described_network(configuration: ConfigurationManager) -> FocusNetConfig:
-    """What a model's plans say of its network.
-
-    Raises:
-        ValueError: the plans aren't those of a training of FocusNet, or of another version's.
-    """
-    try:
-        content = configuration.configuration["focusnet"]["network"]
-        return FocusNetConfig.from_json(content)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'{OTHER_PLANS} (its entry "focusnet" lacks {error}): {PUT_BACK}.') from None
-
-
 def build_network(
-    configuration: ConfigurationManager, input_channels: int, num_classes: int, deep_supervision: bool
+    config: FocusNetConfig,
+    configuration: ConfigurationManager,
+    input_channels: int,
+    num_classes: int,
+    deep_supervision: bool,
 ) -> nn.Module:
-    """The network that ``plans["configurations"][...]["focusnet"]["network"]`` describes.
+    """The network that ``config`` describes; without small organs it is the main network alone.
 
-    Without small organs it is the main network alone.
+    Args:
+        config: as the model's plans have it.
+        configuration: of the plans, which name the main network where ``config`` doesn't.
+        input_channels: of images.
+        num_classes: background included.
+        deep_supervision: whether a main network of the plans has outputs at several resolutions.
 
     Raises:
-        ValueError: the plans aren't those of a training of FocusNet, or their network is no U-Net.
+        ValueError: the plans' network is needed and is no U-Net.
     """
-    config = described_network(configuration)
     if config.main is not None:
         snet = SNet(input_channels, num_classes, config.main)
         return FocusNet(snet, config) if config.small_organs else snet

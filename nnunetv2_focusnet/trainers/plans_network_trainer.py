@@ -1,9 +1,12 @@
 """FocusNet's parts for the small organs on the network that the plans name, instead of on S-Net."""
 
+from collections.abc import Sequence
+
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.focusnet import PARTS
+from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.trainers.networks import focusnet_config_on_plans_network
 from nnunetv2_focusnet.trainers.schedule import Stage
 from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
@@ -21,9 +24,11 @@ class FocusNetTrainerPlansNetwork(SmallOrgansTrainer):
     # Peaks of optic nerves were 4 to 5 mm off: three times a nerve's length is room for nothing but time and memory.
     largest_roi_margin_mm = 12.0
 
-    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+    def describe_network(
+        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
         """Lean parts for the small organs on the plans' network."""
-        return focusnet_config_on_plans_network(configuration)
+        return focusnet_config_on_plans_network(configuration, small_organs)
 
     def build_schedule(self) -> list[Stage]:
         """One stage: the main network needs no head start, as little of the small organs' gradient reaches it."""

@@ -13,7 +13,7 @@ from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_centres
-from nnunetv2_focusnet.organs.plans import roi_warnings
+from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.schedule import Stage
 
@@ -36,21 +36,16 @@ class SmallOrgansTrainer(BaseTrainer):
                 ' are small, name them in dataset.json: "focusnet": {"small_organs": [...]}.'
             )
 
-    @property
-    def small_organs(self) -> list[dict[str, Any]]:
-        """The small organs that have networks of their own, as the plans describe them."""
-        return self.configuration_manager.configuration["focusnet"]["small_organs"]
-
     def build_loss(self) -> SegmentationLoss:
         """The loss of all parts, where there are small organs."""
         small = self.small_organs
         if not small:
             return super().build_loss()
         return FocusNetLoss(
-            self.configuration_manager.configuration["focusnet"]["focal_weights"],
-            organs=[organ["label"] for organ in small],
-            sigmas=[organ["sigma"] for organ in small],
-            organ_voxels=[organ["volume_voxels"] for organ in small],
+            self.entry.focal_weights,
+            organs=[organ.label for organ in small],
+            sigmas=[organ.sigma for organ in small],
+            organ_voxels=[organ.volume_voxels for organ in small],
             ignore_label=self.label_manager.ignore_label,
         ).to(self.device)
 
@@ -167,7 +162,7 @@ class SmallOrgansTrainer(BaseTrainer):
         if not self.small_organs:
             return
         val_outputs = self.from_all_ranks(val_outputs)
-        names = [organ["name"] for organ in self.small_organs]
+        names = [organ.name for organ in self.small_organs]
         for key, unit in (("localisation_error_mm", " mm"), ("detection_rate", "")):
             values = [output.get(key, np.full((1, len(names)), math.nan)) for output in val_outputs]
             with warnings.catch_warnings():

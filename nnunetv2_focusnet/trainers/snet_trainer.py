@@ -1,8 +1,11 @@
 """S-Net alone on all organs."""
 
+from collections.abc import Sequence
+
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.networks import snet_config
 from nnunetv2_focusnet.trainers.schedule import Stage, snet_schedule
@@ -11,7 +14,9 @@ from nnunetv2_focusnet.trainers.schedule import Stage, snet_schedule
 class SNetTrainer(BaseTrainer):
     """Trains S-Net on all organs, small ones included."""
 
-    def describe_network(self, configuration: ConfigurationManager) -> FocusNetConfig:
+    def describe_network(
+        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
         """S-Net in the plan's sizes."""
         return FocusNetConfig(main=snet_config(configuration))
 

@@ -15,15 +15,14 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, other_plans
+
 KEY = "trained_with"
-OTHER_PLANS = "plans.json isn't the one that the network was trained with"
-PUT_BACK = (
-    "put that one back; nnUNetv2_train with --c writes it anew, and every checkpoint holds it under init_args, plans"
-)
 
 
 def keep_record(
     network: nn.Module,
+    entry: PlansEntry,
     plans: PlansManager,
     configuration: ConfigurationManager,
 ) -> nn.Module:
@@ -33,17 +32,15 @@ def keep_record(
 
     Args:
         network: a whole network, as nnU-Net's trainers and predictor have it.
+        entry: of the plans.
         plans: that it was built from.
-        configuration: that it was built from, with FocusNet's entry.
+        configuration: that it was built from.
 
     Returns:
         The same network.
     """
-    entry = configuration.configuration["focusnet"]
-    # Of an S-Net they are none of its concern.
-    organs = entry.get("small_organs", []) if entry["network"]["small_organs"] else []
     record = {
-        "small organs": [[organ.get(key) for key in ("name", "label", "roi_size")] for organ in organs],
+        "small organs": [(organ.name, organ.label, organ.roi_size) for organ in entry.organs_with_networks],
         "spacing": configuration.spacing,
         "order of axes": plans.transpose_forward,
         "normalisation": [configuration.normalization_schemes, configuration.use_mask_for_norm],
@@ -83,7 +80,7 @@ def _check_record(
 ) -> None:
     own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
     if strict and (difference := find_difference(network, own)):
-        raise ValueError(f"{OTHER_PLANS} ({difference}): {PUT_BACK}.")
+        raise other_plans(difference)
     if not own.get("sos_trained", True):
         warnings.warn(
             "These weights are from before the SOS-Nets were trained: small organs are the main network's own.",

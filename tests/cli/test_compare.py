@@ -133,7 +133,9 @@ def test_several_processes_find_the_same(run: Run, folders: Path) -> None:
 
 
 def test_small_organs_are_those_of_the_model_that_has_its_plans(run: Run, folders: Path) -> None:
-    plans = {"configurations": {"2d": {}, "3d_fullres": {"focusnet": {"small_organs": [{"name": "Brain"}]}}}}
+    sizes = {"roi_size": [2, 2, 2], "wanted_roi_size": [2, 2, 2], "sigma": [1, 1, 1], "diameter_mm": 1}
+    brain = {"name": "Brain", "label": 1, **sizes, "volume_voxels": 1}
+    plans = {"configurations": {"2d": {}, "3d_fullres": {"focusnet": {"small_organs": [brain]}}}}
     (folders / "right" / "plans.json").write_text(json.dumps(plans))
     run()
     with (folders / "report" / "summary.csv").open() as file:

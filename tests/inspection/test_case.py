@@ -16,6 +16,8 @@ from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.snet import SNet
 from nnunetv2_focusnet.inspection.case import InspectedCase, inspect_case
 from nnunetv2_focusnet.inspection.figure import draw_case
+from nnunetv2_focusnet.organs.organ import SmallOrgan
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 
 PATCH, SHAPE = (8, 12, 16), (11, 18, 16)
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
@@ -32,9 +34,27 @@ class AsRead:
         return sitk.GetArrayFromImage(image)[None], None, {"sitk_stuff": {"direction": image.GetDirection()}}
 
 
+def small_organ(name: str) -> SmallOrgan:
+    size = (4, 4, 4)
+    return SmallOrgan(
+        name=name,
+        label=LABELS[name],
+        roi_size=size,
+        wanted_roi_size=size,
+        sigma=(1.0, 1.0, 1.0),
+        diameter_mm=1.0,
+        volume_voxels=1.0,
+    )
+
+
 def predictor_of(network: torch.nn.Module) -> nnUNetPredictor:
     predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
-    small = [{"name": name, "label": LABELS[name]} for name in ("Lens_L", "Lens_R")]
+    entry = PlansEntry(
+        organs=(),
+        small_organs=tuple(small_organ(name) for name in ("Lens_L", "Lens_R")),
+        focal_weights=(),
+        network=FocusNetConfig(),
+    )
     predictor.network = network
     predictor.list_of_parameters = [network.state_dict()]
     predictor.trainer_name = "SomeTrainer"
@@ -43,7 +63,7 @@ def predictor_of(network: torch.nn.Module) -> nnUNetPredictor:
     predictor.label_manager = LabelManager(LABELS, None)
     predictor.plans_manager = SimpleNamespace(transpose_forward=[0, 1, 2])
     predictor.configuration_manager = SimpleNamespace(
-        configuration={"focusnet": {"small_organs": small}},
+        configuration=entry.added_to({"configurations": {"3d": {}}}, "3d")["configurations"]["3d"],
         patch_size=list(PATCH),
         spacing=[3.0, 1.0, 1.0],
         preprocessor_class=AsRead,
@@ -113,6 +133,14 @@ def test_untrained_sos_nets_detect_nothing(tmp_path: Path) -> None:
     case = inspect_case(predictor_of(network), [write_image(tmp_path)])
     assert not any(organ.detected for organ in case.organs)
     assert np.array_equal(case.fused, case.main)
+
+
+def test_a_network_that_nnunet_has_compiled_is_looked_into_as_well(inspected: Any) -> None:
+    _, image, case = inspected
+    network = tiny_focusnet()
+    predictor = predictor_of(network)
+    predictor.network = torch.compile(network)
+    assert np.array_equal(inspect_case(predictor, [image]).fused, case.fused)
 
 
 def test_other_networks_are_refused_in_one_line(tmp_path: Path) -> None:

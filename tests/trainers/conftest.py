@@ -14,7 +14,7 @@ from small_trainers import PATCH, SmallFocusNetTrainer
 
 from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.plans import measure_organs
+from nnunetv2_focusnet.organs.measuring import measure_organs
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 
 DATASET = "Dataset900_Phantom"

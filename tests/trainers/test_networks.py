@@ -5,24 +5,31 @@ from typing import Any
 import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
+from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config, snet_config
 
 PLANE, ALL = [1, 2, 2], [2, 2, 2]
+LENS = SmallOrgan(
+    name="Lens_L",
+    label=1,
+    roi_size=(4, 8, 8),
+    wanted_roi_size=(4, 8, 8),
+    sigma=(1.0, 2.0, 2.0),
+    diameter_mm=8.0,
+    volume_voxels=80.0,
+)
 
 
 def configuration(spacing: list[float], strides: list[list[int]]) -> ConfigurationManager:
-    """Of a plan with one small organ; nnU-Net's planner makes the first kernels (1, 3, 3) at 2.5x1x1 mm."""
+    """Of a plan; nnU-Net's planner makes the first kernels (1, 3, 3) at 2.5x1x1 mm."""
     kwargs: dict[str, Any] = {
         "features_per_stage": [32, 64, 128],
         "kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]],
         "strides": [[1, 1, 1], *strides],
     }
-    organ = {"name": "Lens_L", "label": 1, "roi_size": [4, 8, 8], "wanted_roi_size": [4, 8, 8], "sigma": [1, 2, 2]}
-    organ |= {"diameter_mm": 8.0, "volume_voxels": 80.0}
-    focusnet = {"small_organs": [organ], "focal_weights": [0.5, 1.0]}
     architecture = {"network_class_name": "", "arch_kwargs": kwargs, "_kw_requires_import": []}
     sizes = {"spacing": spacing, "patch_size": [32, 64, 64]}
-    return ConfigurationManager({**sizes, "architecture": architecture, "focusnet": focusnet})
+    return ConfigurationManager({**sizes, "architecture": architecture})
 
 
 @pytest.mark.parametrize(
@@ -50,10 +57,10 @@ def test_dilations_reach_equally_far_in_mm_below_the_downsampling() -> None:
 
 def test_the_paper_s_own_resolutions_are_a_trainer_away() -> None:
     plans = configuration([2.5, 1.0, 1.0], [PLANE, ALL])
-    ours, paper = focusnet_config(plans), paper_config(plans)
+    ours, paper = focusnet_config(plans, [LENS]), paper_config(plans, [LENS])
     assert (paper.main.stride, paper.sol_level) == ((1, 2, 2), 0)
     assert (ours.main.stride, ours.sol_level) == ((2, 2, 2), 1)
 
 
 def test_small_organs_are_seen_in_3d_on_every_plan() -> None:
-    assert focusnet_config(configuration([2.5, 1.0, 1.0], [PLANE, ALL])).kernel_size == (3, 3, 3)
+    assert focusnet_config(configuration([2.5, 1.0, 1.0], [PLANE, ALL]), [LENS]).kernel_size == (3, 3, 3)

@@ -60,9 +60,9 @@ def test_rois_leave_a_margin_of_12_mm_at_most(make_trainer: Any) -> None:
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.initialize()
     spacing = np.array(trainer.configuration_manager.spacing)
-    organs = {organ["label"]: organ for organ in trainer.plans_manager.plans["focusnet"]["organs"]}
-    extent = np.array([organs[small["label"]]["extent_mm"] for small in trainer.small_organs])
-    roi = np.array([small["wanted_roi_size"] for small in trainer.small_organs]) * spacing
+    organs = {organ.label: organ for organ in trainer.entry.organs}
+    extent = np.array([organs[small.label].extent_mm for small in trainer.small_organs])
+    roi = np.array([small.wanted_roi_size for small in trainer.small_organs]) * spacing
     margin = (roi - extent) / 2
     assert (extent > 12).any()
     assert (margin[extent > 12] >= 12).all()

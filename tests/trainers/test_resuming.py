@@ -305,14 +305,14 @@ def test_files_of_the_model_cut_off_are_written_anew(make_trainer: Any, folder: 
 def test_folds_keep_the_organs_of_the_others_without_their_plans_json(
     make_trainer: Any, project: Path, folder: Path
 ) -> None:
-    names = [organ["name"] for organ in resumed(make_trainer).small_organs]
+    names = [organ.name for organ in resumed(make_trainer).small_organs]
     change_json(project / "dataset.json", focusnet={"small_organs": ["Eye_L"]})
     cut_off(folder.parent / "plans.json", 0.1)
     folder.rename(folder.with_name("fold_1"))
     cut_off(folder.with_name("fold_1") / BEST, 0.5)  # and not every checkpoint is whole
     trainer = make_trainer(WithoutSteps)
     trainer.initialize()
-    assert [organ["name"] for organ in trainer.small_organs] == names
+    assert [organ.name for organ in trainer.small_organs] == names
     assert len(lines_with(trainer, "would differ from what trained folds in")) == 1
 
 

@@ -114,7 +114,7 @@ def other_intensities(plans: dict[str, Any], _configuration: dict[str, Any]) -> 
     [
         (no_entry, "'focusnet'"),
         (no_organs, "'network'"),
-        (half_an_organ, "small organs"),
+        (half_an_organ, "SmallOrgan, missing or unknown: diameter_mm, label,"),
         (organ_less, "small organs"),
         (organs_swapped, "small organs"),
         (other_label, "small organs"),

@@ -11,6 +11,8 @@ import SimpleITK as sitk
 import torch
 from small_trainers import SmallSNetTrainer
 
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+
 LENS_L, LENS_R = 4, 5
 ALL = set(range(1, 10))
 CASES = ("Head_000", "Head_001")  # of every batch
@@ -59,8 +61,9 @@ def test_trains_through_all_stages(make_trainer: Any, annotate: Any) -> None:
     log = trainer.logger.local_logger.my_fantastic_logging
     assert all(math.isfinite(loss) for loss in log["train_losses"])
     assert log["train_losses"][1] < log["train_losses"][0]
-    organs = json.loads((Path(trainer.output_folder_base) / "plans.json").read_text())["focusnet"]["organs"]
-    assert [organ["num_cases"] for organ in organs] == [4 if organ["label"] in (LENS_L, 9) else 5 for organ in organs]
+    plans = json.loads((Path(trainer.output_folder_base) / "plans.json").read_text())
+    organs = PlansEntry.of(plans["configurations"]["3d_fullres"]).organs
+    assert [organ.num_cases for organ in organs] == [4 if organ.label in (LENS_L, 9) else 5 for organ in organs]
 
 
 def test_loss_knows_what_the_cases_of_each_batch_have_annotated(make_trainer: Any, annotate: Any) -> None:
@@ -131,7 +134,7 @@ def test_localisation_is_not_measured_where_an_organ_is_not_annotated(make_train
     trainer.current_epoch = 2
     trainer.network.eval()
     result = trainer.validation_step(batch_without(trainer, 1, LENS_L))
-    lens = [organ["label"] for organ in trainer.small_organs].index(LENS_L)
+    lens = [organ.label for organ in trainer.small_organs].index(LENS_L)
     for key in ("localisation_error_mm", "detection_rate"):
         assert np.isfinite(result[key][0]).all()
         assert np.isnan(result[key][1]).nonzero()[0].tolist() == [lens]

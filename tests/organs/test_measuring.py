@@ -2,7 +2,6 @@ import gzip
 import json
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,14 +13,8 @@ import tifffile
 from batchgenerators.utilities.file_and_folder_operations import write_pickle
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.plans import (
-    Organ,
-    add_organs_to_plans,
-    describe_organs,
-    measure_organs,
-    organ_table,
-    roi_warnings,
-)
+from nnunetv2_focusnet.organs.measuring import measure_organs
+from nnunetv2_focusnet.organs.organ import Organ
 
 SHAPE = (8, 10, 12)  # (z, y, x)
 SPACING = (2.0, 1.0, 0.5)  # (z, y, x) in mm: a voxel has 1 mm3
@@ -409,105 +402,3 @@ def test_damaged_properties(two_cases: Path) -> None:
     with pytest.raises(ValueError) as error:  # noqa: PT011
         measure(two_cases)
     assert_one_line(error, str(path), "nnUNetv2_preprocess")
-
-
-# ---- describing ----
-
-BRAIN = Organ("Brain", 1, volume_mm3=4000.0, extent_mm=(40.0, 20.0, 20.0), num_cases=2)
-STEM = Organ("Stem", 2, volume_mm3=2000.0, extent_mm=(20.0, 16.0, 12.0), num_cases=2)
-LENS = Organ("Lens", 3, volume_mm3=16.0, extent_mm=(4.0, 3.0, 2.0), num_cases=1)
-ORGANS = [BRAIN, STEM, LENS]
-
-
-def described(patch_size: Sequence[int] = (256, 256, 256), spacing: float = 2.0, **settings: object) -> dict:
-    dataset = DatasetJson("dataset.json", {"Brain": 1, "Stem": 2, "Lens": 3}, ".nii.gz", 4, **settings)
-    return describe_organs(ORGANS, dataset, spacing=(spacing, 1.0, 0.5), patch_size=patch_size)
-
-
-def test_small_organs_roi_sigma_and_weights() -> None:
-    assert described() == {
-        "small_organs": [  # a voxel has 1 mm3, so only the lens has fewer than 1000
-            {
-                "name": "Lens",
-                "label": 3,
-                "roi_size": [6, 10, 12],  # 3 x 2, 3 x 3 rounded up to even, 3 x 4 voxels
-                "wanted_roi_size": [6, 10, 12],
-                "sigma": [1.0, 1.5, 3.0],  # 3 mm / 2 = 1.5 mm: the 0.75 voxels along z are raised to 1
-                "diameter_mm": 3.0,
-                "volume_voxels": 16.0,
-            }
-        ],
-        "focal_weights": [0.5, 1.0, 2.0, 250.0],
-    }
-
-
-def test_small_is_below_1000_voxels_at_the_training_spacing() -> None:
-    assert [organ["name"] for organ in described(spacing=4.0)["small_organs"]] == ["Lens"]  # the stem has 1000 voxels
-    assert [organ["name"] for organ in described(spacing=4.01)["small_organs"]] == ["Stem", "Lens"]
-
-
-def test_named_small_organs_win_over_the_rule() -> None:
-    assert [organ["name"] for organ in described(small_organs=("Brain",))["small_organs"]] == ["Brain"]
-    assert described(small_organs=())["small_organs"] == []
-
-
-def test_roi_scale_is_the_users() -> None:
-    assert described(roi_scale=5.0)["small_organs"][0]["roi_size"] == [10, 16, 20]  # 10, 15, 20
-
-
-def test_roi_leaves_the_largest_margin_on_either_side_of_a_long_organ() -> None:
-    organ = Organ("Nerve", 1, 1.0, (4.0, 40.0, 10.0), 1)
-    dataset = DatasetJson("dataset.json", {"Nerve": 1}, ".nii.gz")
-    patch = {"spacing": [1.0] * 3, "patch_size": [99] * 3}
-    result = describe_organs([organ], dataset, **patch, largest_margin_mm=12.0)
-    assert result["small_organs"][0]["roi_size"] == [12, 64, 30]  # 3 x 4, 12 + 40 + 12, 3 x 10
-
-
-@pytest.mark.parametrize(("voxels", "spacing"), [(10, 0.98), (20, 0.7), (14, 0.3), (34, 1.1)])
-def test_roi_is_not_larger_for_want_of_precision(voxels: int, spacing: float) -> None:
-    assert 3.0 * (voxels * spacing) / spacing > 3 * voxels  # in floating point
-    organ = Organ("Lens", 1, 1.0, (voxels * spacing,) * 3, 1)
-    dataset = DatasetJson("dataset.json", {"Lens": 1}, ".nii.gz")
-    result = describe_organs([organ], dataset, spacing=[spacing] * 3, patch_size=[999] * 3)
-    assert result["small_organs"][0]["roi_size"] == [3 * voxels] * 3
-
-
-def test_roi_is_clamped_to_the_patch_with_one_warning_per_organ() -> None:
-    small = described(patch_size=(30, 48, 71), small_organs=("Stem", "Lens"))["small_organs"]
-    assert [organ["roi_size"] for organ in small] == [[30, 48, 70], [6, 10, 12]]
-    (line,) = roi_warnings(small)
-    assert "ROI of Stem should have 30 x 48 x 72 voxels" in line
-    assert "gets the 30 x 48 x 70" in line
-    assert "\n" not in line
-
-
-# ---- plans ----
-
-
-def test_plans_carry_the_organs(two_cases: Path) -> None:
-    write_label(two_cases, "a", {1: (3, 4, 6), 2: (3, 2, 2)})
-    original = plans()
-    untouched = deepcopy(original)
-    result = add_organs_to_plans(original, DATASET, two_cases)
-    assert original == untouched
-    assert result["focusnet"]["organs"][1] == {
-        "name": "Lens",
-        "label": 2,
-        "volume_mm3": 12.0,
-        "extent_mm": [6.0, 2.0, 1.0],
-        "num_cases": 2,
-    }
-    assert "focusnet" not in result["configurations"]["2d"]
-    sizes = [result["configurations"][c]["focusnet"]["small_organs"][1]["roi_size"] for c in ("3d_fullres", "3d_large")]
-    assert sizes == [[6, 6, 6], [10, 6, 6]]  # the patches' first axis has 7 and 16 voxels
-    assert json.loads(json.dumps(result)) == result
-    assert add_organs_to_plans(result, DATASET, two_cases) == result
-
-
-def test_table_shows_every_organ(two_cases: Path) -> None:
-    dataset = replace(DATASET, small_organs=("Lens",))
-    table = organ_table(add_organs_to_plans(plans(), dataset, two_cases), "3d_large")
-    head, brain, lens = (" ".join(line.split()) for line in table.splitlines())
-    assert head.startswith("organ label cases")
-    assert brain == "Brain 1 2 156 156 8.0 x 5.0 x 3.5 1.00"
-    assert lens == "Lens 2 2 4 4 2.0 x 2.0 x 1.0 39.00 4 x 6 x 6"

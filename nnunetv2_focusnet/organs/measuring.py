@@ -1,0 +1,98 @@
+"""The organs of a dataset, as its label files have them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.configuration import default_num_processes
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunetv2_focusnet.organs.annotations import check_label_files, check_training_cases
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.label_statistics import LabelStatistics, measure_label_files
+from nnunetv2_focusnet.organs.organ import Organ
+
+
+def measure_organs(
+    preprocessed_folder: Path,
+    plans: dict[str, Any],
+    dataset: DatasetJson,
+    num_processes: int = default_num_processes,
+) -> list[Organ]:
+    """Measure the organs in all label files of a preprocessed dataset, sorted by label.
+
+    The result depends neither on fold, nor on the order of files or processes. Measurements are cached in the
+    preprocessed folder, see :mod:`nnunetv2_focusnet.organs.label_statistics`.
+
+    Args:
+        preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
+        plans: content of the plans file.
+        dataset: the dataset.json.
+        num_processes: processes that read label files.
+
+    Raises:
+        ValueError: dataset.json lists a case that isn't there, a label never occurs, a file holds a label that
+            dataset.json doesn't have or calls not annotated there, or a file has a fault of its own (unreadable, not
+            integer, not on the grid of its image).
+    """
+    unannotated = dataset.unannotated
+    manager = PlansManager(plans)
+    folder = preprocessed_folder / "gt_segmentations"
+    check_training_cases(dataset, folder)
+    files = measure_label_files(
+        preprocessed_folder,
+        file_ending=dataset.file_ending,
+        reader=manager.image_reader_writer_class,
+        data_identifiers=[manager.get_configuration(c).data_identifier for c in manager.available_configurations],
+        transpose_forward=manager.transpose_forward,
+        num_processes=num_processes,
+    )
+    _check_label_values(files, dataset.values)
+    check_label_files(dataset, files)
+    cases = [path.name.removesuffix(dataset.file_ending) for path in files]
+    return [
+        _average(
+            name,
+            label,
+            [f[label] for f in files.values() if label in f],
+            num_cases=sum(label not in unannotated.get(case, ()) for case in cases),
+            transpose_forward=manager.transpose_forward,
+            folder=folder,
+        )
+        for name, label in sorted(dataset.labels.items(), key=lambda item: item[1])
+    ]
+
+
+def _check_label_values(files: dict[Path, dict[int, LabelStatistics]], known: frozenset[int]) -> None:
+    for path, statistics in files.items():
+        if unknown := sorted(statistics.keys() - known):
+            raise ValueError(
+                f"{path} holds the label values {_listed(unknown)}, which dataset.json doesn't have: add them to "
+                "dataset.json or remove them from the file in labelsTr of nnUNet_raw, then plan and preprocess again."
+            )
+
+
+def _average(
+    name: str,
+    label: int,
+    sizes: list[LabelStatistics],
+    *,
+    num_cases: int,
+    transpose_forward: Sequence[int],
+    folder: Path,
+) -> Organ:
+    if not sizes:
+        raise ValueError(
+            f"{name} (label {label}) occurs in no file of {folder}: remove it from dataset.json or add cases that have "
+            "it, then plan and preprocess again."
+        )
+    # fsum is exact, hence the same for every order of the files
+    z, y, x = (math.fsum(size.extent_mm[axis] for size in sizes) / len(sizes) for axis in transpose_forward)
+    return Organ(name, label, math.fsum(size.volume_mm3 for size in sizes) / len(sizes), (z, y, x), num_cases)
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))

@@ -1,0 +1,52 @@
+"""Organs as they were measured, and what is planned for the small ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Organ:
+    """One organ, averaged over the cases that have it.
+
+    Attributes:
+        name: as in dataset.json.
+        label: its value in the label files.
+        volume_mm3: mean volume.
+        extent_mm: mean extent of the bounding box along the network's axes (after ``transpose_forward``).
+        num_cases: number of cases it is annotated in, those included in which it isn't there.
+    """
+
+    name: str
+    label: int
+    volume_mm3: float
+    extent_mm: tuple[float, float, float]
+    num_cases: int
+
+    @property
+    def diameter_mm(self) -> float:
+        """Mean of the three extents, the paper's mean diameter."""
+        return sum(self.extent_mm) / 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallOrgan:
+    """A small organ at the spacing that the network works at. Sizes are (z, y, x) in voxels, of the network's axes.
+
+    Attributes:
+        name: as in dataset.json.
+        label: its value in the label files.
+        roi_size: of the ROI that its SOS-Net reads, even numbers.
+        wanted_roi_size: the same before it was cut down to the patch.
+        sigma: of the Gaussian in its heat map.
+        diameter_mm: mean diameter.
+        volume_voxels: mean volume.
+    """
+
+    name: str
+    label: int
+    roi_size: tuple[int, int, int]
+    wanted_roi_size: tuple[int, int, int]
+    sigma: tuple[float, float, float]
+    diameter_mm: float
+    volume_voxels: float

@@ -1,0 +1,92 @@
+"""What the organs' sizes decide: which are small, their ROIs and heat maps, and the weights of the loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
+
+SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
+HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for organs of about 1 cm
+SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress
+FOCAL_WEIGHT_EXPONENT = 1.0  # paper, equation 1: weights inversely proportional to the organ's size
+BACKGROUND_FOCAL_WEIGHT = 0.5
+T = TypeVar("T")
+
+
+def plan_small_organs(
+    organs: Sequence[Organ],
+    dataset: DatasetJson,
+    *,
+    spacing: Sequence[float],
+    patch_size: Sequence[int],
+    largest_margin_mm: float = math.inf,
+) -> tuple[SmallOrgan, ...]:
+    """Find the small organs, and size their ROIs and heat maps for one spacing.
+
+    - Small are the organs named in ``dataset.json["focusnet"]["small_organs"]``, else those whose mean volume is below
+      1000 voxels (paper, section 3.1).
+    - ``roi_size`` is ``roi_scale`` (3, or ``dataset.json["focusnet"]["roi_scale"]``) times the mean extent along each
+      axis, but at most ``largest_margin_mm`` more on either side than that extent, rounded up to even; at most the
+      patch.
+    - ``sigma`` of the heat map is half the mean diameter, the same in mm along all axes, at least one voxel.
+
+    Args:
+        organs: all organs, sorted by label.
+        dataset: the dataset.json.
+        spacing: (z, y, x) in mm, of the network's axes.
+        patch_size: (z, y, x) in voxels, of the network's axes.
+        largest_margin_mm: of an ROI around the mean extent.
+
+    Returns:
+        The small organs, sorted by label.
+    """
+    voxel_mm3 = math.prod(spacing)
+
+    def plan(organ: Organ) -> SmallOrgan:
+        wanted_mm = [min(dataset.roi_scale * mm, mm + 2 * largest_margin_mm) for mm in organ.extent_mm]
+        wanted = _zyx(_round_up_to_even(mm / s) for mm, s in zip(wanted_mm, spacing, strict=True))
+        sigma_mm = HEAT_MAP_SIGMA_PER_DIAMETER * organ.diameter_mm
+        return SmallOrgan(
+            name=organ.name,
+            label=organ.label,
+            roi_size=_zyx(min(size, patch // 2 * 2) for size, patch in zip(wanted, patch_size, strict=True)),
+            wanted_roi_size=wanted,
+            sigma=_zyx(max(SMALLEST_SIGMA_VOXELS, sigma_mm / mm) for mm in spacing),
+            diameter_mm=organ.diameter_mm,
+            volume_voxels=organ.volume_mm3 / voxel_mm3,
+        )
+
+    return tuple(plan(organ) for organ in organs if _is_small(organ, dataset, voxel_mm3))
+
+
+def focal_weights(organs: Sequence[Organ]) -> tuple[float, ...]:
+    """A weight per class, background first: inversely proportional to mean volume (paper, equation 1).
+
+    The largest organ has 1. Background has 0.5: its volume is that of the field of view, so 1/volume would say nothing
+    about it but would all but remove the penalty for false positives; the first author's later code has 0.5, too.
+
+    Args:
+        organs: all organs, sorted by label.
+    """
+    largest = max(organ.volume_mm3 for organ in organs)
+    return BACKGROUND_FOCAL_WEIGHT, *((organ.volume_mm3 / largest) ** -FOCAL_WEIGHT_EXPONENT for organ in organs)
+
+
+def _is_small(organ: Organ, dataset: DatasetJson, voxel_mm3: float) -> bool:
+    if dataset.small_organs is not None:
+        return organ.name in dataset.small_organs
+    return organ.volume_mm3 / voxel_mm3 < SMALL_ORGAN_VOXELS
+
+
+def _round_up_to_even(voxels: float) -> int:
+    # 3 * 10 * 0.98 / 0.98 is a little more than 30 in floating point and must not become 32
+    return 2 * math.ceil(round(voxels, 6) / 2)
+
+
+def _zyx(values: Iterable[T]) -> tuple[T, T, T]:
+    z, y, x = values
+    return z, y, x

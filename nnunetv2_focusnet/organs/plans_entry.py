@@ -1,0 +1,96 @@
+"""What this package writes into a model's plans: the one place that knows how it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
+from nnunetv2_focusnet.system.json_objects import as_json, from_json
+
+KEY = "focusnet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlansEntry:
+    """The entry ``"focusnet"`` of the configuration that a model is trained in.
+
+    Attributes:
+        organs: all organs, sorted by label.
+        small_organs: those that are small, sorted by label.
+        focal_weights: a weight per class, background first.
+        network: all that decides a prediction besides its weights.
+    """
+
+    organs: tuple[Organ, ...]
+    small_organs: tuple[SmallOrgan, ...]
+    focal_weights: tuple[float, ...]
+    network: FocusNetConfig
+
+    @property
+    def organs_with_networks(self) -> tuple[SmallOrgan, ...]:
+        """The small organs that have networks of their own, which is all or, in a main network alone, none."""
+        return self.small_organs if self.network.small_organs else ()
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, Any]) -> PlansEntry:
+        """Read it from a configuration of a model's plans.
+
+        Raises:
+            ValueError: the plans aren't those of a training of FocusNet, or of another version's.
+        """
+        with _reading():
+            content = configuration[KEY]
+            read = {
+                "network": FocusNetConfig.from_json(content["network"]),
+                "organs": [from_json(Organ, organ) for organ in content["organs"]],
+                "small_organs": read_small_organs(configuration),
+            }
+            return from_json(cls, content | read)
+
+    def added_to(self, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
+        """A copy of the plans in which the configuration has this entry."""
+        result = deepcopy(plans)
+        result["configurations"][configuration][KEY] = as_json(self) | {"network": self.network.as_json()}
+        return result
+
+
+def is_trained(configuration: Mapping[str, Any]) -> bool:
+    """Whether a configuration in plans has an entry, as that of a model has."""
+    return KEY in configuration
+
+
+def read_small_organs(configuration: Mapping[str, Any]) -> tuple[SmallOrgan, ...]:
+    """The small organs of a model's configuration, whatever the format of its network.
+
+    Raises:
+        ValueError: the plans aren't those of a training of FocusNet.
+    """
+    with _reading():
+        return tuple(from_json(SmallOrgan, organ) for organ in configuration[KEY]["small_organs"])
+
+
+def other_plans(difference: str) -> ValueError:
+    """The error for a plans.json that isn't the one that the network was trained with.
+
+    Args:
+        difference: what shows that it isn't.
+    """
+    return ValueError(
+        f"plans.json isn't the one that the network was trained with ({difference}): put that one back;"
+        " nnUNetv2_train with --c writes it anew, and every checkpoint holds it under init_args, plans."
+    )
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except KeyError as error:
+        raise other_plans(f'its entry "{KEY}" lacks {error}') from None
+    except TypeError as error:
+        raise other_plans(f'its entry "{KEY}" is of another form: {error}') from None

@@ -1,0 +1,82 @@
+"""What follows from the organs' sizes; expected values are worked out by hand."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
+from nnunetv2_focusnet.organs.organ_table import roi_warnings
+from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
+
+BRAIN = Organ("Brain", 1, volume_mm3=4000.0, extent_mm=(40.0, 20.0, 20.0), num_cases=2)
+STEM = Organ("Stem", 2, volume_mm3=2000.0, extent_mm=(20.0, 16.0, 12.0), num_cases=2)
+LENS = Organ("Lens", 3, volume_mm3=16.0, extent_mm=(4.0, 3.0, 2.0), num_cases=1)
+ORGANS = [BRAIN, STEM, LENS]
+
+
+def planned(
+    patch_size: Sequence[int] = (256, 256, 256), spacing: float = 2.0, **settings: object
+) -> tuple[SmallOrgan, ...]:
+    dataset = DatasetJson("dataset.json", {"Brain": 1, "Stem": 2, "Lens": 3}, ".nii.gz", 4, **settings)
+    return plan_small_organs(ORGANS, dataset, spacing=(spacing, 1.0, 0.5), patch_size=patch_size)
+
+
+def names(organs: Sequence[SmallOrgan]) -> list[str]:
+    return [organ.name for organ in organs]
+
+
+def test_roi_and_sigma_of_the_small_organs() -> None:
+    lens = SmallOrgan(  # a voxel has 1 mm3, so only the lens has fewer than 1000
+        name="Lens",
+        label=3,
+        roi_size=(6, 10, 12),  # 3 x 2, 3 x 3 rounded up to even, 3 x 4 voxels
+        wanted_roi_size=(6, 10, 12),
+        sigma=(1.0, 1.5, 3.0),  # 3 mm / 2 = 1.5 mm: the 0.75 voxels along z are raised to 1
+        diameter_mm=3.0,
+        volume_voxels=16.0,
+    )
+    assert planned() == (lens,)
+
+
+def test_focal_weights_are_inverse_to_the_volumes_with_a_half_for_background() -> None:
+    assert focal_weights(ORGANS) == (0.5, 1.0, 2.0, 250.0)
+
+
+def test_small_is_below_1000_voxels_at_the_training_spacing() -> None:
+    assert names(planned(spacing=4.0)) == ["Lens"]  # the stem has 1000 voxels
+    assert names(planned(spacing=4.01)) == ["Stem", "Lens"]
+
+
+def test_named_small_organs_win_over_the_rule() -> None:
+    assert names(planned(small_organs=("Brain",))) == ["Brain"]
+    assert planned(small_organs=()) == ()
+
+
+def test_roi_scale_is_the_users() -> None:
+    assert planned(roi_scale=5.0)[0].roi_size == (10, 16, 20)  # 10, 15, 20
+
+
+def test_roi_leaves_the_largest_margin_on_either_side_of_a_long_organ() -> None:
+    organ = Organ("Nerve", 1, 1.0, (4.0, 40.0, 10.0), 1)
+    dataset = DatasetJson("dataset.json", {"Nerve": 1}, ".nii.gz")
+    (nerve,) = plan_small_organs([organ], dataset, spacing=[1.0] * 3, patch_size=[99] * 3, largest_margin_mm=12.0)
+    assert nerve.roi_size == (12, 64, 30)  # 3 x 4, 12 + 40 + 12, 3 x 10
+
+
+@pytest.mark.parametrize(("voxels", "spacing"), [(10, 0.98), (20, 0.7), (14, 0.3), (34, 1.1)])
+def test_roi_is_not_larger_for_want_of_precision(voxels: int, spacing: float) -> None:
+    assert 3.0 * (voxels * spacing) / spacing > 3 * voxels  # in floating point
+    organ = Organ("Lens", 1, 1.0, (voxels * spacing,) * 3, 1)
+    dataset = DatasetJson("dataset.json", {"Lens": 1}, ".nii.gz")
+    (lens,) = plan_small_organs([organ], dataset, spacing=[spacing] * 3, patch_size=[999] * 3)
+    assert lens.roi_size == (3 * voxels,) * 3
+
+
+def test_roi_is_clamped_to_the_patch_with_one_warning_per_organ() -> None:
+    small = planned(patch_size=(30, 48, 71), small_organs=("Stem", "Lens"))
+    assert [organ.roi_size for organ in small] == [(30, 48, 70), (6, 10, 12)]
+    (line,) = roi_warnings(small)
+    assert "ROI of Stem should have 30 x 48 x 72 voxels" in line
+    assert "gets the 30 x 48 x 70" in line
+    assert "\n" not in line

@@ -1,0 +1,15 @@
+from nnunetv2_focusnet.system.text import last_line, one_line, with_kind
+
+
+def test_one_line_has_nothing_that_cannot_be_seen() -> None:
+    assert one_line(" Lens\n\tleft\x1b\u200b \u00e9 \u6676 ") == "Lens left é 晶"
+
+
+def test_of_simpleitks_errors_the_last_line_counts() -> None:
+    error = RuntimeError("Exception thrown in SimpleITK ReadImage:\n/src/sitkFile.cxx:97:\n  it doesn't exist. \n")
+    assert last_line(error) == "it doesn't exist."
+    assert last_line(RuntimeError()) == "RuntimeError"
+
+
+def test_what_a_key_error_says_is_told_by_its_kind() -> None:
+    assert with_kind(KeyError("spacing")) == "KeyError: 'spacing'"
