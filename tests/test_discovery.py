@@ -21,6 +21,7 @@ TRAINERS = {
     "FocusNetTrainer_250epochs": "focusnet_trainer",
     "FocusNetTrainerPaper": "focusnet_trainer",
     "FocusNetTrainerPlansNetwork": "plans_network_trainer",
+    "FocusNetTrainerZoom": "zoom_trainer",
     "SNetTrainer": "snet_trainer",
 }
 

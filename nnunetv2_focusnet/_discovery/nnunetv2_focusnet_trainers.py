@@ -14,12 +14,14 @@ from nnunetv2_focusnet.trainers.focusnet_trainer import (
 )
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
 __all__ = [
     "FocusNetDemoTrainer",
     "FocusNetTrainer",
     "FocusNetTrainerPaper",
     "FocusNetTrainerPlansNetwork",
+    "FocusNetTrainerZoom",
     "FocusNetTrainer_5epochs",
     "FocusNetTrainer_100epochs",
     "FocusNetTrainer_250epochs",

@@ -33,6 +33,23 @@ class SNetConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ZoomConfig:
+    """Small organs on a finer grid than the main network's. All per-axis values are (z, y, x).
+
+    Attributes:
+        stride: voxels of the image per voxel of the main network's grid.
+        features: channels of a SOS-Net on the image's grid, and on the main network's.
+        groups: indices of the small organs that share a SOS-Net; of a left-right pair, the left one first.
+        mirror_axis: axis (0 to 2) along which the ROI of a group's second organ is mirrored; None: there are no pairs.
+    """
+
+    stride: tuple[int, int, int]
+    features: tuple[int, int]
+    groups: tuple[tuple[int, ...], ...]
+    mirror_axis: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class FocusNetConfig:
     """A FocusNet, but for its numbers of image channels and classes. All per-axis values are (z, y, x).
 
@@ -52,6 +69,9 @@ class FocusNetConfig:
         detection_threshold: below this peak of the heat map the organ isn't in the image. The peak is 1 only where the
             centre is certain: for one that is uncertain by as much as the target's own width, the squared error is
             smallest at 2^-1.5.
+        jitter: largest shift of an ROI in training, in voxels, where the trainer shows the network the labels.
+        zoom: SOS-Nets work on a finer grid than the main network; None: on its own. With it, the attributes that begin
+            with ``sos_`` mean nothing.
         logit_outside_roi: of a detected organ outside its ROI; -10 is a probability of 5e-5, and far from the limits
             of half precision.
     """
@@ -70,6 +90,8 @@ class FocusNetConfig:
     gradient_to_main: float = 1.0
     detection_threshold: float = 0.2
     logit_outside_roi: float = -10.0
+    jitter: tuple[int, int, int] = (0, 0, 0)
+    zoom: ZoomConfig | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What goes into plans.json."""
@@ -92,8 +114,9 @@ class FocusNetConfig:
                 f"reads format {FORMAT}: predict with the version that the model was trained with, or train it again."
             )
         try:
-            if values.get("main") is not None:
-                values["main"] = from_json(SNetConfig, values["main"])
+            for name, kind in (("main", SNetConfig), ("zoom", ZoomConfig)):
+                if values.get(name) is not None:
+                    values[name] = from_json(kind, values[name])
             return from_json(cls, values)
         except TypeError as error:
             raise ValueError(

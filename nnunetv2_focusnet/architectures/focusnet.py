@@ -14,7 +14,7 @@ from nnunetv2_focusnet.architectures.blocks import Triple, constant, conv_featur
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.fusion import fuse, own_probabilities
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
-from nnunetv2_focusnet.architectures.rois import Rois, find_peaks, stride_of
+from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import SOSNet
 
@@ -57,7 +57,6 @@ class FocusNet(nn.Module):
         super().__init__()
         self.main = main
         self.config = config
-        features = main.features_per_stage[0]
         self.sol = SOLNet(
             main.features_per_stage[config.sol_level],
             len(config.small_organs),
@@ -65,10 +64,19 @@ class FocusNet(nn.Module):
             features=config.sol_features,
             num_blocks=config.sol_blocks,
         )
-        sos_channels = 2 * features + main.input_channels + 1 + config.sos_reads_main
-        self.sos = nn.ModuleList(
+        self.sos = self.build_sos_nets()
+        # Saved with the weights: where it is false, the network predicts with the main network alone.
+        self.register_buffer("sos_trained", torch.ones((), dtype=torch.bool))
+        self.train_parts(PARTS)
+        self.predict_with(PARTS)
+
+    def build_sos_nets(self) -> nn.ModuleList:
+        """One for each small organ."""
+        config, features = self.config, self.main.features_per_stage[0]
+        channels = 2 * features + self.main.input_channels + 1 + config.sos_reads_main
+        return nn.ModuleList(
             SOSNet(
-                sos_channels,
+                channels,
                 config.sos_features or features,
                 config.kernel_size,
                 num_blocks=config.sos_blocks,
@@ -76,10 +84,6 @@ class FocusNet(nn.Module):
             )
             for _ in config.small_organs
         )
-        # Saved with the weights: where it is false, the network predicts with the main network alone.
-        self.register_buffer("sos_trained", torch.ones((), dtype=torch.bool))
-        self.train_parts(PARTS)
-        self.predict_with(PARTS)
 
     def train_parts(self, parts: Collection[str]) -> None:
         """Freeze all but ``parts`` (of "main", "sol", "sos"); in training, parts after the last of them don't run.
@@ -108,6 +112,8 @@ class FocusNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor | list[Tensor] | FocusNetOutput:
         """Map an image (B, input_channels, Z, Y, X) to fused logits (B, C, Z, Y, X), in training to their parts.
 
+        In training the image may have the labels as a further channel: ROIs are then around the organs themselves.
+
         With deep supervision the fused logits are the first of a list, in front of the main network's coarser ones.
         """
         if self.training:
@@ -121,9 +127,10 @@ class FocusNet(nn.Module):
         """What the main network, SOL-Net and SOS-Nets say of an image (B, input_channels, Z, Y, X), each on its own.
 
         Args:
-            x: the image.
+            x: the image, in training perhaps with labels.
             last_part: index in PARTS of the last part to run.
         """
+        x, labels = x[:, : self.main.input_channels], x[:, self.main.input_channels :]
         features = self.main.features(x)
         main_logits = self.main.classify(features.decoder)
         if last_part == 0:
@@ -134,9 +141,8 @@ class FocusNet(nn.Module):
             return FocusNetOutput(main_logits, heat_logits, peaks=peaks, centres=centres)
 
         finest = main_logits[0] if isinstance(main_logits, list) else main_logits
-        rois = Rois.around(centres, self.config.roi_sizes, list(x.shape[2:]))
-        read = rois.split(self._read_rois(rois, x, features, heat_logits, finest))
-        roi_logits = torch.cat([net(roi).flatten(1) for net, roi in zip(self.sos, read, strict=True)], 1)
+        rois = self.rois_around(self._centres_to_train_on(labels[:, 0], centres) if labels.shape[1] else centres, x)
+        roi_logits = self.segment_rois(rois, x, features, heat_logits, finest)
         return FocusNetOutput(main_logits, heat_logits, roi_logits, rois, peaks, centres)
 
     def fuse(self, parts: FocusNetOutput) -> Tensor | list[Tensor]:
@@ -156,6 +162,27 @@ class FocusNet(nn.Module):
             return fuse(parts.main_logits, parts.roi_logits, parts.rois, small, detected, outside)
         finest, *coarser = parts.main_logits
         return [fuse(finest, parts.roi_logits, parts.rois, small, detected, outside), *coarser]
+
+    def rois_around(self, centres: Tensor, x: Tensor) -> Rois:
+        """ROIs around centres (B, K, 3), (z, y, x) in voxels of the image."""
+        return Rois.around(centres, self.config.roi_sizes, list(x.shape[2:]))
+
+    def segment_rois(
+        self, rois: Rois, x: Tensor, features: MainFeatures, heat_logits: Tensor, main_logits: Tensor
+    ) -> Tensor:
+        """SOS logits (B, N) of all organs' ROIs."""
+        read = rois.split(self._read_rois(rois, x, features, heat_logits, main_logits))
+        return torch.cat([net(roi).flatten(1) for net, roi in zip(self.sos, read, strict=True)], 1)
+
+    def _centres_to_train_on(self, labels: Tensor, found: Tensor) -> Tensor:
+        """Where the organs are, moved at random; of those that aren't in the image, where they were found.
+
+        A SOS-Net whose ROIs often miss its organ learns that they are empty.
+        """
+        centres, visible = find_centres(labels, self.config.small_organs)
+        jitter = constant(self.config.jitter, found.device)
+        moved = centres.round() + torch.round((2 * torch.rand_like(centres) - 1) * jitter)
+        return torch.where(visible[..., None], moved.long(), found)
 
     def _share_gradient(self, features: Tensor) -> Tensor:
         return scale_gradient(features, self.config.gradient_to_main)

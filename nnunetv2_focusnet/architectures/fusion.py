@@ -21,6 +21,24 @@ from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.rois import Rois
 
 
+def own_log_odds(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
+    """The main network's own log-odds of each small organ against all other classes, in the organ's ROI.
+
+    Args:
+        main_logits: (B, C, Z, Y, X).
+        small: the K channels of ``main_logits`` that the small organs have.
+        rois: of the K organs, in the volume of ``main_logits``.
+
+    Returns:
+        (B, 1, N) in the type of ``main_logits``.
+    """
+    wide = torch.promote_types(main_logits.dtype, torch.float32)
+    z = rois.gather(main_logits).to(wide)
+    channel = rois.spread(constant(small, z.device)[None]).expand(len(z), -1)[:, None]
+    others = z.scatter(1, channel, -math.inf).logsumexp(1, keepdim=True)
+    return (z.gather(1, channel) - others).to(main_logits.dtype)
+
+
 def own_probabilities(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
     """The main network's own probability of each small organ, in the organ's ROI.
 

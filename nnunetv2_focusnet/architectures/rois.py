@@ -29,6 +29,27 @@ def find_peaks(heat_maps: Tensor) -> tuple[Tensor, Tensor]:
     return value, torch.stack(position, -1)
 
 
+def find_centres(labels: Tensor, organs: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Centre of mass of each organ's visible voxels.
+
+    Args:
+        labels: label map (B, Z, Y, X).
+        organs: K label values.
+
+    Returns:
+        Centres (B, K, 3) as (z, y, x) in voxels, zero for organs that aren't visible, and their visibility (B, K) bool.
+    """
+    wanted = constant(organs, labels.device)
+    masks = labels[:, None] == wanted[:, None, None, None]
+    counts = masks.sum((2, 3, 4))
+    centres = []
+    for axis in (2, 3, 4):
+        profile = masks.sum([other for other in (2, 3, 4) if other != axis])
+        positions = torch.arange(labels.shape[axis - 1], device=labels.device)
+        centres.append((profile * positions).sum(2) / counts.clamp(min=1))
+    return torch.stack(centres, -1), counts > 0
+
+
 def stride_of(coarse_size: Triple, volume_size: Triple) -> list[int]:
     """Voxels (z, y, x) of a volume that one voxel of a coarser map of it covers."""
     return [v // c for v, c in zip(volume_size, coarse_size, strict=True)]
@@ -50,18 +71,23 @@ class Rois(NamedTuple):
     """(Z, Y, X) of the volume that is indexed."""
 
     @classmethod
-    def around(cls, centres: Tensor, sizes: Sequence[Triple], volume_size: Triple) -> "Rois":
+    def around(
+        cls, centres: Tensor, sizes: Sequence[Triple], volume_size: Triple, multiple_of: Triple = (1, 1, 1)
+    ) -> "Rois":
         """ROIs around centres, cut down to the volume and shifted so that each lies inside of it.
 
         Args:
             centres: (B, K, 3) integers (z, y, x) in voxels.
             sizes: K sizes (z, y, x) in voxels.
             volume_size: (Z, Y, X).
+            multiple_of: of which the corners are multiples (z, y, x), where sizes and volume are, too.
         """
         fitting = [[min(size, v) for size, v in zip(roi, volume_size, strict=True)] for roi in sizes]
         extent = constant(fitting, centres.device)
         highest = constant(volume_size, centres.device) - extent
         corners = torch.minimum((centres - extent // 2).clamp(min=0), highest)
+        step = constant(multiple_of, centres.device)
+        corners = corners // step * step
         return cls(corners, fitting, _flat_indices(corners, fitting, volume_size), volume_size)
 
     @property
@@ -79,6 +105,18 @@ class Rois(NamedTuple):
         return self._replace(
             indices=_flat_indices(self.corners, self.sizes, volume_size, stride), volume_size=volume_size
         )
+
+    def coarsened(self, stride: Triple) -> "Rois":
+        """ROIs in a coarser map's own voxels that cover these.
+
+        Args:
+            stride: voxels (z, y, x) that one of the map covers; corners, sizes and volume are multiples of it.
+        """
+        volume_size, *sizes = (
+            [n // s for n, s in zip(size, stride, strict=True)] for size in (self.volume_size, *self.sizes)
+        )
+        corners = self.corners // constant(stride, self.corners.device)
+        return Rois(corners, sizes, _flat_indices(corners, sizes, volume_size), volume_size)
 
     def gather(self, volume: Tensor) -> Tensor:
         """Values (B, C, N) of a volume (B, C, Z, Y, X)."""

@@ -9,9 +9,9 @@ from torch.nn.functional import max_pool3d
 
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
-from nnunetv2_focusnet.architectures.rois import Rois, stride_of
+from nnunetv2_focusnet.architectures.rois import Rois, find_centres, stride_of
 from nnunetv2_focusnet.losses import functional
-from nnunetv2_focusnet.losses.targets import draw_heat_maps, find_centres
+from nnunetv2_focusnet.losses.targets import draw_heat_maps
 from nnunetv2_focusnet.organs.planning import SMALLEST_SIGMA_VOXELS
 
 

@@ -1,4 +1,4 @@
-"""Centres and heat maps of the small organs, and what is annotated, from the augmented label patch and on its device.
+"""Heat maps of the small organs, and what is annotated, from the augmented label patch and on its device.
 
 Augmentation and targets can't disagree that way. An organ cut by the patch border has the centre of what is visible.
 """
@@ -8,29 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.laterality import swap_table
-
-
-def find_centres(labels: Tensor, organs: Sequence[int]) -> tuple[Tensor, Tensor]:
-    """Centre of mass of each organ's visible voxels.
-
-    Args:
-        labels: label map (B, Z, Y, X).
-        organs: K label values.
-
-    Returns:
-        Centres (B, K, 3) as (z, y, x) in voxels, zero for organs that aren't visible, and their visibility (B, K) bool.
-    """
-    wanted = constant(organs, labels.device)
-    masks = labels[:, None] == wanted[:, None, None, None]
-    counts = masks.sum((2, 3, 4))
-    centres = []
-    for axis in (2, 3, 4):
-        profile = masks.sum([other for other in (2, 3, 4) if other != axis])
-        positions = torch.arange(labels.shape[axis - 1], device=labels.device)
-        centres.append((profile * positions).sum(2) / counts.clamp(min=1))
-    return torch.stack(centres, -1), counts > 0
 
 
 def draw_heat_maps(centres: Tensor, sigmas: Tensor, volume_size: Sequence[int]) -> Tensor:

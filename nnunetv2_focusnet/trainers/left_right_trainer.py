@@ -34,15 +34,19 @@ class LeftRightTrainer(HostTrainer):
         self, rotation: tuple[float, float], mirror_axes: tuple[int, ...]
     ) -> tuple[tuple[float, float], tuple[int, ...]]:
         """Leave out what would confuse left and right."""
-        self.left_right = find_left_right(
-            load_properties(Path(self.preprocessed_dataset_folder)),
-            self.dataset.labels,
-            self.plans_manager.transpose_forward,
-            self.dataset.left_right_pairs,
-        )
+        self.left_right = self.find_left_right()
         self.print_to_log_file(self.left_right.message)
         if self.left_right.unsafe_axes:
             # Turned by more than 90 degrees the left organs lie where the right ones belong.
             limit = min(rotation[1], MAX_ROTATION_WITH_SIDES)
             rotation = (-limit, limit)
         return rotation, tuple(axis for axis in mirror_axes if axis not in self.left_right.unsafe_axes)
+
+    def find_left_right(self) -> LeftRight:
+        """Paired organs, and the axis along which a flip swaps them, in the preprocessed images."""
+        return find_left_right(
+            load_properties(Path(self.preprocessed_dataset_folder)),
+            self.dataset.labels,
+            self.plans_manager.transpose_forward,
+            self.dataset.left_right_pairs,
+        )

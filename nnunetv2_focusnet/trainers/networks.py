@@ -1,5 +1,6 @@
 """Networks in the sizes that nnU-Net's plans give, and from what a model's plans say of them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,16 +10,19 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_focusnet.architectures.blocks import zyx
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.dense_aspp import dilations_in_mm
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 
 # Halving slices of 2.5 or 3 mm along with pixels of 1 mm takes 0.6 of the FLOPs and memory that halving pixels alone
 # takes. Where slices are thicker still, a lens would be left with one.
 LARGEST_HALVED_ANISOTROPY = 4.0
+JITTER_MM = 4.0  # peaks of optic nerves are as far from their centres
+SMALLEST_ZOOM_FEATURES = 8  # narrower SOS-Nets were the bottleneck in networks made narrow for CPUs
 
 
 def snet_config(configuration: ConfigurationManager) -> SNetConfig:
@@ -113,6 +117,75 @@ def focusnet_config_on_plans_network(
     )
 
 
+def zoom_config(
+    configuration: ConfigurationManager,
+    small_organs: Sequence[SmallOrgan],
+    pairs: Sequence[tuple[int, int]],
+    mirror_axis: int | None,
+) -> FocusNetConfig:
+    """SOS-Nets on the image's grid, one for each pair, on the plans' network on a coarser grid.
+
+    Args:
+        configuration: of the plans.
+        small_organs: at its spacing.
+        pairs: (left label, right label) of the organs that are mirror images of each other.
+        mirror_axis: the left-right axis; None: no two organs share a SOS-Net.
+    """
+    features = _unet_kwargs(configuration)["features_per_stage"]
+    stride = zoom_stride(configuration)
+    groups = _groups([organ.label for organ in small_organs], pairs if mirror_axis is not None else [])
+    sizes = [organ.roi_size for organ in small_organs]
+    for group in groups:  # the ROIs of a pair pass their network together
+        largest = [max(sizes[k][axis] for k in group) for axis in range(3)]
+        for k in group:
+            sizes[k] = zyx([-(-size // step) * step for size, step in zip(largest, stride, strict=True)])
+    return FocusNetConfig(
+        main=None,
+        small_organs=tuple(organ.label for organ in small_organs),
+        roi_sizes=tuple(sizes),
+        sol_level=min(1, len(features) - 2),
+        sol_blocks=1,
+        gradient_to_main=0.1,
+        jitter=zyx([round(JITTER_MM / mm) for mm in configuration.spacing]),
+        zoom=ZoomConfig(
+            stride=stride,
+            features=(max(features[0] // 2, SMALLEST_ZOOM_FEATURES), max(features[0], 2 * SMALLEST_ZOOM_FEATURES)),
+            groups=groups,
+            mirror_axis=mirror_axis,
+        ),
+    )
+
+
+def zoom_stride(configuration: ConfigurationManager) -> tuple[int, int, int]:
+    """The plan's first stride that isn't 1: thick slices are zoomed within slices alone."""
+    strides = _unet_kwargs(configuration)["strides"]
+    return zyx(next((stride for stride in strides if max(stride) > 1), strides[0]))
+
+
+def zoomed_patch(configuration: ConfigurationManager) -> list[int]:
+    """The plan's patch taken as one of the main network's grid, but not larger than the usual image needs.
+
+    Returns:
+        (z, y, x) in voxels of the images.
+    """
+    strides = [zoom_stride(configuration), *_unet_kwargs(configuration)["strides"]]
+    steps = [math.prod(along_axis) for along_axis in zip(*strides, strict=True)]
+    wanted = [
+        min(size * by, max(size, round(image)))
+        for size, by, image in zip(
+            configuration.patch_size, strides[0], configuration.median_image_size_in_voxels, strict=True
+        )
+    ]
+    return [-(-size // step) * step for size, step in zip(wanted, steps, strict=True)]
+
+
+def _groups(labels: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
+    """Indices of the organs that share a SOS-Net: pairs of which both are small, and each other organ alone."""
+    paired = [tuple(labels.index(side) for side in pair) for pair in pairs if set(pair) <= set(labels)]
+    taken = {k for pair in paired for k in pair}
+    return (*paired, *((k,) for k in range(len(labels)) if k not in taken))
+
+
 def build_network(
     config: FocusNetConfig,
     configuration: ConfigurationManager,
@@ -135,22 +208,27 @@ def build_network(
     if config.main is not None:
         snet = SNet(input_channels, num_classes, config.main)
         return FocusNet(snet, config) if config.small_organs else snet
+    share = math.prod(config.zoom.stride) if config.zoom else 1  # voxels of the image in one of the main network's
     unet = get_network_from_plans(
         configuration.network_arch_class_name,
         configuration.network_arch_init_kwargs,
         configuration.network_arch_init_kwargs_req_import,
-        input_channels,
-        num_classes,
+        input_channels * share,
+        num_classes * share,
         deep_supervision=deep_supervision,
     )
-    if not config.small_organs:
+    if not config.small_organs and config.zoom is None:
         return unet
     if not hasattr(unet, "encoder") or not hasattr(unet, "decoder"):
         raise ValueError(
             f"The plans' network {configuration.network_arch_class_name} has no encoder and decoder to read features"
             " from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
         )
-    return FocusNet(PlansUNet(unet, input_channels), config)
+    main = PlansUNet(unet, input_channels * share)
+    if config.zoom is None:
+        return FocusNet(main, config)
+    coarser = OnCoarserGrid(main, input_channels, config.zoom.stride)
+    return ZoomNet(coarser, config) if config.small_organs else coarser
 
 
 def lay_out_for_device(network: nn.Module) -> nn.Module:

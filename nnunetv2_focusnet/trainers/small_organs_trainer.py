@@ -11,8 +11,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
+from nnunetv2_focusnet.architectures.rois import find_centres
 from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss, finest
-from nnunetv2_focusnet.losses.targets import find_centres
 from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.schedule import Stage

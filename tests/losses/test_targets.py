@@ -3,9 +3,10 @@ import math
 import pytest
 import torch
 
+from nnunetv2_focusnet.architectures.rois import find_centres
 from nnunetv2_focusnet.laterality import LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import SegmentationLoss
-from nnunetv2_focusnet.losses.targets import draw_heat_maps, find_annotated, find_centres
+from nnunetv2_focusnet.losses.targets import draw_heat_maps, find_annotated
 
 
 def boxes(size: tuple[int, int, int], *organs: tuple[int, tuple[slice, slice, slice]]) -> torch.Tensor:

@@ -9,6 +9,7 @@ import torch
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
 PATCH = (16, 32, 32)
 
@@ -32,7 +33,7 @@ class FewBatches:
 
     def batch(self) -> dict[str, Any]:
         generator = torch.Generator().manual_seed(0)
-        target = torch.zeros(2, 1, *PATCH)
+        target = torch.zeros(2, 1, *self.configuration_manager.patch_size)  # type: ignore[attr-defined]
         for label in range(1, 10):
             target[:, :, 4:8, 3 * label : 3 * label + 3, 10:14] = label
         data = target + torch.randn(target.shape, generator=generator)
@@ -52,3 +53,7 @@ class SmallPlansNetworkTrainer(FewBatches, FocusNetTrainerPlansNetwork):
 
 class SmallSNetTrainer(FewBatches, SNetTrainer):
     default_num_epochs = 2
+
+
+class SmallZoomTrainer(FewBatches, FocusNetTrainerZoom):
+    default_num_epochs = 3

@@ -1,0 +1,45 @@
+"""FocusNet with zoom: the plans' network on a coarser grid, small organs on the images' own voxels."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.losses.modules import finest
+from nnunetv2_focusnet.organs.organ import SmallOrgan
+from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+
+
+class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
+    """Trains the plans' network on voxels as large as the plan's first stride, and SOS-Nets on the images' own.
+
+    A patch covers as much more of the head, up to the whole image. A left-right pair shares its SOS-Net, the right ROI
+    mirrored; it corrects what the main network says of the organ. In training ROIs are around the organs themselves.
+    """
+
+    # Peaks are about 4 mm off, and an ROI needs no more context than the main network's features give it.
+    largest_roi_margin_mm = 8.0
+
+    def _add_organs_to_plans(self) -> None:
+        plans = deepcopy(self.plans_manager.plans)
+        plans["configurations"][self.configuration_name]["patch_size"] = zoomed_patch(self.configuration_manager)
+        self.use_plans(plans)
+        super()._add_organs_to_plans()
+
+    def describe_network(
+        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
+        """SOS-Nets on the images' grid, one for each pair that a flip may swap."""
+        left_right = self.find_left_right()
+        return zoom_config(configuration, small_organs, left_right.pairs, left_right.axis)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One step; the labels are a further channel, so that ROIs can be put around the organs."""
+        if not self.small_organs:
+            return super().train_step(batch)
+        labels = finest(batch["target"]).to(batch["data"].dtype)
+        return super().train_step(batch | {"data": torch.cat([batch["data"], labels], 1)})
