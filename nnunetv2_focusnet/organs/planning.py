@@ -10,9 +10,9 @@ from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 
 SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
-# At the voxels of ordinary planning CTs, up to 1.17 x 1.17 x 3 mm, 1000 voxels make a smaller ball: the paper's rule
-# stays what it is. Optic nerves, lacrimal glands and what is smaller make balls below 12 mm; spinal cords, eyes and what
-# is larger of 23 mm and more, see docs/planning.md.
+# At the voxels of ordinary planning CTs, up to 1.17 x 1.17 x 3 mm, 1000 voxels make a smaller ball: there the paper's
+# rule is all there is. Optic nerves and smaller organs make balls below 12 mm, spinal cords, eyes and larger ones balls
+# of 23 mm and more, see docs/planning.md.
 SMALL_ORGAN_BALL_MM = 20.0
 HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for organs of about 1 cm
 SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress

@@ -26,7 +26,7 @@ from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 from nnunetv2.run.run_training import run_training_entry
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.plans import measure_organs
+from nnunetv2_focusnet.organs.measuring import measure_organs
 
 DATASET = "Dataset906_Configurations"
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
@@ -78,16 +78,18 @@ class Project:
             root / folder / DATASET for folder in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
         )
 
-    def write_cases(self, number: int) -> None:
-        """A brain and two lenses in each; the last case is one to predict."""
-        for case in range(number):
-            boxes = {"Brain": sources.box(4, 8 + case, 10, (10, 30, 26)), "Lens_L": sources.box(6, 2, 30)}
+    def write_cases(self) -> None:
+        """One to train on and to validate, one to predict; a brain and two lenses in each."""
+        for part in ("Tr", "Ts"):
+            boxes = {"Brain": sources.box(4, 8, 10, (10, 30, 26)), "Lens_L": sources.box(6, 2, 30)}
             boxes |= {"Lens_R": sources.box(6, 2, 14)}
             labels = sum(LABELS[name] * sources.mask(where, SHAPE) for name, where in boxes.items())
-            part = "Tr" if case < number - 1 else "Ts"
-            sources.save(self.raw / f"images{part}" / f"Case_{case}_0000.nii.gz", sources.ct(boxes, SHAPE))
-            sources.save(self.raw / f"labels{part}" / f"Case_{case}.nii.gz", labels)
-        generate_dataset_json(str(self.raw), {"0": "CT"}, LABELS, number - 1, ".nii.gz")
+            sources.save(self.raw / f"images{part}" / f"Case_{part}_0000.nii.gz", sources.ct(boxes, SHAPE))
+            sources.save(self.raw / f"labels{part}" / f"Case_{part}.nii.gz", labels)
+        generate_dataset_json(str(self.raw), {"0": "CT"}, LABELS, 1, ".nii.gz")
+        self.preprocessed.mkdir(parents=True)
+        fold = {"train": ["Case_Tr"], "val": ["Case_Tr"]}
+        (self.preprocessed / "splits_final.json").write_text(json.dumps([fold]))
 
     def shrink(self, plans_name: str) -> None:
         """Make the networks of plans narrow, and those of residual encoders shallow."""
@@ -130,7 +132,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         patch.setenv("nnUNet_n_proc_DA", "0")
         patch.setattr(multiprocessing, "get_context", lambda method=None: SimpleNamespace(Pool=ThreadPool))
         patch.setattr(torch, "set_num_threads", lambda number: None)
-        project.write_cases(3)
+        project.write_cases()
         extractor = DatasetFingerprintExtractor(906, num_processes=1)
         extractor.num_foreground_voxels_for_intensitystats = 10_000  # a hundred million take longer than the rest
         extractor.run()
@@ -141,18 +143,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
             project.shrink(plans)
         # Plans of residual encoders share 3d_fullres with nnUNetPlans.
         command(preprocess_entry, "-d", "906", "-c", "3d_fullres", "3d_lowres", "-np", "1")
-        folds = [{"train": ["Case_0"], "val": ["Case_1"]}, {"train": ["Case_1"], "val": ["Case_0"]}]
-        (project.preprocessed / "splits_final.json").write_text(json.dumps(folds))
         project.measure()
         yield project
 
 
 @pytest.fixture(scope="module")
 def trained(project: Project) -> Project:
-    """Fold 0 of all models; the cascade trains on what 3d_lowres predicts of each case, and so needs all its folds."""
-    folds = [(PLANS, "3d_lowres", "1"), *((*model, "0") for model in TRAINED)]
-    for trainer, (plans, configuration, fold) in itertools.product((STOCK, *OURS), folds):
-        command(run_training_entry, "906", configuration, fold, "-p", plans, "-tr", trainer, "-device", "cpu", "--npz")
+    """All models; the cascade trains on what 3d_lowres, which comes before it, predicts of its training case."""
+    for trainer, (plans, configuration) in itertools.product((STOCK, *OURS), TRAINED):
+        command(run_training_entry, "906", configuration, "0", "-p", plans, "-tr", trainer, "-device", "cpu", "--npz")
     return project
 
 
@@ -179,7 +178,7 @@ def predict(
 
 
 def labels_of(folder: Path) -> np.ndarray:
-    return sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "Case_2.nii.gz")))
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "Case_Ts.nii.gz")))
 
 
 @pytest.mark.parametrize("trainer", OURS)
@@ -200,9 +199,9 @@ def test_the_cascade_reads_what_3d_lowres_predicted(trained: Project, predicted:
     first = next(value for value in weights["network_weights"].values() if value.ndim == 5)
     assert first.shape[1] == 1 + 3  # image, and a channel per organ
     other = trained.results / f"other {trainer}"
-    sources.save(other / "Case_2.nii.gz", sources.mask(sources.box(0, 0, 0, SHAPE), SHAPE))
+    sources.save(other / "Case_Ts.nii.gz", sources.mask(sources.box(0, 0, 0, SHAPE), SHAPE))
     again = predict(trained, trainer, PLANS, CASCADE, other, "of another 3d_lowres")
-    ours, theirs = (np.load(f / "Case_2.npz")["probabilities"] for f in (again, predicted[trainer, PLANS, CASCADE]))
+    ours, theirs = (np.load(f / "Case_Ts.npz")["probabilities"] for f in (again, predicted[trainer, PLANS, CASCADE]))
     assert not np.allclose(ours, theirs)
 
 
@@ -223,5 +222,5 @@ def test_predictions_are_averaged_with_stock_ones(trained: Project, predicted: d
     models = [(trainer, PLANS, CASCADE), (STOCK, L, "3d_fullres")]
     output = trained.results / "predicted" / f"{trainer} and stock"
     command(entry_point_ensemble_folders, "-i", *(str(predicted[m]) for m in models), "-o", str(output), "-np", "1")
-    mean = sum(np.load(predicted[m] / "Case_2.npz")["probabilities"].astype(np.float32) for m in models)
+    mean = sum(np.load(predicted[m] / "Case_Ts.npz")["probabilities"].astype(np.float32) for m in models)
     np.testing.assert_array_equal(labels_of(output), mean.argmax(0))

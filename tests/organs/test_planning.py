@@ -48,7 +48,7 @@ def test_small_is_below_1000_voxels_at_the_training_spacing() -> None:
     assert names(planned(spacing=4.01)) == ["Stem", "Lens"]
 
 
-# Mean sizes of real organs, measured with SimpleITK and SciPy in contours of Nikolov et al. 2018 (eye, nerve) and OpenKBP.
+# Mean sizes of real organs in contours of Nikolov et al. 2018 (eye, nerve) and OpenKBP, by SimpleITK and SciPy.
 # Balls of the same volumes are 11.4, 25.4 and 37.6 mm across.
 NERVE = Organ("OpticNerve_R", 1, volume_mm3=771.0, extent_mm=(11.1, 36.3, 23.6), num_cases=22)
 EYE = Organ("Eye_R", 2, volume_mm3=8550.0, extent_mm=(26.6, 24.8, 25.7), num_cases=22)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_trainers import SmallSNetTrainer
+from small_trainers import SmallFocusNetTrainer, SmallSNetTrainer
 from test_focusnet_trainer import log_of, run
 
 from nnunetv2_focusnet.trainers.skipped_steps import SkippedSteps
@@ -168,3 +168,25 @@ def test_a_resumed_run_checks_its_gradients_too(make_trainer: Any, left_by_kill:
     next(trainer.network.main.parameters()).register_hook(lambda gradient: gradient * math.nan)
     with pytest.raises(RuntimeError, match="The gradient became NaN"):
         run(trainer)
+
+
+class JointTrainer(SmallFocusNetTrainer):
+    default_num_epochs = 1  # all parts from the start
+
+
+def test_bfloat16_has_the_losses_of_single_precision_within_one_percent(make_trainer: Any) -> None:
+    losses: dict[bool, list[float]] = {}
+    for half in (False, True):
+        trainer = make_trainer(JointTrainer)
+        trainer.on_train_start()
+        trainer.on_train_epoch_start()
+        batch = trainer.batch()
+        for name in ("data", "target"):  # a corner with four of the organs: CPUs emulate bfloat16
+            batch[name] = batch[name][:, :, :8, :16, 4:20]
+        losses[half] = []
+        for _ in range(50):
+            # Anew in each step, as nnU-Net has it: autocast keeps the weights it has converted until it ends.
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                losses[half].append(float(trainer.train_step(batch)["loss"]))
+    assert losses[False][-1] < losses[False][0]
+    assert sum(losses[True]) == pytest.approx(sum(losses[False]), rel=0.01)
