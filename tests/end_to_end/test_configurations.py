@@ -131,6 +131,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         patch.setenv("nnUNet_extTrainer", str(root / "trainers"))
         patch.setenv("nnUNet_n_proc_DA", "0")
         patch.setattr(multiprocessing, "get_context", lambda method=None: SimpleNamespace(Pool=ThreadPool))
+        patch.setattr(multiprocessing, "Pool", ThreadPool)
         patch.setattr(torch, "set_num_threads", lambda number: None)
         project.write_cases()
         extractor = DatasetFingerprintExtractor(906, num_processes=1)
@@ -170,7 +171,7 @@ def predict(
 ) -> Path:
     output = trained.results / "predicted" / f"{trainer} {plans} {configuration} {name}"
     options = ["-i", str(trained.raw / "imagesTs"), "-o", str(output), "-d", "906", "-f", "0", "--save_probabilities"]
-    options += ["-npp", "0", "-nps", "0", "-device", "cpu", "--disable_tta"]
+    options += ["-npp", "0", "-nps", "0", "-device", "cpu", "--disable_tta", "-step_size", "1"]
     if configuration == CASCADE:
         options += ["-prev_stage_predictions", str(previous)]
     command(predict_entry_point, *options, "-tr", trainer, "-p", plans, "-c", configuration)

@@ -30,6 +30,7 @@ from torch.nn.parallel import DistributedDataParallel
 DATASET, CONFIGURATION = "900", "3d_fullres"
 CASES = ["Head_000", "Head_001", "Head_002"]  # of every batch; the second process has the last one alone
 ABSENT, NOT_ANNOTATED = 5, frozenset({4, 9})  # in the last one
+NO_FIGURES = ("stage", "schedule", "epoch_start_timestamps", "epoch_end_timestamps")
 OVERFLOW_IN_EPOCH, BROKEN_IMAGE_IN_EPOCH = 1, 5
 
 
@@ -99,7 +100,7 @@ class SharedBatches(FewBatches):
             "optimizer": digest(self.optimizer.state_dict()["state"]),
             "scale": self.grad_scaler.get_scale(),
             "wrappers": sum(type(thing) is DistributedDataParallel for thing in gc.get_objects()),
-            "log": {name: values[-1] for name, values in log.items() if values and "timestamps" not in name},
+            "log": {name: values[-1] for name, values in log.items() if values and name not in NO_FIGURES},
         }
         with (self.folder / f"rank {self.local_rank}.jsonl").open("a") as file:
             file.write(json.dumps(left, default=float) + "\n")
