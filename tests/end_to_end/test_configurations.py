@@ -24,6 +24,7 @@ from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor impo
 from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_experiment_entry, preprocess_entry
 from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 from nnunetv2.run.run_training import run_training_entry
+from nnunetv2.utilities import utils as nnunet_utilities
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_organs
@@ -131,7 +132,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         patch.setenv("nnUNet_extTrainer", str(root / "trainers"))
         patch.setenv("nnUNet_n_proc_DA", "0")
         patch.setattr(multiprocessing, "get_context", lambda method=None: SimpleNamespace(Pool=ThreadPool))
-        patch.setattr(multiprocessing, "Pool", ThreadPool)
+        patch.setattr(nnunet_utilities, "Pool", ThreadPool)
         patch.setattr(torch, "set_num_threads", lambda number: None)
         project.write_cases()
         extractor = DatasetFingerprintExtractor(906, num_processes=1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_trainers import SmallFocusNetTrainer, SmallSNetTrainer
+from small_trainers import SmallSNetTrainer
 from test_focusnet_trainer import log_of, run
 
 from nnunetv2_focusnet.trainers.skipped_steps import SkippedSteps
@@ -170,14 +170,10 @@ def test_a_resumed_run_checks_its_gradients_too(make_trainer: Any, left_by_kill:
         run(trainer)
 
 
-class JointTrainer(SmallFocusNetTrainer):
-    default_num_epochs = 1  # all parts from the start
-
-
 def test_bfloat16_has_the_losses_of_single_precision_within_one_percent(make_trainer: Any) -> None:
     losses: dict[bool, list[float]] = {}
     for half in (False, True):
-        trainer = make_trainer(JointTrainer)
+        trainer = make_trainer(SmallSNetTrainer)
         trainer.on_train_start()
         trainer.on_train_epoch_start()
         batch = trainer.batch()
