@@ -4,19 +4,19 @@ nnU-Net's own functions start, resume and validate. What they need CUDA for is r
 rank by the CPU. usage: in_two_processes.py FOLDER, with the folders of nnU-Net in the environment.
 """
 
-import gc
 import hashlib
 import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import cycle
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -26,6 +26,8 @@ from small_trainers import FewBatches, SmallFocusNetTrainer, SmallPlansNetworkTr
 from torch import distributed as dist
 from torch import multiprocessing as torch_multiprocessing
 from torch.nn.parallel import DistributedDataParallel
+
+from nnunetv2_focusnet.architectures.focusnet import FocusNet
 
 DATASET, CONFIGURATION = "900", "3d_fullres"
 CASES = ["Head_000", "Head_001", "Head_002"]  # of every batch; the second process has the last one alone
@@ -54,6 +56,7 @@ class SharedBatches(FewBatches):
         self.unannotated = {CASES[-1]: NOT_ANNOTATED}
         self.has_last_sample = not self.is_ddp or self.local_rank == 1
         self.overflows = False
+        self.wrappers: WeakSet[torch.nn.Module] = WeakSet()  # of the network, still alive
 
     def initialize(self) -> None:
         super().initialize()
@@ -91,6 +94,10 @@ class SharedBatches(FewBatches):
             "flipped": [False] * len(CASES[mine]),
         }
 
+    def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self.wrappers.add(self.network)
+
     def on_epoch_end(self) -> None:
         super().on_epoch_end()
         log = self.local_log.get_checkpoint()
@@ -99,7 +106,7 @@ class SharedBatches(FewBatches):
             "weights": digest(self.bare_network.state_dict()),
             "optimizer": digest(self.optimizer.state_dict()["state"]),
             "scale": self.grad_scaler.get_scale(),
-            "wrappers": sum(type(thing) is DistributedDataParallel for thing in gc.get_objects()),
+            "wrappers": len(self.wrappers),
             "log": {name: values[-1] for name, values in log.items() if values and name not in NO_FIGURES},
         }
         with (self.folder / f"rank {self.local_rank}.jsonl").open("a") as file:
@@ -158,6 +165,12 @@ def train(folder: Path, trainer: type[SharedBatches], **options: Any) -> None:
     run_training.run_training(DATASET, CONFIGURATION, 0, trainer.__name__, **options)
 
 
+def look_in_the_middle(heat_logits: torch.Tensor, volume_size: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Peaks (B, K) and their voxels (B, K, 3) at a place of their own: those of untrained heat maps are anywhere."""
+    middle = torch.tensor([size // 2 for size in volume_size])
+    return heat_logits.flatten(2).amax(2), middle.expand(*heat_logits.shape[:2], 3)
+
+
 def train_in_two(folder: Path) -> None:
     """FocusNet until an image is broken, to the end, its validation; the other trainer at once."""
     two = {"num_gpus": 2, "device": torch.device("cuda")}
@@ -183,5 +196,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     without_cuda()
+    FocusNet._find_peaks = staticmethod(look_in_the_middle)  # type: ignore[method-assign]
     train_in_two(Path(sys.argv[1]))
     train_in_one(Path(sys.argv[1]))  # last, as autograd's threads mustn't be forked
