@@ -113,7 +113,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="in mm (default: as planned)")
     add_arguments(parser)
     parser.add_argument("--unseen", type=int, default=4, help="cases that nobody trains on (default: 4)")
-    parser.add_argument("--small_organs", nargs="+", metavar="ORGAN", help="(default: those below 1000 voxels)")
+    parser.add_argument("--small_organs", nargs="+", metavar="ORGAN", help="(default: as trainers find them)")
     parser.add_argument("--dsc_goal", type=float, default=0.1, help="small organs' gain over stock (default: 0.1)")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="(default: one per core)")
     parser.add_argument("-device", default="cuda" if torch.cuda.is_available() else "cpu")

@@ -1,4 +1,6 @@
-"""FocusNet's losses: focal (eq. 1), Dice (eq. 2), heat maps, ROIs. Pure functions; every one masks the ignore label.
+"""FocusNet's losses: focal (eq. 1), Dice (eq. 2), heat maps, ROIs. Functions alone; every one masks the ignore label.
+
+Where several processes share a batch, each gets the loss of the whole batch.
 
 Shapes: labels (B, Z, Y, X); ``valid`` is bool, false where a voxel carries the ignore label. ``annotated`` is bool,
 false where nobody has contoured the organ in the sample: its voxels, wherever they are, are labelled as background.
@@ -10,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from nnunetv2_focusnet.losses.processes import add_up_processes
 
 GAMMA = 2.0
 _EPS = 1e-5
@@ -55,7 +59,8 @@ def focal_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights
     log_p = log_probabilities.gather(1, labels[:, None])[:, 0]
     alpha = weights[labels] * valid
     loss = -alpha * (1 - log_p.exp()) ** GAMMA * log_p
-    return loss.sum() / alpha.sum().clamp(min=_EPS)
+    total, total_alpha = add_up_processes(torch.stack([loss.sum(), alpha.sum()]))
+    return total / total_alpha.clamp(min=_EPS)
 
 
 def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
@@ -81,9 +86,12 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     def per_class(values: Tensor) -> Tensor:
         return zeros.scatter_add(1, slices, values.reshape(slices.shape)).sum(0)
 
-    overlap = per_class(probabilities.gather(1, labels[:, None])[:, 0] * valid)
-    present = per_class(valid.to(probabilities.dtype))
-    predicted = (probabilities * valid[:, None]).sum((0, 2, 3, 4))
+    sums = [
+        per_class(probabilities.gather(1, labels[:, None])[:, 0] * valid),
+        per_class(valid.to(probabilities.dtype)),
+        (probabilities * valid[:, None]).sum((0, 2, 3, 4)),
+    ]
+    overlap, present, predicted = add_up_processes(torch.stack(sums))
     dice = 2 * overlap / (present + predicted).clamp(min=_EPS)
     return ((1 - dice) * (present > 0)).sum()
 
@@ -163,4 +171,6 @@ def roi_losses(
 
 def _mean(values: Tensor, counts: Tensor | None) -> Tensor:
     """Mean of the values that count (None: all do); 0 where none does."""
-    return values.mean() if counts is None else (values * counts).sum() / counts.sum().clamp(min=1)
+    counts = torch.ones_like(values) if counts is None else counts.to(values.dtype)
+    total, number = add_up_processes(torch.stack([(values * counts).sum(), counts.sum()]))
+    return total / number.clamp(min=1)

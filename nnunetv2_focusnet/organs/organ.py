@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -27,6 +28,11 @@ class Organ:
     def diameter_mm(self) -> float:
         """Mean of the three extents, the paper's mean diameter."""
         return sum(self.extent_mm) / 3
+
+    @property
+    def ball_mm(self) -> float:
+        """Diameter of a ball of the mean volume: unlike the extents, it doesn't grow with a tilt or a stray voxel."""
+        return (6 * self.volume_mm3 / math.pi) ** (1 / 3)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,10 @@ from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 
 SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
+# At the voxels of ordinary planning CTs, up to 1.17 x 1.17 x 3 mm, 1000 voxels make a smaller ball: there the paper's
+# rule is all there is. Optic nerves and smaller organs make balls below 12 mm, spinal cords, eyes and larger ones balls
+# of 23 mm and more, see docs/planning.md.
+SMALL_ORGAN_BALL_MM = 20.0
 HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for organs of about 1 cm
 SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress
 FOCAL_WEIGHT_EXPONENT = 1.0  # paper, equation 1: weights inversely proportional to the organ's size
@@ -28,7 +32,8 @@ def plan_small_organs(
     """Find the small organs, and size their ROIs and heat maps for one spacing.
 
     - Small are the organs named in ``dataset.json["focusnet"]["small_organs"]``, else those whose mean volume is below
-      1000 voxels (paper, section 3.1).
+      1000 voxels (paper, section 3.1) and below that of a ball of 20 mm, so that coarse voxels don't make organs of
+      centimetres small, and whose mean extent is below half of the patch's.
     - ``roi_size`` is ``roi_scale`` (3, or ``dataset.json["focusnet"]["roi_scale"]``) times the mean extent along each
       axis, but at most ``largest_margin_mm`` more on either side than that extent, rounded up to even; at most the
       patch.
@@ -60,7 +65,7 @@ def plan_small_organs(
             volume_voxels=organ.volume_mm3 / voxel_mm3,
         )
 
-    return tuple(plan(organ) for organ in organs if _is_small(organ, dataset, voxel_mm3))
+    return tuple(plan(organ) for organ in organs if _is_small(organ, dataset, spacing, patch_size))
 
 
 def focal_weights(organs: Sequence[Organ]) -> tuple[float, ...]:
@@ -76,10 +81,15 @@ def focal_weights(organs: Sequence[Organ]) -> tuple[float, ...]:
     return BACKGROUND_FOCAL_WEIGHT, *((organ.volume_mm3 / largest) ** -FOCAL_WEIGHT_EXPONENT for organ in organs)
 
 
-def _is_small(organ: Organ, dataset: DatasetJson, voxel_mm3: float) -> bool:
+def _is_small(organ: Organ, dataset: DatasetJson, spacing: Sequence[float], patch_size: Sequence[int]) -> bool:
     if dataset.small_organs is not None:
         return organ.name in dataset.small_organs
-    return organ.volume_mm3 / voxel_mm3 < SMALL_ORGAN_VOXELS
+    patch_mm = [size * mm for size, mm in zip(patch_size, spacing, strict=True)]
+    return (
+        organ.volume_mm3 / math.prod(spacing) < SMALL_ORGAN_VOXELS
+        and organ.ball_mm < SMALL_ORGAN_BALL_MM
+        and organ.diameter_mm < sum(patch_mm) / 3 / 2
+    )
 
 
 def _round_up_to_even(voxels: float) -> int:

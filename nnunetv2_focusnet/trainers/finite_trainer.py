@@ -1,4 +1,7 @@
-"""Steps whose loss and gradient are finite: others end the run, or are left out where half precision is the cause."""
+"""Steps whose loss and gradient are finite: others end the run, or are left out where half precision is the cause.
+
+Under DDP every process has the loss and the gradient of the whole batch, so all of them leave out the same steps.
+"""
 
 import math
 from typing import Any, NoReturn
@@ -74,15 +77,17 @@ class FiniteTrainer(ResumableTrainer):
         return values
 
     def _broken_images(self) -> list[str]:
-        """Cases of the batch whose images are the cause."""
+        """Cases of the batch, of all processes, whose images are the cause."""
         whole = self._batch["data"].flatten(1).isfinite().all(1)
-        return [case for case, finite in zip(self._batch["keys"], whole.tolist(), strict=True) if not finite]
+        cases = [case for case, finite in zip(self._batch["keys"], whole.tolist(), strict=True) if not finite]
+        return self.from_all_ranks(cases)
 
     def _stop(self, how_often: str = "") -> NoReturn:
         terms = [name for name, value in self.loss.terms.items() if not value.isfinite()]
         what = f"Loss term {', '.join(terms)}" if terms else "The gradient"
         images = self._broken_images()
-        cases = f"the images of {', '.join(images)}" if images else f"cases {', '.join(self._batch['keys'])}"
+        keys = self.from_all_ranks(self._batch["keys"])
+        cases = f"the images of {', '.join(images)}" if images else f"cases {', '.join(keys)}"
         cure = "which hold NaN or infinity" if images else "check images and labels, or lower the learning rate"
         raise RuntimeError(
             f"{what} became NaN or infinite{how_often} in epoch {self.current_epoch}, stage {self.stage.name}, on"
@@ -92,9 +97,8 @@ class FiniteTrainer(ResumableTrainer):
     def on_train_epoch_end(self, train_outputs: list[dict[str, Any]]) -> None:
         """Log the mean of the loss and of each of its terms."""
         super().on_train_epoch_end(without_skipped(train_outputs))
-        outputs = self.from_all_ranks(train_outputs)
         means = {
-            name: mean_of_finite([output[name] for output in outputs]) if name in outputs[0] else math.nan
+            name: mean_of_finite([output[name] for output in train_outputs]) if name in train_outputs[0] else math.nan
             for name in self.loss.term_names
         }
         for name, mean in means.items():
@@ -111,14 +115,15 @@ class FiniteTrainer(ResumableTrainer):
     def _log_skipped(self, steps: int, kind: str) -> None:
         number, cases = self.skipped[kind].reset()
         if number:
+            cases = sorted(set(self.from_all_ranks(cases)))
             self.print_to_log_file(
                 f"{number} of {steps} {kind} steps left out: not finite in half precision, on {', '.join(cases)}"
             )
 
-    def from_all_ranks(self, outputs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The outputs of all processes' steps; without DDP those of this one."""
+    def from_all_ranks(self, values: list[Any]) -> list[Any]:
+        """What all processes have, one process's after the other's; without DDP the values of this one."""
         if not self.is_ddp:
-            return outputs
+            return values
         gathered: list[Any] = [None] * dist.get_world_size()
-        dist.all_gather_object(gathered, outputs)
-        return [output for of_rank in gathered for output in of_rank]
+        dist.all_gather_object(gathered, values)
+        return [value for of_rank in gathered for value in of_rank]

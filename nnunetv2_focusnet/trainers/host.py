@@ -157,6 +157,7 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     def initialize(self) -> None:
         """As nnU-Net does; its command then hands pretrained weights to :meth:`take_pretrained_weights`."""
         super().initialize()
+        self.wrap_anew()
         # The command calls a function of its own, which knows no names of tensors but the network's.
         run_training.load_pretrained_weights = self._load_pretrained_weights
 
@@ -208,6 +209,16 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     def bare_network(self) -> Any:
         """The network without its DDP and compile wrappers."""
         return bare_network(self.network)
+
+    def wrap_anew(self) -> None:
+        """Under DDP, wrap the network again; unlike nnU-Net's, the wrapper never broadcasts buffers.
+
+        They are the same in all processes anyway, and with ``--val`` one that has no case to predict never answers.
+        """
+        if isinstance(self.network, DistributedDataParallel):
+            device_ids = [self.local_rank] if self.device.type == "cuda" else None
+            self.network = DistributedDataParallel(self.network.module, device_ids=device_ids)
+            self.network.broadcast_buffers = False
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Mixed precision where nnU-Net has it."""

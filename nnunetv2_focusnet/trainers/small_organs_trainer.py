@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
@@ -32,8 +31,8 @@ class SmallOrgansTrainer(BaseTrainer):
         if not self.small_organs:
             self.print_to_log_file(
                 f"WARNING: {self.plans_manager.dataset_name} has no small organ at the spacing of this configuration:"
-                " none is below 1000 voxels in the mean, or dataset.json names none. S-Net is trained alone; if some"
-                ' are small, name them in dataset.json: "focusnet": {"small_organs": [...]}.'
+                " none is below both 1000 voxels and a ball of 20 mm in the mean, or dataset.json names none. S-Net is"
+                ' trained alone; if some are small, name them in dataset.json: "focusnet": {"small_organs": [...]}.'
             )
 
     def build_loss(self) -> SegmentationLoss:
@@ -100,10 +99,8 @@ class SmallOrgansTrainer(BaseTrainer):
         if self.current_epoch == stage.start:
             self.optimizer.state.clear()
         self._forget_other_predictions()
-        if isinstance(self.network, DistributedDataParallel):
-            # DDP waits for the gradient of every parameter that could have one when it was wrapped.
-            device_ids = [self.local_rank] if self.device.type == "cuda" else None
-            self.network = DistributedDataParallel(self.network.module, device_ids=device_ids)
+        # DDP waits for the gradient of every parameter that could have one when it was wrapped.
+        self.wrap_anew()
         if self._compiled_parts not in (None, stage.parts):
             # Each stage compiles anew; its predecessors' graphs would use up the limit of recompilations.
             torch.compiler.reset()

@@ -48,6 +48,31 @@ def test_small_is_below_1000_voxels_at_the_training_spacing() -> None:
     assert names(planned(spacing=4.01)) == ["Stem", "Lens"]
 
 
+# Mean sizes of real organs in contours of Nikolov et al. 2018 (eye, nerve) and OpenKBP, by SimpleITK and SciPy.
+# Balls of the same volumes are 11.4, 25.4 and 37.6 mm across.
+NERVE = Organ("OpticNerve_R", 1, volume_mm3=771.0, extent_mm=(11.1, 36.3, 23.6), num_cases=22)
+EYE = Organ("Eye_R", 2, volume_mm3=8550.0, extent_mm=(26.6, 24.8, 25.7), num_cases=22)
+BRAINSTEM = Organ("Brainstem", 3, volume_mm3=27821.0, extent_mm=(59.0, 32.3, 37.3), num_cases=38)
+
+
+def small_among_real_ones(spacing: Sequence[float], patch_size: Sequence[int]) -> list[str]:
+    organs = [NERVE, EYE, BRAINSTEM]
+    dataset = DatasetJson("dataset.json", {organ.name: organ.label for organ in organs}, ".nii.gz", 22)
+    return names(plan_small_organs(organs, dataset, spacing=spacing, patch_size=patch_size))
+
+
+def test_coarse_voxels_make_no_organ_of_centimetres_small() -> None:
+    # 506 voxels are the brainstem's at the second spacing, 156 the eye's; the nerve has 321 and 14.
+    assert small_among_real_ones([2.5, 0.98, 0.98], [48, 192, 192]) == ["OpticNerve_R"]
+    assert small_among_real_ones([2.5, 4.688, 4.688], [48, 64, 64]) == ["OpticNerve_R"]
+
+
+def test_small_organs_are_smaller_than_half_the_patch() -> None:
+    # The nerve's mean extent is 23.67 mm, the patches' are 48 and 46 mm.
+    assert small_among_real_ones([1.0, 1.0, 1.0], [32, 56, 56]) == ["OpticNerve_R"]
+    assert small_among_real_ones([1.0, 1.0, 1.0], [32, 53, 53]) == []
+
+
 def test_named_small_organs_win_over_the_rule() -> None:
     assert names(planned(small_organs=("Brain",))) == ["Brain"]
     assert planned(small_organs=()) == ()

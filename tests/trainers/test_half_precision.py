@@ -168,3 +168,21 @@ def test_a_resumed_run_checks_its_gradients_too(make_trainer: Any, left_by_kill:
     next(trainer.network.main.parameters()).register_hook(lambda gradient: gradient * math.nan)
     with pytest.raises(RuntimeError, match="The gradient became NaN"):
         run(trainer)
+
+
+def test_bfloat16_has_the_losses_of_single_precision_within_one_percent(make_trainer: Any) -> None:
+    losses: dict[bool, list[float]] = {}
+    for half in (False, True):
+        trainer = make_trainer(SmallSNetTrainer)
+        trainer.on_train_start()
+        trainer.on_train_epoch_start()
+        batch = trainer.batch()
+        for name in ("data", "target"):  # a corner with four of the organs: CPUs emulate bfloat16
+            batch[name] = batch[name][:, :, :8, :16, 4:20]
+        losses[half] = []
+        for _ in range(50):
+            # Anew in each step, as nnU-Net has it: autocast keeps the weights it has converted until it ends.
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                losses[half].append(float(trainer.train_step(batch)["loss"]))
+    assert losses[False][-1] < losses[False][0]
+    assert sum(losses[True]) == pytest.approx(sum(losses[False]), rel=0.01)

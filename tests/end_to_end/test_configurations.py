@@ -1,0 +1,228 @@
+"""3d_lowres, the cascade and plans of residual encoders, with each trainer, and together with stock's.
+
+nnU-Net's commands in the test's own process, with threads for theirs: starting one takes longer than the work.
+"""
+
+import itertools
+import json
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import source_folders as sources
+import torch
+from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
+from nnunetv2.ensembling.ensemble import entry_point_ensemble_folders
+from nnunetv2.evaluation.find_best_configuration import find_best_configuration_entry_point
+from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_experiment_entry, preprocess_entry
+from nnunetv2.inference.predict_from_raw_data import predict_entry_point
+from nnunetv2.run.run_training import run_training_entry
+from nnunetv2.utilities import utils as nnunet_utilities
+
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.measuring import measure_organs
+
+DATASET = "Dataset906_Configurations"
+LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
+SHAPE = (16, 48, 48)
+PLANS, M, L = "nnUNetPlans", "nnUNetResEncUNetMPlans", "nnUNetResEncUNetLPlans"
+CASCADE = "3d_cascade_fullres"
+TRAINED = [(PLANS, "3d_lowres"), (PLANS, CASCADE), (M, "3d_fullres"), (L, "3d_fullres")]
+STOCK, *OURS = ("StepsOfStock", "StepsOfFocusNet", "StepsOfPlansNetwork", "StepsOfSNet")
+
+TRAINERS = """
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+from nnunetv2_focusnet.trainers.host import ClassSettings
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+
+
+class Steps(ClassSettings):
+    default_num_epochs, default_num_iterations_per_epoch, default_num_val_iterations_per_epoch = 1, 2, 1
+
+    def on_train_start(self):
+        super().on_train_start()
+        self.logger.plot_progress_png = lambda output_folder: None  # takes longer than all the rest
+
+
+class StepsOfStock(Steps, nnUNetTrainer):
+    pass
+
+
+class StepsOfFocusNet(Steps, FocusNetTrainer):
+    pass
+
+
+class StepsOfPlansNetwork(Steps, FocusNetTrainerPlansNetwork):
+    pass
+
+
+class StepsOfSNet(Steps, SNetTrainer):
+    pass
+"""
+
+
+class Project:
+    """Folders of nnU-Net under ``root``, and what its commands leave there."""
+
+    def __init__(self, root: Path) -> None:
+        self.raw, self.preprocessed, self.results = (
+            root / folder / DATASET for folder in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
+        )
+
+    def write_cases(self) -> None:
+        """One to train on and to validate, one to predict; a brain and two lenses in each."""
+        for part in ("Tr", "Ts"):
+            boxes = {"Brain": sources.box(4, 8, 10, (10, 30, 26)), "Lens_L": sources.box(6, 2, 30)}
+            boxes |= {"Lens_R": sources.box(6, 2, 14)}
+            labels = sum(LABELS[name] * sources.mask(where, SHAPE) for name, where in boxes.items())
+            sources.save(self.raw / f"images{part}" / f"Case_{part}_0000.nii.gz", sources.ct(boxes, SHAPE))
+            sources.save(self.raw / f"labels{part}" / f"Case_{part}.nii.gz", labels)
+        generate_dataset_json(str(self.raw), {"0": "CT"}, LABELS, 1, ".nii.gz")
+        self.preprocessed.mkdir(parents=True)
+        fold = {"train": ["Case_Tr"], "val": ["Case_Tr"]}
+        (self.preprocessed / "splits_final.json").write_text(json.dumps([fold]))
+
+    def shrink(self, plans_name: str) -> None:
+        """Make the networks of plans narrow, and those of residual encoders shallow."""
+        file = self.preprocessed / f"{plans_name}.json"
+        plans = json.loads(file.read_text())
+        for configuration in plans["configurations"].values():
+            if "architecture" in configuration:
+                arguments = configuration["architecture"]["arch_kwargs"]
+                arguments["features_per_stage"] = [4] * arguments["n_stages"]
+                if "n_blocks_per_stage" in arguments:
+                    arguments["n_blocks_per_stage"] = [1] * arguments["n_stages"]
+        file.write_text(json.dumps(plans))
+
+    def measure(self) -> None:
+        """Trainers find the organs' sizes in the cache instead of starting processes of their own."""
+        plans = json.loads((self.preprocessed / f"{PLANS}.json").read_text())
+        measure_organs(self.preprocessed, plans, DatasetJson.read(self.preprocessed / "dataset.json"), num_processes=1)
+
+    def fold(self, trainer: str, plans: str, configuration: str, fold: int = 0) -> Path:
+        return self.results / f"{trainer}__{plans}__{configuration}" / f"fold_{fold}"
+
+
+def command(entry_point: Callable[[], None], *arguments: str) -> None:
+    """What a console script does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["command", *arguments])
+        entry_point()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    root = tmp_path_factory.mktemp("configurations")
+    (root / "trainers").mkdir()
+    (root / "trainers" / "trainers_of_few_steps.py").write_text(TRAINERS)
+    project = Project(root)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+            patch.setenv(name, str(root / name))
+        patch.setenv("nnUNet_extTrainer", str(root / "trainers"))
+        patch.setenv("nnUNet_n_proc_DA", "0")
+        patch.setattr(multiprocessing, "get_context", lambda method=None: SimpleNamespace(Pool=ThreadPool))
+        patch.setattr(nnunet_utilities, "Pool", ThreadPool)
+        patch.setattr(torch, "set_num_threads", lambda number: None)
+        project.write_cases()
+        extractor = DatasetFingerprintExtractor(906, num_processes=1)
+        extractor.num_foreground_voxels_for_intensitystats = 10_000  # a hundred million take longer than the rest
+        extractor.run()
+        command(plan_experiment_entry, "-d", "906", "-gpu_memory_target", "0.01")
+        for planner in ("nnUNetPlannerResEncM", "nnUNetPlannerResEncL"):
+            command(plan_experiment_entry, "-d", "906", "-pl", planner)
+        for plans in (PLANS, M, L):
+            project.shrink(plans)
+        # Plans of residual encoders share 3d_fullres with nnUNetPlans.
+        command(preprocess_entry, "-d", "906", "-c", "3d_fullres", "3d_lowres", "-np", "1")
+        project.measure()
+        yield project
+
+
+@pytest.fixture(scope="module")
+def trained(project: Project) -> Project:
+    """All models; the cascade trains on what 3d_lowres, which comes before it, predicts of its training case."""
+    for trainer, (plans, configuration) in itertools.product((STOCK, *OURS), TRAINED):
+        command(run_training_entry, "906", configuration, "0", "-p", plans, "-tr", trainer, "-device", "cpu", "--npz")
+    return project
+
+
+@pytest.fixture(scope="module")
+def predicted(trained: Project) -> dict[tuple[str, str, str], Path]:
+    """Of the unseen case by each model, with probabilities; the cascade gets what 3d_lowres predicts of it."""
+    outputs = {}
+    for trainer, (plans, configuration) in itertools.product((STOCK, *OURS), TRAINED):
+        previous = outputs.get((trainer, PLANS, "3d_lowres"))
+        outputs[trainer, plans, configuration] = predict(trained, trainer, plans, configuration, previous)
+    return outputs
+
+
+def predict(
+    trained: Project, trainer: str, plans: str, configuration: str, previous: Path | None, name: str = ""
+) -> Path:
+    output = trained.results / "predicted" / f"{trainer} {plans} {configuration} {name}"
+    options = ["-i", str(trained.raw / "imagesTs"), "-o", str(output), "-d", "906", "-f", "0", "--save_probabilities"]
+    options += ["-npp", "0", "-nps", "0", "-device", "cpu", "--disable_tta", "-step_size", "1"]
+    if configuration == CASCADE:
+        options += ["-prev_stage_predictions", str(previous)]
+    command(predict_entry_point, *options, "-tr", trainer, "-p", plans, "-c", configuration)
+    return output
+
+
+def labels_of(folder: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "Case_Ts.nii.gz")))
+
+
+@pytest.mark.parametrize("trainer", OURS)
+@pytest.mark.parametrize(("plans", "configuration"), TRAINED)
+def test_a_model_is_trained_validated_and_predicts(
+    trained: Project, predicted: dict, trainer: str, plans: str, configuration: str
+) -> None:
+    fold = trained.fold(trainer, plans, configuration)
+    assert json.loads((fold / "validation" / "summary.json").read_text())["metric_per_case"]
+    labels = labels_of(predicted[trainer, plans, configuration])
+    assert labels.shape == SHAPE
+    assert set(np.unique(labels)) <= set(LABELS.values())
+
+
+@pytest.mark.parametrize("trainer", OURS)
+def test_the_cascade_reads_what_3d_lowres_predicted(trained: Project, predicted: dict, trainer: str) -> None:
+    weights = torch.load(trained.fold(trainer, PLANS, CASCADE) / "checkpoint_final.pth", weights_only=False)
+    first = next(value for value in weights["network_weights"].values() if value.ndim == 5)
+    assert first.shape[1] == 1 + 3  # image, and a channel per organ
+    other = trained.results / f"other {trainer}"
+    sources.save(other / "Case_Ts.nii.gz", sources.mask(sources.box(0, 0, 0, SHAPE), SHAPE))
+    again = predict(trained, trainer, PLANS, CASCADE, other, "of another 3d_lowres")
+    ours, theirs = (np.load(f / "Case_Ts.npz")["probabilities"] for f in (again, predicted[trainer, PLANS, CASCADE]))
+    assert not np.allclose(ours, theirs)
+
+
+@pytest.mark.parametrize(("plans", "configurations"), [([PLANS], ["3d_lowres", CASCADE]), ([M, L], ["3d_fullres"])])
+def test_best_configuration_is_found_among_all_trainers_and_their_ensembles_with_stock(
+    trained: Project, plans: list[str], configurations: list[str]
+) -> None:
+    options = ["906", "-p", *plans, "-c", *configurations, "-tr", STOCK, *OURS, "-f", "0", "-np", "1"]
+    command(find_best_configuration_entry_point, *options)
+    found = json.loads((trained.results / "inference_information.json").read_text())["all_results"]
+    models = 4 * len(plans) * len(configurations)
+    assert len(found) == models + models * (models - 1) // 2
+    assert all(0 <= dice <= 1 for dice in found.values())
+
+
+@pytest.mark.parametrize("trainer", OURS)
+def test_predictions_are_averaged_with_stock_ones(trained: Project, predicted: dict, trainer: str) -> None:
+    models = [(trainer, PLANS, CASCADE), (STOCK, L, "3d_fullres")]
+    output = trained.results / "predicted" / f"{trainer} and stock"
+    command(entry_point_ensemble_folders, "-i", *(str(predicted[m]) for m in models), "-o", str(output), "-np", "1")
+    mean = sum(np.load(predicted[m] / "Case_Ts.npz")["probabilities"].astype(np.float32) for m in models)
+    np.testing.assert_array_equal(labels_of(output), mean.argmax(0))
