@@ -98,14 +98,14 @@ def _stock_costs(planner: FocusNetPlanner, plan: dict[str, Any] | None) -> Costs
 
 
 def _cost_table(planner: FocusNetPlanner, ours: Costs, theirs: Costs | None) -> str:
-    columns = [ours] if theirs is None else [ours, theirs]
-    reference = columns[-1].training.step
+    """Rows of costs, those of nnU-Net's plan beside them if it has the configuration."""
+    columns = [ours, *([theirs] if theirs else [])]
 
     def row(name: str, cell: Callable[[Costs], str]) -> list[str]:
         return [name, *map(cell, columns)]
 
     rows = [
-        ["", planner.trainer.__name__, "nnUNetTrainer"],
+        ["", planner.trainer.__name__, "nnUNetTrainer"][: len(columns) + 1],
         row("spacing (mm)", lambda costs: by(costs.plan["spacing"])),
         row("median image (voxels)", lambda costs: by(costs.image_size)),
         row("patch (voxels)", lambda costs: by(costs.plan["patch_size"])),
@@ -113,11 +113,15 @@ def _cost_table(planner: FocusNetPlanner, ours: Costs, theirs: Costs | None) -> 
         row("batch", lambda costs: str(costs.plan["batch_size"])),
         row("patches per image", lambda costs: str(costs.patches_per_image)),
         row("memory (GiB)", lambda costs: f"{costs.training.memory_bytes / GIB:.1f}"),
-        row("seconds per epoch, relative", lambda c: f"{c.training.step.moved_bytes / reference.moved_bytes:.2f}"),
-        row("operations, relative", lambda costs: f"{costs.training.step.flop / reference.flop:.2f}"),
     ]
-    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(len(columns) + 1)]
-    lines = ("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=False)).rstrip() for row in rows)
+    if theirs:
+        stock = theirs.training.step
+        rows += [
+            row("seconds per epoch, relative", lambda c: f"{c.training.step.moved_bytes / stock.moved_bytes:.2f}"),
+            row("operations, relative", lambda c: f"{c.training.step.flop / stock.flop:.2f}"),
+        ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
     return "\n".join(lines)
 
 
