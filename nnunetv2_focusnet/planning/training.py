@@ -22,7 +22,7 @@ from nnunetv2_focusnet.planning.counting import Loss, StepCost, count_memory, co
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network
 
-PROBED_EDGES = (4, 12)  # voxels, of the ROIs that are counted to know the memory of any
+SMALL_EDGE, LARGE_EDGE = 4, 12  # voxels, of the ROIs that are counted to know the memory of any
 
 
 @dataclass(frozen=True)
@@ -113,20 +113,28 @@ class MemoryNeed:
 
     @classmethod
     def count(cls, training_with: Callable[[Sequence[Triple]], Training], roi_sizes: Sequence[Triple]) -> MemoryNeed:
-        """Count a training twice, with small and with larger ROIs.
+        """Count a training with small and with larger ROIs.
 
         Args:
             training_with: what is trained with ROIs of these sizes.
             roi_sizes: of the small organs, to know how many they are.
         """
-        trainings = [training_with([(edge,) * 3 for _ in roi_sizes]) for edge in PROBED_EDGES]
-        fixed = parameter_bytes(trainings[0].network)
-        batch, _, *patch = trainings[0].shape
-        # ROIs are cut to the patch
-        rois = [len(roi_sizes) * math.prod(min(edge, size) for size in patch) for edge in PROBED_EDGES]
-        few, many = ((training.memory_bytes - fixed) / batch for training in trainings)
-        per_roi_voxel = (many - few) / (rois[1] - rois[0]) if roi_sizes else 0.0
-        return cls(fixed, (few - per_roi_voxel * rois[0]) / math.prod(patch), per_roi_voxel)
+
+        def count_with(edge: int) -> tuple[Training, float, int]:
+            """A training, its bytes per sample, and the voxels of its ROIs, which are cut to the patch."""
+            training = training_with([(edge,) * 3 for _ in roi_sizes])
+            batch, _, *patch = training.shape
+            saved = (training.memory_bytes - parameter_bytes(training.network)) / batch
+            return training, saved, len(roi_sizes) * math.prod(min(edge, size) for size in patch)
+
+        training, bytes_with_small, small = count_with(SMALL_EDGE)
+        per_roi_voxel = 0.0
+        if roi_sizes:
+            _, bytes_with_large, large = count_with(LARGE_EDGE)
+            per_roi_voxel = (bytes_with_large - bytes_with_small) / (large - small)
+        voxels = math.prod(training.shape[2:])
+        fixed = parameter_bytes(training.network)
+        return cls(fixed, (bytes_with_small - per_roi_voxel * small) / voxels, per_roi_voxel)
 
     def of(self, batch: int, patch_size: Triple, roi_sizes: Sequence[Triple]) -> float:
         """Bytes for a batch of patches with these ROIs."""

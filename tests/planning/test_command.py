@@ -110,5 +110,6 @@ def test_folders_that_are_not_set(run: Run, monkeypatch: pytest.MonkeyPatch, var
 
 
 def test_folder_that_cannot_be_written(run: Run, preprocessed: Path) -> None:
-    (preprocessed / "dataset.json").mkdir()  # not even root can replace it by a file
-    assert str(preprocessed / "dataset.json") in failure(run, "--no_pp")
+    plans = preprocessed / "nnUNetFocusNetPlans.json"
+    plans.mkdir()  # not even root can replace it by a file
+    assert failure(run, "--no_pp") == f"{plans}: Is a directory"
