@@ -52,9 +52,9 @@ def propose_finer_spacing(planner: FocusNetPlanner, plans: dict[str, Any]) -> st
     fewest = min(sparse, key=lambda name: sparse[name])
     return (
         f"A finer spacing: {', '.join(sparse)} would have fewer than {FEWEST_VOXELS} voxels, and a tenth of the images"
-        f" is as fine as {by(finer)} mm. For {gain:.1f} times the voxels, plan with -overwrite_target_spacing"
-        f" {' '.join(f'{mm:.4g}' for mm in finer)} and a -overwrite_plans_name of its own. {fewest} would have"
-        f" {sparse[fewest] * gain:.0f} voxels instead of {sparse[fewest]:.0f}.\n{_costs(now, then)}"
+        f" is as fine as {by(finer)} mm. To use it, add -overwrite_target_spacing"
+        f" {' '.join(f'{mm:.4g}' for mm in finer)} and a plans name of its own (-overwrite_plans_name). {fewest} would"
+        f" have {sparse[fewest] * gain:.0f} voxels instead of {sparse[fewest]:.0f}.\n{_costs(now, then)}"
     )
 
 
@@ -68,9 +68,9 @@ def finer_spacing(planner: FocusNetPlanner) -> list[float] | None:
 
 def _costs(now: Costs, then: Costs) -> str:
     seconds = then.training.step.moved_bytes / now.training.step.moved_bytes
-    voxels = [math.prod(costs.image_size) / 1e6 for costs in (now, then)]
+    voxels = [math.prod(costs.image_size) / 1e6 for costs in (then, now)]
     return (
-        f"It costs {voxels[1]:.1f} million voxels per case instead of {voxels[0]:.1f}, {then.patches_per_image} patches"
-        f" per image instead of {now.patches_per_image}, {seconds:.2f} times the seconds per epoch, and patches of"
-        f" {by(then.patch_mm)} mm instead of {by(now.patch_mm)}."
+        f"It costs {voxels[0]:.1f} million voxels per case instead of {voxels[1]:.1f}; patches per image:"
+        f" {then.patches_per_image} instead of {now.patches_per_image}, of {by(then.patch_mm)} mm instead of"
+        f" {by(now.patch_mm)}; an epoch takes {seconds:.1f} times as long."
     )
