@@ -31,7 +31,7 @@ def find_trainer(name: str) -> type[BaseTrainer]:
     """The trainer of that name, wherever nnU-Net finds it.
 
     Raises:
-        ValueError: there is none, or it isn't one of this package's.
+        ValueError: there is none, it isn't one of this package's, or it is for nnU-Net's own plans.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # of a search
         try:
@@ -40,6 +40,11 @@ def find_trainer(name: str) -> type[BaseTrainer]:
             raise ValueError(f"-tr {name}: nnU-Net finds no such trainer, correct its name") from None
     if not issubclass(trainer, BaseTrainer):
         raise ValueError(f"-tr {name} isn't a trainer of FocusNet: plan for it with nnUNetv2_plan_and_preprocess")
+    if not trainer.trains_patch_of_plans:
+        raise ValueError(
+            f"-tr {name} makes a larger patch of that of nnU-Net's plans, for the same memory: plan for it with"
+            " nnUNetv2_plan_and_preprocess"
+        )
     return trainer
 
 

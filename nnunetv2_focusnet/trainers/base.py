@@ -51,6 +51,7 @@ class BaseTrainer(FiniteTrainer):
     default_save_every = 1
     default_enable_deep_supervision = False
     largest_roi_margin_mm: ClassVar[float] = math.inf  # as in the paper: an ROI is three times as long as its organ
+    trains_patch_of_plans: ClassVar[bool] = True  # if not, the trainer makes another one of it
     entry: PlansEntry  # once the trainer is initialised
     schedule: list[Stage]
 
@@ -121,7 +122,8 @@ class BaseTrainer(FiniteTrainer):
                 "WARNING: labels or dataset.json have changed since this dataset was planned. The organs are those of"
                 " now, but patch and batch aren't made for them: plan again."
             )
-        self.entry = self._entry_of_trained_folds(self.plan_entry(organs, self.dataset, self.configuration_manager))
+        entry = self.plan_entry(organs, self.dataset, self.configuration_manager)
+        self.entry = self._entry_of_trained_folds(self.complete(entry))
         self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))
         self.print_to_log_file(organ_table(self.entry, self.configuration_manager.spacing), add_timestamp=False)
 
@@ -149,6 +151,10 @@ class BaseTrainer(FiniteTrainer):
             focal_weights=focal_weights(organs),
             network=cls.describe_network(configuration, small_organs),
         )
+
+    def complete(self, entry: PlansEntry) -> PlansEntry:
+        """Hook: the entry with what only preprocessed images tell."""
+        return entry
 
     def _entry_of_trained_folds(self, ours: PlansEntry) -> PlansEntry:
         """All folds share one plans.json, so what changed since must not change the network of a trained one."""

@@ -91,6 +91,7 @@ def test_2d_images(run: Run, preprocessed: Path, monkeypatch: pytest.MonkeyPatch
     ("options", "words"),
     [
         (["-tr", "NoSuchTrainer"], "-tr NoSuchTrainer: nnU-Net finds no such trainer"),
+        (["-tr", "FocusNetTrainerZoom"], "-tr FocusNetTrainerZoom makes a larger patch"),
         (["-tr", "nnUNetTrainer"], "-tr nnUNetTrainer isn't a trainer of FocusNet"),
         (["-np", "1", "2", "3"], "-np has 3 numbers: give one, or one for each of 3d_fullres 3d_lowres"),
         (["-np", "0"], "-np must be 1 or more, got 0"),
