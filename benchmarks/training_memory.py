@@ -12,6 +12,7 @@ import csv
 import os
 import sys
 import tempfile
+from contextlib import redirect_stdout
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,8 @@ def main() -> None:
         from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
         folder = Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(arguments.dataset)
-        table = rows(folder, load_json(str(folder / f"{arguments.p}.json")), arguments.c)
+        with redirect_stdout(sys.stderr):  # what trainers print
+            table = rows(folder, load_json(str(folder / f"{arguments.p}.json")), arguments.c)
     with open(arguments.o, "w", newline="") if arguments.o else sys.stdout as file:
         writer = csv.DictWriter(file, table[0])
         writer.writeheader()

@@ -17,7 +17,7 @@ from nnunetv2_focusnet.organs.measuring import measure_raw_organs
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import KEY, PlansEntry
 from nnunetv2_focusnet.planning.counting import GIB
-from nnunetv2_focusnet.planning.training import MemoryNeed, Training
+from nnunetv2_focusnet.planning.training import MemoryNeed, RoiSize, Training
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
 
@@ -211,7 +211,7 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
         entry = self.entry_of(plan)
         network = entry.network
 
-        def training_with(roi_sizes: Sequence[tuple[int, int, int]]) -> Training:
+        def training_with(roi_sizes: Sequence[RoiSize]) -> Training:
             return self.training_of(plan, replace(entry, network=replace(network, roi_sizes=tuple(roi_sizes))))
 
         # The layers, whatever the patch: dilations follow it, and change no size.

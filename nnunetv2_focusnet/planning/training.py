@@ -16,12 +16,12 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.architectures.blocks import Triple
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.planning.counting import Loss, StepCost, count_memory, count_step, parameter_bytes
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network
 
+RoiSize = tuple[int, int, int]
 SMALL_EDGE, LARGE_EDGE = 4, 12  # voxels, of the ROIs that are counted to know the memory of any
 
 
@@ -112,7 +112,7 @@ class MemoryNeed:
     per_roi_voxel: float
 
     @classmethod
-    def count(cls, training_with: Callable[[Sequence[Triple]], Training], roi_sizes: Sequence[Triple]) -> MemoryNeed:
+    def count(cls, training_with: Callable[[Sequence[RoiSize]], Training], roi_sizes: Sequence[RoiSize]) -> MemoryNeed:
         """Count a training with small and with larger ROIs.
 
         Args:
@@ -122,7 +122,7 @@ class MemoryNeed:
 
         def count_with(edge: int) -> tuple[Training, float, int]:
             """A training, its bytes per sample, and the voxels of its ROIs, which are cut to the patch."""
-            training = training_with([(edge,) * 3 for _ in roi_sizes])
+            training = training_with([(edge, edge, edge) for _ in roi_sizes])
             batch, _, *patch = training.shape
             saved = (training.memory_bytes - parameter_bytes(training.network)) / batch
             return training, saved, len(roi_sizes) * math.prod(min(edge, size) for size in patch)
@@ -136,7 +136,7 @@ class MemoryNeed:
         fixed = parameter_bytes(training.network)
         return cls(fixed, (bytes_with_small - per_roi_voxel * small) / voxels, per_roi_voxel)
 
-    def of(self, batch: int, patch_size: Triple, roi_sizes: Sequence[Triple]) -> float:
+    def of(self, batch: int, patch_size: Sequence[int], roi_sizes: Sequence[RoiSize]) -> float:
         """Bytes for a batch of patches with these ROIs."""
         rois = sum(math.prod(size) for size in roi_sizes)
         return self.fixed + batch * (self.per_voxel * math.prod(patch_size) + self.per_roi_voxel * rois)
