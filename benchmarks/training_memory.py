@@ -76,8 +76,8 @@ def measured_bytes(trainer: Any) -> int:
         return torch.cuda.max_memory_allocated()
     with count_saved_bytes(trainer.network) as saved, torch.autocast("cpu", torch.bfloat16):
         output = trainer.network(data)
-        with torch.autocast("cpu", enabled=False):  # the losses compute in single precision
-            trainer.loss(output, target)
+        with torch.autocast("cpu", enabled=False):  # losses compute in single precision
+            trainer.loss(output if hasattr(trainer, "entry") else [each.float() for each in output], target)
     return saved() + parameter_bytes(trainer.network)
 
 
