@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from nnunetv2_focusnet.system.files import FULL_DISK
 from nnunetv2_focusnet.system.text import one_line
@@ -124,9 +123,14 @@ def _place(error: Exception) -> str:
 @contextmanager
 def _signals_as_interrupts() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise, unless they are handled or ignored (nohup) already."""
+    command = os.getpid()
 
-    def stop(number: int, _: FrameType | None) -> NoReturn:
-        raise Stopped(number)
+    def stop(number: int, _: FrameType | None) -> None:
+        if os.getpid() == command:
+            raise Stopped(number)
+        # A process that somebody's pool has forked, and ends in this way when its work is done.
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
 
     in_main_thread = threading.current_thread() is threading.main_thread()  # no other may set handlers
     there = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP

@@ -113,6 +113,18 @@ def measure_label_files(
     return {path: measured[path.name].labels for path in paths}
 
 
+def measure_files(
+    paths: Sequence[Path], *, reader: type[BaseReaderWriter], num_processes: int
+) -> dict[Path, dict[int, LabelStatistics]]:
+    """Statistics of every label (background left out) in label files of any folder, in their own spacing.
+
+    Raises:
+        ValueError: a file isn't whole, can't be read or holds something else than labels.
+    """
+    files = [LabelFile(path, None, "") for path in paths]
+    return dict(zip(paths, _measure_all(files, reader, num_processes), strict=True))
+
+
 def _measure_all(
     files: Sequence[LabelFile], reader: type[BaseReaderWriter], num_processes: int
 ) -> Iterator[dict[int, LabelStatistics]]:

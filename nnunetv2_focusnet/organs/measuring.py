@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nnunetv2.configuration import default_num_processes
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_focusnet.organs.annotations import check_label_files, check_training_cases
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.label_statistics import LabelStatistics, measure_label_files
+from nnunetv2_focusnet.organs.label_statistics import LabelStatistics, measure_files, measure_label_files
 from nnunetv2_focusnet.organs.organ import Organ
 
 
@@ -38,7 +39,6 @@ def measure_organs(
             dataset.json doesn't have or calls not annotated there, or a file has a fault of its own (unreadable, not
             integer, not on the grid of its image).
     """
-    unannotated = dataset.unannotated
     manager = PlansManager(plans)
     folder = preprocessed_folder / "gt_segmentations"
     check_training_cases(dataset, folder)
@@ -50,6 +50,40 @@ def measure_organs(
         transpose_forward=manager.transpose_forward,
         num_processes=num_processes,
     )
+    return _average_all(files, dataset, manager.transpose_forward, folder)
+
+
+def measure_raw_organs(
+    label_files: Sequence[Path],
+    dataset: DatasetJson,
+    *,
+    reader: type[BaseReaderWriter],
+    num_processes: int = default_num_processes,
+) -> list[Organ]:
+    """Measure the organs of a dataset that isn't preprocessed yet, sorted by label; extents are along the files' axes.
+
+    Args:
+        label_files: of all training cases.
+        dataset: the dataset.json.
+        reader: nnU-Net's reader of the dataset.
+        num_processes: processes that read label files.
+
+    Raises:
+        ValueError: as :func:`measure_organs`, but for the images' grids, which aren't known yet.
+    """
+    folder = label_files[0].parent
+    check_training_cases(dataset, folder)
+    files = measure_files(label_files, reader=reader, num_processes=num_processes)
+    return _average_all(files, dataset, (0, 1, 2), folder)
+
+
+def _average_all(
+    files: Mapping[Path, dict[int, LabelStatistics]],
+    dataset: DatasetJson,
+    transpose_forward: Sequence[int],
+    folder: Path,
+) -> list[Organ]:
+    unannotated = dataset.unannotated
     _check_label_values(files, dataset.values)
     check_label_files(dataset, files)
     cases = [path.name.removesuffix(dataset.file_ending) for path in files]
@@ -59,14 +93,14 @@ def measure_organs(
             label,
             [f[label] for f in files.values() if label in f],
             num_cases=sum(label not in unannotated.get(case, ()) for case in cases),
-            transpose_forward=manager.transpose_forward,
+            transpose_forward=transpose_forward,
             folder=folder,
         )
         for name, label in sorted(dataset.labels.items(), key=lambda item: item[1])
     ]
 
 
-def _check_label_values(files: dict[Path, dict[int, LabelStatistics]], known: frozenset[int]) -> None:
+def _check_label_values(files: Mapping[Path, dict[int, LabelStatistics]], known: frozenset[int]) -> None:
     for path, statistics in files.items():
         if unknown := sorted(statistics.keys() - known):
             raise ValueError(

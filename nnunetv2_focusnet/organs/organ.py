@@ -34,6 +34,12 @@ class Organ:
         """Diameter of a ball of the mean volume: unlike the extents, it doesn't grow with a tilt or a stray voxel."""
         return (6 * self.volume_mm3 / math.pi) ** (1 / 3)
 
+    def agrees_with(self, other: Organ) -> bool:
+        """Whether both are the same but for rounding: spacings in the headers of images and label files may differ."""
+        sizes = zip((self.volume_mm3, *self.extent_mm), (other.volume_mm3, *other.extent_mm), strict=True)
+        same = (self.name, self.label, self.num_cases) == (other.name, other.label, other.num_cases)
+        return same and all(math.isclose(ours, theirs, rel_tol=1e-3) for ours, theirs in sizes)
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmallOrgan:

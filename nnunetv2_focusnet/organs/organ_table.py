@@ -45,8 +45,8 @@ def roi_warnings(small_organs: Sequence[SmallOrgan]) -> list[str]:
     """One line for each small organ whose ROI had to be cut down to the patch."""
     return [
         f"The ROI of {organ.name} should have {_by(organ.wanted_roi_size)} voxels (z, y, x) but gets the"
-        f" {_by(organ.roi_size)} that fit into the patch: plan for a GPU with more memory"
-        " (nnUNetv2_plan_experiment -gpu_memory_target), or leave the organ out of the small ones in dataset.json."
+        f" {_by(organ.roi_size)} that fit into the patch: plan with nnUNetv2_focusnet_plan_and_preprocess or a"
+        " larger -gpu_memory_target, or leave the organ out of the small ones in dataset.json."
         for organ in small_organs
         if organ.roi_size != organ.wanted_roi_size
     ]

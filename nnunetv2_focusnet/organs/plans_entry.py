@@ -1,8 +1,8 @@
-"""What this package writes into a model's plans: the one place that knows how it is written."""
+"""What this package writes into plans: the one place that knows how it is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -52,16 +52,33 @@ class PlansEntry:
             }
             return from_json(cls, content | read)
 
+    def to_json(self) -> dict[str, Any]:
+        """What goes into a configuration of the plans."""
+        return as_json(self) | {"network": self.network.as_json()}
+
     def added_to(self, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
         """A copy of the plans in which the configuration has this entry."""
         result = deepcopy(plans)
-        result["configurations"][configuration][KEY] = as_json(self) | {"network": self.network.as_json()}
+        result["configurations"][configuration][KEY] = self.to_json()
         return result
 
 
 def is_trained(configuration: Mapping[str, Any]) -> bool:
     """Whether a configuration in plans has an entry, as that of a model has."""
     return KEY in configuration
+
+
+def is_planned_for_others(configuration: Mapping[str, Any], organs: Sequence[Organ]) -> bool:
+    """Whether a configuration was planned for other organs than these; not if it was planned without any.
+
+    Args:
+        configuration: of a dataset's plans.
+        organs: as they are now, sorted by label.
+    """
+    if KEY not in configuration:
+        return False
+    planned = [from_json(Organ, organ) for organ in configuration[KEY]["organs"]]
+    return len(planned) != len(organs) or not all(map(Organ.agrees_with, planned, organs))
 
 
 def read_small_organs(configuration: Mapping[str, Any]) -> tuple[SmallOrgan, ...]:

@@ -18,16 +18,17 @@ from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_annotated
 from nnunetv2_focusnet.organs.case_names import cases_in
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_organs
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.organ_table import organ_table
 from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_planned_for_others
 from nnunetv2_focusnet.organs.splits import check_splits
 from nnunetv2_focusnet.trainers.checkpoints import trained_entry
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
 from nnunetv2_focusnet.trainers.model_card import write_model_card
-from nnunetv2_focusnet.trainers.networks import build_network, lay_out_for_device
+from nnunetv2_focusnet.trainers.networks import build_loss, build_network, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
 from nnunetv2_focusnet.trainers.trained_with import keep_record
@@ -50,11 +51,13 @@ class BaseTrainer(FiniteTrainer):
     default_save_every = 1
     default_enable_deep_supervision = False
     largest_roi_margin_mm: ClassVar[float] = math.inf  # as in the paper: an ROI is three times as long as its organ
+    trains_patch_of_plans: ClassVar[bool] = True  # if not, the trainer makes another one of it
     entry: PlansEntry  # once the trainer is initialised
     schedule: list[Stage]
 
+    @classmethod
     def describe_network(
-        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
         """The network to train, in the plan's sizes; it goes into the model's plans.
 
@@ -114,25 +117,44 @@ class BaseTrainer(FiniteTrainer):
         organs = measure_organs(Path(self.preprocessed_dataset_folder_base), self.plans_manager.plans, self.dataset)
         if self.is_ddp and self.local_rank == 0:
             dist.barrier()
-        self.entry = self._entry_of_trained_folds(self._plan(organs))
+        if is_planned_for_others(self.configuration_manager.configuration, organs):
+            self.print_to_log_file(
+                "WARNING: labels or dataset.json have changed since this dataset was planned. The organs are those of"
+                " now, but patch and batch aren't made for them: plan again."
+            )
+        entry = self.plan_entry(organs, self.dataset, self.configuration_manager)
+        self.entry = self._entry_of_trained_folds(self.complete(entry))
         self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))
         self.print_to_log_file(organ_table(self.entry, self.configuration_manager.spacing), add_timestamp=False)
 
-    def _plan(self, organs: Sequence[Organ]) -> PlansEntry:
-        configuration = self.configuration_manager
+    @classmethod
+    def plan_entry(
+        cls, organs: Sequence[Organ], dataset: DatasetJson, configuration: ConfigurationManager
+    ) -> PlansEntry:
+        """What goes into the plans: small organs, loss weights and network, for the spacing and patch that they have.
+
+        Args:
+            organs: all organs, sorted by label.
+            dataset: the dataset.json.
+            configuration: of the plans, 3D.
+        """
         small_organs = plan_small_organs(
             organs,
-            self.dataset,
+            dataset,
             spacing=configuration.spacing,
             patch_size=configuration.patch_size,
-            largest_margin_mm=self.largest_roi_margin_mm,
+            largest_margin_mm=cls.largest_roi_margin_mm,
         )
         return PlansEntry(
             organs=tuple(organs),
             small_organs=small_organs,
             focal_weights=focal_weights(organs),
-            network=self.describe_network(configuration, small_organs),
+            network=cls.describe_network(configuration, small_organs),
         )
+
+    def complete(self, entry: PlansEntry) -> PlansEntry:
+        """Hook: the entry with what only preprocessed images tell."""
+        return entry
 
     def _entry_of_trained_folds(self, ours: PlansEntry) -> PlansEntry:
         """All folds share one plans.json, so what changed since must not change the network of a trained one."""
@@ -165,8 +187,8 @@ class BaseTrainer(FiniteTrainer):
         return lay_out_for_device(keep_record(network, entry, plans_manager, configuration_manager))
 
     def build_loss(self) -> SegmentationLoss:
-        """Focal + Dice loss, with the weights that the plans give to the organs."""
-        return SegmentationLoss(self.entry.focal_weights, self.label_manager.ignore_label).to(self.device)
+        """The loss of what the plans describe: focal + Dice loss, and that of each part for small organs."""
+        return build_loss(self.entry, self.label_manager.ignore_label).to(self.device)
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """As nnU-Net does, where the network has several outputs."""

@@ -14,8 +14,9 @@ from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
 class FocusNetTrainer(SmallOrgansTrainer):
     """Trains FocusNet; with no small organ in the dataset, S-Net. The stages are shares of ``num_epochs``."""
 
+    @classmethod
     def describe_network(
-        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
         """FocusNet in the plan's sizes."""
         return focusnet_config(configuration, small_organs)
@@ -32,8 +33,9 @@ class FocusNetTrainerPaper(FocusNetTrainer):
     Heat maps are at full resolution, and S-Net's one downsampling is the plan's first, on ordinary CTs (1, 2, 2).
     """
 
+    @classmethod
     def describe_network(
-        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
         """As the paper has it."""
         return paper_config(configuration, small_organs)

@@ -1,4 +1,4 @@
-"""Networks in the sizes that nnU-Net's plans give, and from what a model's plans say of them."""
+"""Networks in the sizes that nnU-Net's plans give, and networks and losses from what a model's plans say of them."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,9 @@ from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
 from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
+from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss
 from nnunetv2_focusnet.organs.organ import SmallOrgan
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 
 # Halving slices of 2.5 or 3 mm along with pixels of 1 mm takes 0.6 of the FLOPs and memory that halving pixels alone
 # takes. Where slices are thicker still, a lens would be left with one.
@@ -229,6 +231,25 @@ def build_network(
         return FocusNet(main, config)
     coarser = OnCoarserGrid(main, input_channels, config.zoom.stride)
     return ZoomNet(coarser, config) if config.small_organs else coarser
+
+
+def build_loss(entry: PlansEntry, ignore_label: int | None) -> SegmentationLoss:
+    """The loss of the network that the plans describe, of all its parts where it has parts for small organs.
+
+    Args:
+        entry: of the plans.
+        ignore_label: voxels of this label don't count.
+    """
+    small = entry.organs_with_networks
+    if not small:
+        return SegmentationLoss(entry.focal_weights, ignore_label)
+    return FocusNetLoss(
+        entry.focal_weights,
+        organs=[organ.label for organ in small],
+        sigmas=[organ.sigma for organ in small],
+        organ_voxels=[organ.volume_voxels for organ in small],
+        ignore_label=ignore_label,
+    )
 
 
 def lay_out_for_device(network: nn.Module) -> nn.Module:

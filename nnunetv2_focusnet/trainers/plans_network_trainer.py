@@ -24,8 +24,9 @@ class FocusNetTrainerPlansNetwork(SmallOrgansTrainer):
     # Peaks of optic nerves were 4 to 5 mm off: three times a nerve's length is room for nothing but time and memory.
     largest_roi_margin_mm = 12.0
 
+    @classmethod
     def describe_network(
-        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
         """Lean parts for the small organs on the plans' network."""
         return focusnet_config_on_plans_network(configuration, small_organs)

@@ -11,7 +11,7 @@ import torch
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.architectures.rois import find_centres
-from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss, finest
+from nnunetv2_focusnet.losses.modules import finest
 from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.schedule import Stage
@@ -34,19 +34,6 @@ class SmallOrgansTrainer(BaseTrainer):
                 " none is below both 1000 voxels and a ball of 20 mm in the mean, or dataset.json names none. S-Net is"
                 ' trained alone; if some are small, name them in dataset.json: "focusnet": {"small_organs": [...]}.'
             )
-
-    def build_loss(self) -> SegmentationLoss:
-        """The loss of all parts, where there are small organs."""
-        small = self.small_organs
-        if not small:
-            return super().build_loss()
-        return FocusNetLoss(
-            self.entry.focal_weights,
-            organs=[organ.label for organ in small],
-            sigmas=[organ.sigma for organ in small],
-            organ_voxels=[organ.volume_voxels for organ in small],
-            ignore_label=self.label_manager.ignore_label,
-        ).to(self.device)
 
     # ---- stages ----
 
@@ -80,8 +67,9 @@ class SmallOrgansTrainer(BaseTrainer):
             loss.backward()
         except torch.cuda.OutOfMemoryError:
             raise RuntimeError(
-                f"Joint training, the last stage, needs more memory than {self.device} has: plan with about half the"
-                " -gpu_memory_target (nnUNetv2_plan_experiment), then preprocess and train with those plans."
+                f"Joint training, the last stage, needs more memory than {self.device} has: plan with"
+                f" nnUNetv2_focusnet_plan_and_preprocess -tr {type(self).__name__} and what the GPU has as"
+                " -gpu_memory_target, then train with those plans."
             ) from None
         self.optimizer.zero_grad(set_to_none=True)
         self._compiled_parts = PARTS

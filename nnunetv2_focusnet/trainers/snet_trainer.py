@@ -14,8 +14,9 @@ from nnunetv2_focusnet.trainers.schedule import Stage, snet_schedule
 class SNetTrainer(BaseTrainer):
     """Trains S-Net on all organs, small ones included."""
 
+    @classmethod
     def describe_network(
-        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
         """S-Net in the plan's sizes."""
         return FocusNetConfig(main=snet_config(configuration))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.losses.modules import finest
 from nnunetv2_focusnet.organs.organ import SmallOrgan
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 
@@ -21,6 +23,7 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
     mirrored; it corrects what the main network says of the organ. In training ROIs are around the organs themselves.
     """
 
+    trains_patch_of_plans = False
     # Peaks are about 4 mm off, and an ROI needs no more context than the main network's features give it.
     largest_roi_margin_mm = 8.0
 
@@ -30,12 +33,18 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
         self.use_plans(plans)
         super()._add_organs_to_plans()
 
+    @classmethod
     def describe_network(
-        self, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
-        """SOS-Nets on the images' grid, one for each pair that a flip may swap."""
+        """SOS-Nets on the images' grid, one for each organ."""
+        return zoom_config(configuration, small_organs, [], None)
+
+    def complete(self, entry: PlansEntry) -> PlansEntry:
+        """One SOS-Net for each pair that a flip may swap."""
         left_right = self.find_left_right()
-        return zoom_config(configuration, small_organs, left_right.pairs, left_right.axis)
+        network = zoom_config(self.configuration_manager, entry.small_organs, left_right.pairs, left_right.axis)
+        return replace(entry, network=network)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; the labels are a further channel, so that ROIs can be put around the organs."""

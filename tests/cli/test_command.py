@@ -113,6 +113,19 @@ def test_nohup_is_heeded() -> None:
 
 
 @posix
+def test_forked_workers_that_a_pool_ends_are_no_fault() -> None:
+    """Pools end their workers by SIGTERM, and nnU-Net forks some."""
+    script = """
+import multiprocessing
+from nnunetv2_focusnet.cli.command import as_command
+with as_command("name"), multiprocessing.get_context("fork").Pool(4) as pool:
+    print(pool.map(abs, [-1]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[1]\n", "")
+
+
+@posix
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_has_seen_enough_is_no_fault(lines: int) -> None:
     """Both what is printed at once and what lies in the buffer until the end."""
@@ -172,7 +185,7 @@ def test_every_console_script_is_a_command(
 ) -> None:
     text = (repository / "pyproject.toml").read_text()
     names = re.findall(r"^(nnUNetv2_focusnet_\w+) = \"nnunetv2_focusnet\.cli\.scripts:(\w+)\"$", text, re.MULTILINE)
-    assert len(names) == 6
+    assert len(names) == 7
     for name, function in names:
         monkeypatch.setattr("sys.argv", ["script", "--help"])
         with pytest.raises(SystemExit) as ended:

@@ -10,7 +10,7 @@ import pytest
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.organ_table import organ_table
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, read_small_organs
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_planned_for_others, read_small_organs
 
 LENS = SmallOrgan(
     name="Lens",
@@ -53,6 +53,24 @@ def test_small_organs_of_a_network_in_another_format_are_known() -> None:
     assert read_small_organs(configuration) == (LENS,)
     with pytest.raises(ValueError, match="in format 99"):
         PlansEntry.of(configuration)
+
+
+@pytest.mark.parametrize(
+    ("organs", "others"),
+    [
+        (ENTRY.organs, False),
+        # 156 and 156.1 differ by 0.0006 of their size, as rounded spacings in headers may; 156 and 157 by 0.006.
+        ((replace(ENTRY.organs[0], volume_mm3=156.1), ENTRY.organs[1]), False),
+        ((replace(ENTRY.organs[0], volume_mm3=157.0), ENTRY.organs[1]), True),
+        ((replace(ENTRY.organs[0], extent_mm=(8.0, 5.0, 4.0)), ENTRY.organs[1]), True),
+        ((replace(ENTRY.organs[0], num_cases=4), ENTRY.organs[1]), True),
+        (ENTRY.organs[:1], True),
+    ],
+)
+def test_plans_that_were_made_for_other_organs(organs: tuple[Organ, ...], others: bool) -> None:
+    configuration = ENTRY.added_to(PLANS, "3d_fullres")["configurations"]["3d_fullres"]
+    assert is_planned_for_others(configuration, organs) == others
+    assert not is_planned_for_others(PLANS["configurations"]["3d_fullres"], organs)  # it was planned for none
 
 
 WRITTEN: dict[str, Any] = ENTRY.added_to(PLANS, "3d_fullres")["configurations"]["3d_fullres"]["focusnet"]

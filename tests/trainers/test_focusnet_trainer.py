@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -308,6 +309,22 @@ def test_regions_that_do_not_fit_the_patch_are_warned_of_in_the_log(make_trainer
     trainer.initialize()
     warnings = [line for line in Path(trainer.log_file).read_text().splitlines() if "WARNING" in line]
     assert ["ROI of Brain" in line for line in warnings] == [True]
+
+
+def test_labels_that_have_changed_since_they_were_planned_for(make_trainer: Any, project: Path) -> None:
+    planned_for_these = make_trainer()
+    planned_for_these.initialize()
+    entry = planned_for_these.entry
+    brain, *rest = entry.organs
+    plans_file = project / "nnUNetPlans.json"
+    fewer_cases = replace(entry, organs=(replace(brain, num_cases=brain.num_cases - 1), *rest))
+    for planned, warned in ((entry, False), (fewer_cases, True)):
+        plans_file.write_text(json.dumps(planned.added_to(json.loads(plans_file.read_text()), "3d_fullres")))
+        trainer = make_trainer()
+        trainer.initialize()
+        log = Path(trainer.log_file).read_text()
+        assert ("WARNING: labels or dataset.json have changed since this dataset was planned" in log) == warned
+        assert trainer.entry == entry
 
 
 def test_no_safe_axis_means_no_mirroring(make_trainer: Any, project: Path) -> None:

@@ -1,0 +1,116 @@
+"""``nnUNetv2_focusnet_plan_and_preprocess``: what it prints and writes, and the lines it ends with."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boxes import DATASET, files_of, write_fingerprint
+
+from nnunetv2_focusnet.cli import plan_and_preprocess
+from nnunetv2_focusnet.planning import preparation
+
+Run = Callable[..., None]
+
+
+@pytest.fixture
+def run(preprocessed: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, with the fingerprint of the boxes in place of one that nnU-Net would take in other processes."""
+
+    def fingerprint(*_args: Any, **_options: Any) -> None:
+        folder = Path(os.environ["nnUNet_preprocessed"], DATASET)
+        folder.mkdir(exist_ok=True)
+        write_fingerprint(folder)
+
+    def run_command(*options: str, dataset: str = "950") -> None:
+        arguments = ["-d", dataset, "-npfp", "1", "-tr", "SNetTrainer", *options]
+        monkeypatch.setattr("sys.argv", ["nnUNetv2_focusnet_plan_and_preprocess", *arguments])
+        plan_and_preprocess.main()
+
+    monkeypatch.setattr(preparation, "extract_fingerprint", fingerprint)
+    return run_command
+
+
+def failure(run: Run, *options: str, **dataset: str) -> str:
+    with pytest.raises(SystemExit) as error:
+        run(*options, **dataset)
+    message = str(error.value.code)
+    assert "\n" not in message
+    return message.removeprefix("nnUNetv2_focusnet_plan_and_preprocess: ")
+
+
+def test_dry_run_tells_and_writes_nothing(run: Run, preprocessed: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.rmtree(preprocessed)  # it was never fingerprinted
+    root = preprocessed.parents[1]
+    before = files_of(root)
+    run("--dry_run")
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "Lens 3 1 216 72" in printed  # label, cases, mm3, voxels
+    assert "12 x 90 x 18" in printed
+    for row in ("patch (voxels)", "batch", "memory (GiB)", "seconds per epoch, relative"):
+        assert row in printed
+    assert "fewer than 5 training cases" in printed
+    assert files_of(root) == before
+    assert os.environ["nnUNet_preprocessed"] == str(preprocessed.parent)
+
+
+def test_plans_are_named_as_told(run: Run, preprocessed: Path) -> None:
+    run("--no_pp", "-overwrite_plans_name", "Mine", "-overwrite_target_spacing", "3", "2", "2")
+    plans = json.loads((preprocessed / "Mine.json").read_text())
+    assert plans["configurations"]["3d_fullres"]["spacing"] == [3.0, 2.0, 2.0]
+    assert plans["configurations"]["3d_fullres"]["data_identifier"] == "Mine_3d_fullres"
+
+
+def test_unknown_dataset(run: Run) -> None:
+    assert failure(run, dataset="951").startswith("-d 951: ")
+
+
+def test_dataset_without_raw_data(run: Run, preprocessed: Path) -> None:
+    shutil.rmtree(preprocessed.parents[1] / "nnUNet_raw" / DATASET)
+    assert failure(run).startswith("-d 950: ")
+
+
+def test_dataset_id_of_two_names(run: Run, preprocessed: Path) -> None:
+    (preprocessed.parent / "Dataset950_Other").mkdir()
+    assert failure(run) == "-d 950 stands for Dataset950_Boxes and Dataset950_Other: give one of them another ID"
+
+
+def test_2d_images(run: Run, preprocessed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        preparation,
+        "extract_fingerprint",
+        lambda *_, **__: write_fingerprint(preprocessed, [(999.0, 1.0, 1.0)], (1, 64, 64)),
+    )
+    assert "2D images" in failure(run)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["-tr", "NoSuchTrainer"], "-tr NoSuchTrainer: nnU-Net finds no such trainer"),
+        (["-tr", "FocusNetTrainerZoom"], "-tr FocusNetTrainerZoom makes a larger patch"),
+        (["-tr", "nnUNetTrainer"], "-tr nnUNetTrainer isn't a trainer of FocusNet"),
+        (["-np", "1", "2", "3"], "-np has 3 numbers: give one, or one for each of 3d_fullres 3d_lowres"),
+        (["-np", "0"], "-np must be 1 or more, got 0"),
+        (["-gpu_memory_target", "0"], "-gpu_memory_target must be above 0, got 0"),
+        (["-gpu_memory_target", "0.001"], "Dataset950_Boxes: no patch for SNetTrainer fits into 0.001 GB"),
+        (["-overwrite_target_spacing", "3", "0", "1"], "-overwrite_target_spacing must be above 0, got 3 0 1"),
+    ],
+)
+def test_options_that_cannot_be(run: Run, options: list[str], words: str) -> None:
+    assert failure(run, *options).startswith(words)
+
+
+@pytest.mark.parametrize("variable", ["nnUNet_raw", "nnUNet_preprocessed"])
+def test_folders_that_are_not_set(run: Run, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.delenv(variable)
+    assert failure(run).startswith(f"{variable} is not set")
+
+
+def test_folder_that_cannot_be_written(run: Run, preprocessed: Path) -> None:
+    plans = preprocessed / "nnUNetFocusNetPlans.json"
+    plans.mkdir()  # not even root can replace it by a file
+    assert failure(run, "--no_pp") == f"{plans}: Is a directory"

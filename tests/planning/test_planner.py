@@ -1,0 +1,64 @@
+"""Patch, batch and entry of plans for datasets whose images and organs are known."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from boxes import DATASET
+
+from nnunetv2_focusnet.planning.counting import GIB
+from nnunetv2_focusnet.planning.planner import PLANS_NAME, FocusNetPlanner
+from nnunetv2_focusnet.trainers.base import BaseTrainer
+from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+
+
+def plan(gigabytes: float = 8, **options: Any) -> tuple[FocusNetPlanner, dict[str, Any]]:
+    """A planner and its 3d_fullres."""
+    planner = FocusNetPlanner(DATASET, gigabytes, num_processes=1, **options)
+    return planner, planner.plan_experiment()["configurations"]["3d_fullres"]
+
+
+def name_small_organs(preprocessed: Path, *names: str) -> None:
+    file = preprocessed.parents[1] / "nnUNet_raw" / DATASET / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"focusnet": {"small_organs": names}}))
+
+
+def test_plans_have_organs_rois_and_network(preprocessed: Path) -> None:
+    plan()
+    plans = json.loads((preprocessed / f"{PLANS_NAME}.json").read_text())
+    entry = plans["configurations"]["3d_fullres"]["focusnet"]
+    # three times boxes of 4 x 30 x 6 and 3 x 4 x 6 voxels, rounded up to even
+    assert [organ["roi_size"] for organ in entry["small_organs"]] == [[12, 90, 18], [10, 12, 18]]
+    assert entry["network"]["roi_sizes"] == [[12, 90, 18], [10, 12, 18]]
+    assert (plans["plans_name"], plans["experiment_planner_used"]) == (PLANS_NAME, "FocusNetPlanner")
+    assert "focusnet" not in plans["configurations"]["2d"]
+
+
+def test_patch_holds_the_largest_roi_where_the_memory_allows_it(preprocessed: Path) -> None:
+    _, with_nerve = plan(0.6)
+    name_small_organs(preprocessed, "Lens")
+    _, without = plan(0.6)
+    assert without["patch_size"][1] < 90 <= with_nerve["patch_size"][1]
+    assert math.prod(with_nerve["patch_size"]) <= math.prod(without["patch_size"]) * 1.25
+
+
+@pytest.mark.parametrize("trainer", [FocusNetTrainer, FocusNetTrainerPlansNetwork])
+@pytest.mark.usefixtures("preprocessed")
+def test_what_is_planned_fits_and_is_not_much_smaller(trainer: type[BaseTrainer]) -> None:
+    planner, planned = plan(0.8, trainer=trainer)
+    assert math.prod(planned["patch_size"]) < 40 * 128 * 128  # the memory decides, not the image
+    assert 0.6 < planner.training_of(planned).memory_bytes / GIB <= 0.8
+
+
+def test_batches_grow_once_the_patch_is_the_image(preprocessed: Path) -> None:
+    file = preprocessed.parents[1] / "nnUNet_raw" / DATASET / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"numTraining": 100}))
+    planner, planned = plan(5, trainer=SNetTrainer)
+    assert tuple(planned["patch_size"]) == (40, 128, 128)
+    # nnU-Net lets a batch have 5 % of the 100 cases at most; these five images need no more than that.
+    per_sample = planner.memory_of(planned | {"batch_size": 2}) - planner.memory_of(planned | {"batch_size": 1})
+    assert planned["batch_size"] == min(5, int(5 * GIB / per_sample)) > 2
