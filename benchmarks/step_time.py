@@ -1,10 +1,10 @@
-"""Seconds per training step and per tile of FocusNet, and its feature maps, beside stock nnU-Net on the same plans.
+"""Seconds per training step and per tile of FocusNet beside stock nnU-Net on the same plans, and what they cost.
 
     python benchmarks/step_time.py DATASET_ID [-p nnUNetPlans] [-c 3d_fullres] [-n 20] [-o table.csv]
 
 The steps of all rows take turns on the same batch, so that a noisy machine disturbs them alike; the first round is not
 counted. Ratios are medians of each round's own ratio to stock nnU-Net. Stock gets ``channels_last_3d``, too, on a CPU.
-Feature maps are the values in the outputs of all convolutions for one sample, as nnU-Net counts them when it plans.
+The other columns are counted on the same plans, for half precision (costs.py).
 """
 
 import argparse
@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
+from costs import Cost, costs, counted_columns, stock_row
 
 from nnunetv2_focusnet.trainers.networks import lay_out_for_device
 
@@ -59,57 +60,62 @@ def inference(network: torch.nn.Module, data: torch.Tensor) -> Step:
     return step
 
 
-def in_stage(trainer: Any, stage: Any, batch: dict[str, Any]) -> Step:
-    trainer._entered_stage = trainer._compiled_parts = None
+def training(trainer: Any, stage_name: str, batch: dict[str, Any]) -> Step:
+    """Steps in the stage of that name, or in the only one."""
     trainer.schedule = trainer.build_schedule()
-
-    def step() -> None:
-        trainer.current_epoch = stage.start
-        if trainer._entered_stage is not stage:
-            trainer._enter_stage(stage)
-        trainer.network.train()
-        trainer.train_step(batch)
-
-    return step
+    stage = next((each for each in trainer.schedule if each.name == stage_name), trainer.schedule[0])
+    trainer.current_epoch = stage.start
+    if trainer.small_organs:
+        trainer._compiled_parts = None
+        trainer._enter_stage(stage)
+    trainer.network.train()
+    return lambda: trainer.train_step(batch)
 
 
-def collect_steps(
-    name: str, plans_name: str, configuration: str, device: torch.device
-) -> tuple[dict[str, Step], dict[str, int]]:
-    """What is timed, the rows that the others are compared with first; and the sizes of the feature maps."""
+def make_trainers(name: str, plans_name: str, configuration: str, device: torch.device) -> dict[str, Any]:
+    """By row; FocusNet has a trainer per stage: a step is then never the first after a change of stage."""
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
     from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+    from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 
-    stock = make_trainer(nnUNetTrainer, name, plans_name, configuration, device)
-    # A trainer per stage: a step is then never the first behind a change of stage.
-    ours = [make_trainer(FocusNetTrainer, name, plans_name, configuration, device) for _ in range(4)]
-    on_plans = make_trainer(FocusNetTrainerPlansNetwork, name, plans_name, configuration, device)
+    classes = {"stock": nnUNetTrainer, "S-Net": SNetTrainer}
+    classes |= dict.fromkeys(("SOL", "SOS", "joint"), FocusNetTrainer) | {"plans' network": FocusNetTrainerPlansNetwork}
+    return {row: make_trainer(each, name, plans_name, configuration, device) for row, each in classes.items()}
+
+
+def collect_steps(trainers: dict[str, Any], device: torch.device) -> dict[str, Step]:
+    """What is timed, those first that the others are compared with."""
+    stock = trainers["stock"]
     loader, _ = stock.get_dataloaders()
     batch = next(loader) | {"flipped": [False] * stock.batch_size}  # which our own loaders add
     full_resolution = {**batch, "target": batch["target"][0]}
     data = batch["data"].to(device)
-    steps: dict[str, Step] = {
-        "step, stock": lambda: stock.train_step(batch),
-        "tiles, stock": inference(stock.network, data),
+    tiles = {"stock": "stock", "S-Net": "S-Net", "FocusNet": "joint", "plans' network": "plans' network"}
+    steps: dict[str, Step] = {"step, stock": lambda: stock.train_step(batch)}
+    for row, trainer in trainers.items():
+        if trainer is not stock:
+            steps[f"step, {row}"] = training(
+                trainer, row, batch if trainer.enable_deep_supervision else full_resolution
+            )
+    stock.network.train()
+    return steps | {f"tile, {row}": inference(trainers[name].network, data[:1]) for row, name in tiles.items()}
+
+
+def count(trainers: dict[str, Any]) -> dict[str, Cost]:
+    """What the rows cost."""
+    from nnunetv2_focusnet.planning.training import Training
+
+    stock = trainers["stock"]
+    plan, channels = stock.configuration_manager, stock.num_input_channels
+    classes = stock.label_manager.num_segmentation_heads
+    ours = {
+        row: Training.by(type(trainer), trainer.entry, trainer.configuration_manager, channels, classes)
+        for row, trainer in trainers.items()
+        if row != "stock"
     }
-    for trainer, stage in zip(ours, ours[0].build_schedule(), strict=True):
-        steps[f"step, {stage.name}"] = in_stage(trainer, stage, full_resolution)
-    (joint,) = on_plans.build_schedule()
-    steps["step, plans' network"] = in_stage(on_plans, joint, batch)
-    steps["tiles, FocusNet"] = inference(ours[-1].network, data)
-    steps["tiles, plans' network"] = inference(on_plans.network, data)
-    for trainer in (stock, *ours, on_plans):
-        trainer.network.train()
-    networks = {
-        "stock": stock.network,
-        "S-Net": ours[-1].network.main,
-        "FocusNet": ours[-1].network,
-        "plans' network": on_plans.network,
-    }
-    size = stock.configuration_manager.patch_size
-    return steps, {row: network.compute_conv_feature_map_size(size) for row, network in networks.items()}
+    return costs(Training.by_stock(plan, channels, classes), ours["S-Net"], ours["joint"], ours["plans' network"])
 
 
 def main() -> None:
@@ -126,21 +132,25 @@ def main() -> None:
         os.environ["nnUNet_results"] = results  # nothing of this is a training that anybody wants to keep
         from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-        steps, feature_maps = collect_steps(
-            maybe_convert_to_dataset_name(arguments.dataset), arguments.p, arguments.c, device
-        )
+        dataset = maybe_convert_to_dataset_name(arguments.dataset)
+        trainers = make_trainers(dataset, arguments.p, arguments.c, device)
+        counted, steps = count(trainers), collect_steps(trainers, device)
         rounds = [
             {row: synchronised_seconds(step, device) for row, step in steps.items()} for _ in range(arguments.n + 1)
         ]
-    with open(arguments.o, "w", newline="") if arguments.o else sys.stdout as file:
-        writer = csv.writer(file)
-        writer.writerow(("what", "value", "ratio_to_stock"))
-        for row in steps:
-            stock = f"{row.split(',')[0]}, stock"
-            ratio = median(seconds[row] / seconds[stock] for seconds in rounds[1:])
-            writer.writerow((f"{row} [s]", f"{median(seconds[row] for seconds in rounds[1:]):.3f}", f"{ratio:.2f}"))
-        for row, values in feature_maps.items():
-            writer.writerow((f"feature maps, {row} [values]", values, f"{values / feature_maps['stock']:.2f}"))
+    table = [
+        {
+            "what": row,
+            "seconds": f"{median(seconds[row] for seconds in rounds[1:]):.4f}",
+            "x seconds": f"{median(seconds[row] / seconds[stock_row(row)] for seconds in rounds[1:]):.2f}",
+            **counted_columns(counted, row),
+        }
+        for row in steps
+    ]
+    with open(arguments.o, "w", newline="", encoding="utf-8") if arguments.o else sys.stdout as file:
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
 
 
 if __name__ == "__main__":

@@ -33,10 +33,11 @@ Loss = Callable[[Any, Any], Tensor]
 
 @dataclass(frozen=True)
 class StepCost:
-    """Of a training step: bytes that kernels read and write, and floating-point operations."""
+    """Of a training step, or a prediction: bytes that kernels read and write, operations, and how many kernels."""
 
     moved_bytes: int
     flop: int
+    kernels: int
 
 
 def count_memory(network: nn.Module, loss: Loss, shape: Sequence[int]) -> int:
@@ -66,10 +67,27 @@ def count_step(network: nn.Module, loss: Loss, shape: Sequence[int]) -> StepCost
         loss: of the network's output and a target, on the meta device.
         shape: (B, C, Z, Y, X) of the images.
     """
+    images = torch.empty(tuple(shape), dtype=torch.half, device="meta")
+    return _count(lambda: _loss_of(network.half(), loss, images).backward())
+
+
+def count_prediction(network: nn.Module, shape: Sequence[int]) -> StepCost:
+    """Count a forward pass as in inference.
+
+    Args:
+        network: on the meta device, in evaluation mode.
+        shape: (B, C, Z, Y, X) of the images.
+    """
+    images = torch.empty(tuple(shape), dtype=torch.half, device="meta")
+    with torch.no_grad():
+        return _count(lambda: network.half()(images))
+
+
+def _count(run: Callable[[], Any]) -> StepCost:
     traffic, flop = _Traffic(), FlopCounterMode(display=False)
     with flop, traffic:
-        _loss_of(network.half(), loss, torch.empty(tuple(shape), dtype=torch.half, device="meta")).backward()
-    return StepCost(traffic.bytes, flop.get_total_flops())
+        run()
+    return StepCost(traffic.bytes, flop.get_total_flops(), traffic.kernels)
 
 
 @contextmanager
@@ -107,11 +125,12 @@ class _Traffic(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.bytes, self.kernels = 0, 0
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))
         if not function.is_view:
             leaves = tree_leaves((args, kwargs, result))
             self.bytes += sum(leaf.numel() * leaf.element_size() for leaf in leaves if isinstance(leaf, Tensor))
+            self.kernels += 1
         return result

@@ -1,5 +1,6 @@
 """From plan to prediction with nnU-Net's commands alone. The tests build on each other, as a user's steps do."""
 
+import csv
 import json
 import re
 import shutil
@@ -146,3 +147,15 @@ def test_postprocessing_is_determined(project: Project, two_folds: Path, tmp_pat
     plans = ["-plans_json", str(two_folds / "plans.json"), "-dataset_json", str(two_folds / "dataset.json")]
     project.run("nnUNetv2_determine_postprocessing", "-i", str(validation), "-ref", str(reference), *plans, "-np", "1")
     assert (validation / "postprocessing.pkl").is_file()
+
+
+def test_every_stage_is_timed_and_counted_beside_stock(project: Project, repository: Path, tmp_path: Path) -> None:
+    table = tmp_path / "times.csv"
+    project.run(str(repository / "benchmarks" / "step_time.py"), DATASET_ID, "-n", "1", "-o", str(table))
+    with table.open(newline="") as opened:
+        rows = {row["what"]: row for row in csv.DictReader(opened)}
+    for figure in ("seconds", "TFLOP", "moved_GB", "kernels"):
+        assert rows["step, stock"][f"x {figure}"] == rows["tile, stock"][f"x {figure}"] == "1.00"
+    assert {f"step, {what}" for what in ("S-Net", "SOL", "SOS", "joint", "plans' network")} <= set(rows)
+    saved = {what: float(rows[f"step, {what}"]["saved_GiB"]) for what in ("S-Net", "SOL", "SOS", "joint")}
+    assert saved["joint"] > saved["S-Net"] > saved["SOL"]  # what is frozen keeps nothing

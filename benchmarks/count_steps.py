@@ -1,0 +1,61 @@
+"""What steps and predictions cost on usual plans for a GPU, beside stock nnU-Net's: counted, so no GPU is needed.
+
+    python benchmarks/count_steps.py [-o table.csv]
+
+Plans of a head-and-neck CT with 18 organs, ten of them small (usual_plans.py), with first kernels of (1, 3, 3) and of
+(3, 3, 3); half precision. The time of a step on a GPU isn't proportional to any of the columns: it is bound by memory
+traffic where layers are narrow, by operations where they are wide, and by kernels where they are small.
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+import usual_plans
+from costs import costs, counted_columns
+
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.planning.training import Training
+from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer, FocusNetTrainerPaper
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+
+CHANNELS, CLASSES = 1, len(usual_plans.ORGANS) + 1
+
+
+def count(first_kernel: tuple[int, int, int]) -> dict[str, dict[str, str]]:
+    """Columns of each row."""
+    configuration = usual_plans.configuration(first_kernel)
+    content = {"labels": {"background": 0, **{name: i for i, name in enumerate(usual_plans.ORGANS, 1)}}}
+    dataset = DatasetJson.check(content | {"file_ending": ".nii.gz"}, "dataset.json")
+
+    def training(trainer: type) -> Training:
+        entry = trainer.plan_entry(usual_plans.organs(), dataset, configuration)
+        return Training.by(trainer, entry, configuration, CHANNELS, CLASSES)
+
+    stock = Training.by_stock(configuration, CHANNELS, CLASSES)
+    snet, on_plans = training(SNetTrainer), training(FocusNetTrainerPlansNetwork)
+    counted = costs(stock, snet, training(FocusNetTrainer), on_plans)
+    paper = costs(stock, snet, training(FocusNetTrainerPaper), on_plans)
+    counted |= {"step, joint, paper's": paper["step, joint"], "tile, FocusNet, paper's": paper["tile, FocusNet"]}
+    return {row: counted_columns(counted, row) for row in counted}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", type=Path, help="CSV file (default: standard output)")
+    arguments = parser.parse_args()
+    rows = [
+        {"first_kernel": "x".join(map(str, kernel)), "what": what, **columns}
+        for kernel in (usual_plans.ANISOTROPIC, usual_plans.ISOTROPIC)
+        for what, columns in count(kernel).items()
+    ]
+    with open(arguments.o, "w", newline="", encoding="utf-8") if arguments.o else sys.stdout as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
