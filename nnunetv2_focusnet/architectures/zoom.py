@@ -74,6 +74,8 @@ class OnCoarserGrid(nn.Module):
 class ZoomSOSNet(nn.Module):
     """An encoder-decoder of two levels inside an ROI: the image's grid, and the main network's.
 
+    ::
+
         image -- conv --+------------------ cat -- SEResBlock -- 1x1x1 -> correction
                         |                    |
                        down -- cat -- SEResBlock x 2 -- up
