@@ -17,7 +17,7 @@ def discovery_folder() -> str:
 
 
 def register() -> None:
-    """Append :func:`discovery_folder` to ``nnUNet_extTrainer``, behind the folders the user has put there.
+    """Append :func:`discovery_folder` to ``nnUNet_extTrainer``, after the folders the user has put there.
 
     Calling it again changes nothing, and it does nothing where ``NNUNETV2_FOCUSNET_NO_AUTOREGISTER`` is ``1``.
     """

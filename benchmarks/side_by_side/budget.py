@@ -56,7 +56,7 @@ class Pace:
     def next_iterations(
         self, stages: Sequence[str], iterations: Sequence[int], durations: Sequence[float], extra_seconds: float = 0.0
     ) -> int:
-        """Iterations of the epoch behind those that are done.
+        """Iterations of the epoch after those that are done.
 
         Args:
             stages: of all epochs of the schedule.

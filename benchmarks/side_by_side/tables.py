@@ -76,7 +76,7 @@ def goals_table(goals: Sequence[Goal]) -> str:
 
 
 def trainers_table(figures: Sequence[Figures]) -> str:
-    """A column per trainer; behind times and sizes their ratio to the first one's."""
+    """A column per trainer; after times and sizes their ratio to the first one's."""
     cells = [["", *(row.trainer for row in figures)]]
     for name in [field.name for field in fields(Figures)][1:]:
         values = [_text(name, getattr(row, name)) for row in figures]

@@ -1,5 +1,6 @@
 """Building blocks that S-Net, SOL-Net and SOS-Net share. All tensors are (batch, channels, z, y, x)."""
 
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
@@ -72,7 +73,7 @@ class SEResBlock(nn.Module):
     """Two convolutions with squeeze-and-excitation and a skip connection (paper sec. 2, SEResBlock).
 
     The squeeze follows the second nonlinearity: the mean of an instance-normalised map is a constant, so a gate
-    squeezed right behind the normalisation would not depend on the image.
+    squeezed right after the normalisation would not depend on the image.
 
     Args:
         in_channels: channels of the input.
@@ -111,17 +112,14 @@ def constant(values: Sequence[Any], device: torch.device) -> Tensor:
     """
     if torch.compiler.is_compiling():  # where it becomes part of the graph
         return torch.tensor(values, device=device)
-    return _kept(_as_tuples(values), device)
+    return _kept(json.dumps(values), device)
 
 
 @cache
-def _kept(values: tuple[Any, ...], device: torch.device) -> Tensor:
+def _kept(values_as_json: str, device: torch.device) -> Tensor:
+    # As text 1 and 1.0 are two keys, as numbers they would be one: a tensor of the other type.
     with torch.inference_mode(False):  # training may use what validation asked for first
-        return torch.tensor(values, device=device)
-
-
-def _as_tuples(values: Any) -> Any:
-    return tuple(map(_as_tuples, values)) if isinstance(values, Sequence) else values
+        return torch.tensor(json.loads(values_as_json), device=device)
 
 
 def scale_gradient(x: Tensor, factor: float) -> Tensor:

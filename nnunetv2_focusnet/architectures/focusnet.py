@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.blocks import Triple, constant, conv_feature_map_size, scale_gradient
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.architectures.fusion import fuse, own_probabilities
+from nnunetv2_focusnet.architectures.fusion import fuse, own_log_odds
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
 from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
@@ -206,7 +206,7 @@ class FocusNet(nn.Module):
             on_heat_map.gather_own(heat_logits.sigmoid()),
         ]
         if self.config.sos_reads_main:
-            read.append(own_probabilities(main_logits.detach(), self.config.small_organs, rois))
+            read.append(own_log_odds(main_logits.detach(), self.config.small_organs, rois).sigmoid())
         return torch.cat(read, 1)
 
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:

@@ -39,23 +39,6 @@ def own_log_odds(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tenso
     return (z.gather(1, channel) - others).to(main_logits.dtype)
 
 
-def own_probabilities(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
-    """The main network's own probability of each small organ, in the organ's ROI.
-
-    Args:
-        main_logits: (B, C, Z, Y, X).
-        small: the K channels of ``main_logits`` that the small organs have.
-        rois: of the K organs, in the volume of ``main_logits``.
-
-    Returns:
-        (B, 1, N) in the type of ``main_logits``.
-    """
-    wide = torch.promote_types(main_logits.dtype, torch.float32)
-    own = rois.gather_own(main_logits.index_select(1, constant(small, main_logits.device))).to(wide)
-    everything = rois.gather(main_logits).to(wide).logsumexp(1, keepdim=True)
-    return (own - everything).exp().to(main_logits.dtype)
-
-
 def fuse(
     main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor, outside: float
 ) -> Tensor:

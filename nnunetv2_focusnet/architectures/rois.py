@@ -142,7 +142,7 @@ class Rois(NamedTuple):
         return [part.unflatten(2, list(size)) for part, size in zip(parts, self.sizes, strict=True)]
 
     def _indices_in_channels(self, channels: Sequence[int]) -> Tensor:
-        """(B, N), positions in a flattened (C, Z, Y, X) volume, organ k's in its own of K channels."""
+        """(B, N), positions in a flattened (C, Z, Y, X) volume, organ k's in the k-th of these K channels."""
         starts = constant([channel * math.prod(self.volume_size) for channel in channels], self.indices.device)
         return self.indices + self.spread(starts[None])
 

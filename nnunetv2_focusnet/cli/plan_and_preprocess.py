@@ -79,7 +79,7 @@ def main() -> None:
     trainer = preparation.find_trainer(args.tr)
     shown = {"verbose": args.verbose, "progress": not args.no_pbar}
     for name in [preparation.find_raw_dataset(dataset_id) for dataset_id in args.d]:
-        with preparation.leaving_no_trace() if args.dry_run else nullcontext():
+        with preparation.leaving_no_trace(name) if args.dry_run else nullcontext():
             preparation.extract_fingerprint(
                 name, args.npfp, verify=args.verify_dataset_integrity, clean=args.clean, **shown
             )

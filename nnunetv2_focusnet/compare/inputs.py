@@ -17,7 +17,7 @@ from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
 from nnunetv2_focusnet.compare.folds import find_validations
 from nnunetv2_focusnet.organs.annotations import check_reference_cases, check_training_cases
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.plans_entry import is_trained, read_small_organs
+from nnunetv2_focusnet.organs.plans_entry import has_entry, read_small_organs
 from nnunetv2_focusnet.system.folders import folder_from_environment, list_folder
 from nnunetv2_focusnet.system.json_files import read_object
 
@@ -194,13 +194,16 @@ def _tolerances(given: str, labels: Mapping[str, int]) -> dict[str, float]:
 
 
 def _small_organs(plans: Sequence[Path], configuration: str | None) -> set[str] | None:
-    """Small organs that the first FocusNet model among the plans has, as its plans describe them."""
+    """Small organs that the first FocusNet model among the plans has, as its plans describe them.
+
+    Only the configuration that such a model was trained in has an entry.
+    """
     for file in plans:
         content = read_object(file, "train the trainer")
         try:
-            for name, entry in content["configurations"].items():
-                if is_trained(entry) and configuration in (None, name):
-                    return {organ.name for organ in read_small_organs(entry)}
+            trained = {name: each for name, each in content["configurations"].items() if has_entry(each)}
+            if len(trained) == 1 and configuration in (None, *trained):
+                return {organ.name for organ in read_small_organs(*trained.values())}
         except (KeyError, TypeError, AttributeError, ValueError):
             raise ValueError(f"{file} isn't what nnU-Net and FocusNet write: copy it there from the model") from None
     return None

@@ -57,14 +57,19 @@ class PlansEntry:
         return as_json(self) | {"network": self.network.as_json()}
 
     def added_to(self, plans: dict[str, Any], configuration: str) -> dict[str, Any]:
-        """A copy of the plans in which the configuration has this entry."""
+        """A copy of the plans in which this configuration alone has an entry, this one.
+
+        Plans that were made for this package have one in every 3D configuration.
+        """
         result = deepcopy(plans)
+        for other in result["configurations"].values():
+            other.pop(KEY, None)
         result["configurations"][configuration][KEY] = self.to_json()
         return result
 
 
-def is_trained(configuration: Mapping[str, Any]) -> bool:
-    """Whether a configuration in plans has an entry, as that of a model has."""
+def has_entry(configuration: Mapping[str, Any]) -> bool:
+    """Whether a configuration in plans has an entry: that of a model has, and so have those planned for one."""
     return KEY in configuration
 
 
@@ -74,10 +79,18 @@ def is_planned_for_others(configuration: Mapping[str, Any], organs: Sequence[Org
     Args:
         configuration: of a dataset's plans.
         organs: as they are now, sorted by label.
+
+    Raises:
+        ValueError: the entry is of another version.
     """
     if KEY not in configuration:
         return False
-    planned = [from_json(Organ, organ) for organ in configuration[KEY]["organs"]]
+    try:
+        planned = [from_json(Organ, organ) for organ in configuration[KEY]["organs"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f'the entry "{KEY}" of the plans is of another version ({type(error).__name__}: {error}): plan again'
+        ) from None
     return len(planned) != len(organs) or not all(map(Organ.agrees_with, planned, organs))
 
 

@@ -126,5 +126,5 @@ def _cost_table(planner: FocusNetPlanner, ours: Costs, theirs: Costs | None) -> 
 
 
 def by(sizes: Sequence[float]) -> str:
-    """Sizes as text, with up to three significant digits behind the point."""
+    """Sizes as text, with up to four significant digits."""
     return " x ".join(f"{size:.4g}" for size in sizes)

@@ -122,7 +122,9 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
             if not missing.any() or short.all():
                 break
             # nnU-Net shortens the axis that covers most of the image: as if the image were smaller along the others.
-            other = self._plan_as_if(np.where(short, median_shape, np.array(median_shape) * share), *arguments)
+            # In whole voxels: of a fraction it would make a patch that the strides don't divide.
+            smaller = np.round(np.array(median_shape) * share)
+            other = self._plan_as_if(np.where(short, median_shape, smaller), *arguments)
             missing = self._too_short_for_rois(other, median_shape)
             short = short | missing
             plan = plan if missing.any() else other

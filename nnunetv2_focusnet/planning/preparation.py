@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ from nnunetv2_focusnet.planning.planner import FocusNetPlanner
 from nnunetv2_focusnet.system.text import with_kind
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 
+FINGERPRINT = "dataset_fingerprint.json"
 FOLDS = 5  # of nnU-Net's cross-validation
 
 
@@ -64,10 +66,18 @@ def find_raw_dataset(dataset_id: int) -> str:
 
 
 @contextlib.contextmanager
-def leaving_no_trace() -> Iterator[None]:
-    """In the block, what nnU-Net writes while it plans goes into a folder that is removed afterwards."""
+def leaving_no_trace(name: str) -> Iterator[None]:
+    """In the block, what nnU-Net writes while it plans goes into a folder that is removed afterwards.
+
+    Args:
+        name: of the dataset, whose fingerprint is taken along if there is one: to extract it takes minutes.
+    """
     before = os.environ.get("nnUNet_preprocessed")
     with tempfile.TemporaryDirectory() as folder:
+        fingerprint = Path(before or "", name, FINGERPRINT)
+        Path(folder, name).mkdir()
+        if before and fingerprint.is_file():
+            shutil.copy(fingerprint, Path(folder, name))
         os.environ["nnUNet_preprocessed"] = folder
         try:
             yield

@@ -7,7 +7,7 @@ from zipfile import BadZipFile, ZipFile
 
 import torch
 
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_trained
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 from nnunetv2_focusnet.system.text import with_kind
 from nnunetv2_focusnet.trainers.host import NEEDED_TO_RESUME, RESUME_ORDER
 
@@ -61,7 +61,7 @@ def trained_entry(model_folder: Path, fold_folder: Path, trainer_name: str, conf
         try:
             checkpoint = read_checkpoint(path)
             planned = checkpoint["init_args"]["plans"]["configurations"][configuration]
-            wanted = checkpoint["trainer_name"] == trainer_name and is_trained(planned)
+            wanted = checkpoint["trainer_name"] == trainer_name and has_entry(planned)
         except (ValueError, KeyError, TypeError):
             continue
         if wanted:

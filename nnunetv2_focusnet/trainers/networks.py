@@ -49,8 +49,7 @@ def snet_config_with_plans_stride(configuration: ConfigurationManager) -> SNetCo
     Raises:
         ValueError: the plan's network has no such entries.
     """
-    strides = _unet_kwargs(configuration)["strides"]
-    return _snet_with_stride(configuration, zyx(next((s for s in strides if max(s) > 1), strides[0])))
+    return _snet_with_stride(configuration, first_stride(configuration))
 
 
 def _snet_with_stride(configuration: ConfigurationManager, stride: tuple[int, int, int]) -> SNetConfig:
@@ -134,7 +133,7 @@ def zoom_config(
         mirror_axis: the left-right axis; None: no two organs share a SOS-Net.
     """
     features = _unet_kwargs(configuration)["features_per_stage"]
-    stride = zoom_stride(configuration)
+    stride = first_stride(configuration)
     groups = _groups([organ.label for organ in small_organs], pairs if mirror_axis is not None else [])
     sizes = [organ.roi_size for organ in small_organs]
     for group in groups:  # the ROIs of a pair pass their network together
@@ -158,8 +157,8 @@ def zoom_config(
     )
 
 
-def zoom_stride(configuration: ConfigurationManager) -> tuple[int, int, int]:
-    """The plan's first stride that isn't 1: thick slices are zoomed within slices alone."""
+def first_stride(configuration: ConfigurationManager) -> tuple[int, int, int]:
+    """The plan's first stride that isn't 1: of thick slices, within slices alone."""
     strides = _unet_kwargs(configuration)["strides"]
     return zyx(next((stride for stride in strides if max(stride) > 1), strides[0]))
 
@@ -170,7 +169,7 @@ def zoomed_patch(configuration: ConfigurationManager) -> list[int]:
     Returns:
         (z, y, x) in voxels of the images.
     """
-    strides = [zoom_stride(configuration), *_unet_kwargs(configuration)["strides"]]
+    strides = [first_stride(configuration), *_unet_kwargs(configuration)["strides"]]
     steps = [math.prod(along_axis) for along_axis in zip(*strides, strict=True)]
     wanted = [
         min(size * by, max(size, round(image)))

@@ -31,8 +31,9 @@ class SmallOrgansTrainer(BaseTrainer):
         if not self.small_organs:
             self.print_to_log_file(
                 f"WARNING: {self.plans_manager.dataset_name} has no small organ at the spacing of this configuration:"
-                " none is below both 1000 voxels and a ball of 20 mm in the mean, or dataset.json names none. S-Net is"
-                ' trained alone; if some are small, name them in dataset.json: "focusnet": {"small_organs": [...]}.'
+                " none is below both 1000 voxels and a ball of 20 mm in the mean and shorter than half the patch, or"
+                " dataset.json names none. The main network is trained alone; if some are small, name them in"
+                ' dataset.json: "focusnet": {"small_organs": [...]}.'
             )
 
     # ---- stages ----

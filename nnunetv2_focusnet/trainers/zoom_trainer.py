@@ -50,5 +50,6 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
         """One step; the labels are a further channel, so that ROIs can be put around the organs."""
         if not self.small_organs:
             return super().train_step(batch)
-        labels = finest(batch["target"]).to(batch["data"].dtype)
-        return super().train_step(batch | {"data": torch.cat([batch["data"], labels], 1)})
+        # On the device: what is concatenated on the host would have to be waited for when it is copied.
+        images, labels = (each.to(self.device, non_blocking=True) for each in (batch["data"], finest(batch["target"])))
+        return super().train_step(batch | {"data": torch.cat([images, labels.to(images.dtype)], 1)})

@@ -6,6 +6,7 @@ from nnunetv2_focusnet.architectures.blocks import (
     ConvNormNonlin,
     SEResBlock,
     SqueezeExcitation,
+    constant,
     conv_feature_map_size,
     initialize,
 )
@@ -134,3 +135,10 @@ def test_counting_leaves_the_network_as_it_was():
     assert network.training
     assert network[0].weight.device.type == "cpu"
     assert not network[0]._forward_hooks
+
+
+def test_constants_keep_their_type() -> None:
+    # One voxel of 1 mm: 1.0 and 1 are equal, and one of them is an index.
+    assert constant([1.0, 1.0], torch.device("cpu")).is_floating_point()
+    assert not constant([1, 1], torch.device("cpu")).is_floating_point()
+    assert constant(((1, 2), (3, 4)), torch.device("cpu")).tolist() == [[1, 2], [3, 4]]

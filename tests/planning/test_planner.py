@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from boxes import DATASET
 
@@ -62,3 +63,16 @@ def test_batches_grow_once_the_patch_is_the_image(preprocessed: Path) -> None:
     # nnU-Net lets a batch have 5 % of the 100 cases at most; these five images need no more than that.
     per_sample = planner.memory_of(planned | {"batch_size": 2}) - planner.memory_of(planned | {"batch_size": 1})
     assert planned["batch_size"] == min(5, int(5 * GIB / per_sample)) > 2
+
+
+@pytest.mark.parametrize(("gigabytes", "shape"), [(0.92, (36, 128, 72)), (1.16, (43, 128, 69))])
+def test_the_strides_divide_the_patch_also_where_it_makes_room_for_an_roi(
+    preprocessed: Path, gigabytes: float, shape: tuple[int, int, int]
+) -> None:
+    file = preprocessed / "dataset_fingerprint.json"
+    fingerprint = json.loads(file.read_text())
+    fingerprint["shapes_after_crop"] = [list(shape)] * len(fingerprint["shapes_after_crop"])
+    file.write_text(json.dumps(fingerprint))
+    _, planned = plan(gigabytes)
+    strides = np.prod(planned["architecture"]["arch_kwargs"]["strides"], axis=0)
+    assert (np.array(planned["patch_size"]) % strides).tolist() == [0, 0, 0]
