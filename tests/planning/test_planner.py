@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from boxes import DATASET
+from boxes import BOXES, DATASET, use_folders, write_dataset, write_fingerprint
 
 from nnunetv2_focusnet.planning.counting import GIB
 from nnunetv2_focusnet.planning.planner import PLANS_NAME, FocusNetPlanner
@@ -67,12 +67,12 @@ def test_batches_grow_once_the_patch_is_the_image(preprocessed: Path) -> None:
 
 @pytest.mark.parametrize(("gigabytes", "shape"), [(0.92, (36, 128, 72)), (1.16, (43, 128, 69))])
 def test_the_strides_divide_the_patch_also_where_it_makes_room_for_an_roi(
-    preprocessed: Path, gigabytes: float, shape: tuple[int, int, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: float, shape: tuple[int, int, int]
 ) -> None:
-    file = preprocessed / "dataset_fingerprint.json"
-    fingerprint = json.loads(file.read_text())
-    fingerprint["shapes_after_crop"] = [list(shape)] * len(fingerprint["shapes_after_crop"])
-    file.write_text(json.dumps(fingerprint))
+    for name, folder in use_folders(tmp_path).items():
+        monkeypatch.setenv(name, folder)
+    monkeypatch.setitem(BOXES, "Nerve", (4, 40, 6))  # its ROI is 120 voxels long, nearly as long as the image
+    write_fingerprint(write_dataset(tmp_path), shape=shape)
     _, planned = plan(gigabytes)
     strides = np.prod(planned["architecture"]["arch_kwargs"]["strides"], axis=0)
     assert (np.array(planned["patch_size"]) % strides).tolist() == [0, 0, 0]
