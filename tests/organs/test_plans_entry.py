@@ -10,7 +10,7 @@ import pytest
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.organ_table import organ_table
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_planned_for_others, read_small_organs
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry, is_planned_for_others, read_small_organs
 
 LENS = SmallOrgan(
     name="Lens",
@@ -40,6 +40,18 @@ def test_comes_back_from_the_plans_as_it_was() -> None:
     assert PlansEntry.of(configuration) == ENTRY
     assert read_small_organs(configuration) == (LENS,)
     assert ENTRY.added_to(plans, "3d_fullres") == plans
+
+
+def test_a_model_has_an_entry_in_its_own_configuration_alone() -> None:
+    planned = deepcopy(PLANS)
+    planned["configurations"] |= {"3d_lowres": {"focusnet": ENTRY.to_json()}, "3d_fullres": {"focusnet": {}}}
+    configurations = ENTRY.added_to(planned, "3d_fullres")["configurations"]
+    assert [name for name, content in configurations.items() if has_entry(content)] == ["3d_fullres"]
+
+
+def test_an_entry_of_another_version_is_named() -> None:
+    with pytest.raises(ValueError, match="of another version .* plan again"):
+        is_planned_for_others({"focusnet": {"organs": [{"name": "Lens"}]}}, ENTRY.organs)
 
 
 def test_small_organs_have_no_networks_in_a_main_network_alone() -> None:
