@@ -50,7 +50,7 @@ def test_a_model_has_an_entry_in_its_own_configuration_alone() -> None:
 
 
 def test_an_entry_of_another_version_is_named() -> None:
-    with pytest.raises(ValueError, match="of another version .* plan again"):
+    with pytest.raises(ValueError, match=r"of another version .* plan again"):
         is_planned_for_others({"focusnet": {"organs": [{"name": "Lens"}]}}, ENTRY.organs)
 
 
