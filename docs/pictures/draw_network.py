@@ -122,7 +122,7 @@ def _fusion(y: float) -> list[str]:
 
 def _between_panels() -> list[str]:
     """Arrows that carry features, heat maps and logits from panel to panel."""
-    parts = [_arrow((611, 254), (611, 306), (342, 306), (342, 318))]
+    parts = [_arrow((581, 196), (581, 306), (342, 306), (342, 318))]
     parts += [_arrow((centre, 504), (centre, 528)) for centre in COLUMNS]
     parts += [_arrow((centre, 722), (centre, 746)) for centre in COLUMNS]
     parts += [_arrow((624, 172), (662, 172), (662, 746))]
