@@ -8,12 +8,10 @@ traffic where layers are narrow, by operations where they are wide, and by kerne
 """
 
 import argparse
-import csv
-import sys
 from pathlib import Path
 
 import usual_plans
-from costs import costs, counted_columns
+from costs import costs, counted_columns, write_csv
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.planning.training import Training
@@ -51,10 +49,7 @@ def main() -> None:
         for kernel in (usual_plans.ANISOTROPIC, usual_plans.ISOTROPIC)
         for what, columns in count(kernel).items()
     ]
-    with open(arguments.o, "w", newline="", encoding="utf-8") if arguments.o else sys.stdout as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.o, rows)
 
 
 if __name__ == "__main__":

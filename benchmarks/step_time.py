@@ -8,9 +8,7 @@ The other columns are counted on the same plans, for half precision (costs.py).
 """
 
 import argparse
-import csv
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,7 +18,7 @@ from typing import Any
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
-from costs import Cost, costs, counted_columns, stock_row
+from costs import Cost, costs, counted_columns, stock_row, write_csv
 
 from nnunetv2_focusnet.trainers.networks import lay_out_for_device
 
@@ -147,10 +145,7 @@ def main() -> None:
         }
         for row in steps
     ]
-    with open(arguments.o, "w", newline="", encoding="utf-8") if arguments.o else sys.stdout as file:
-        writer = csv.DictWriter(file, table[0])
-        writer.writeheader()
-        writer.writerows(table)
+    write_csv(arguments.o, table)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ gradients and AdamW's state. The patches are that of the plans, and smaller ones
 """
 
 import argparse
-import csv
 import os
 import sys
 import tempfile
@@ -19,8 +18,10 @@ from typing import Any
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
+from costs import write_csv
 
-GIB = 2**30
+from nnunetv2_focusnet.planning.counting import GIB
+
 NUM_PATCHES = 5
 
 
@@ -130,10 +131,7 @@ def main() -> None:
         folder = Path(nnUNet_preprocessed) / maybe_convert_to_dataset_name(arguments.dataset)
         with redirect_stdout(sys.stderr):  # what trainers print
             table = rows(folder, load_json(str(folder / f"{arguments.p}.json")), arguments.c)
-    with open(arguments.o, "w", newline="") if arguments.o else sys.stdout as file:
-        writer = csv.DictWriter(file, table[0])
-        writer.writeheader()
-        writer.writerows(table)
+    write_csv(arguments.o, table)
 
 
 if __name__ == "__main__":
