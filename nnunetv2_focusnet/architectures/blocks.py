@@ -1,4 +1,4 @@
-"""Building blocks that S-Net, SOL-Net and SOS-Net share. All tensors are (batch, channels, z, y, x)."""
+"""Building blocks that the networks share. All tensors are (batch, channels, z, y, x)."""
 
 import json
 from collections.abc import Sequence
@@ -69,8 +69,46 @@ class SqueezeExcitation(nn.Module):
         return x * self.gate(x)
 
 
-class SEResBlock(nn.Module):
-    """Two convolutions with squeeze-and-excitation and a skip connection (paper sec. 2, SEResBlock).
+class ResBlock(nn.Module):
+    """Two convolutions with a skip connection (He et al., CVPR 2016, in the order of their figure 2).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel_size: odd size per axis (z, y, x) in voxels.
+        stride: stride of the first convolution and of the skip, per axis (z, y, x).
+        dilation: of both convolutions, per axis (z, y, x).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Triple = (3, 3, 3),
+        stride: Triple = (1, 1, 1),
+        dilation: Triple = (1, 1, 1),
+    ) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            ConvNormNonlin(in_channels, out_channels, kernel_size, stride, dilation),
+            ConvNormNonlin(out_channels, out_channels, kernel_size, dilation=dilation),
+        )
+        pool: nn.Module = nn.AvgPool3d(zyx(stride)) if max(stride) > 1 else nn.Identity()
+        match: nn.Module = nn.Identity()
+        if in_channels != out_channels:
+            match = nn.Sequential(
+                nn.Conv3d(in_channels, out_channels, 1, bias=False), nn.InstanceNorm3d(out_channels, affine=True)
+            )
+        self.skip = nn.Sequential(pool, match)
+        self.nonlin = nn.LeakyReLU(inplace=True)  # nothing else reads the sum
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, Z, Y, X) to (B, out_channels, Z/stride, Y/stride, X/stride)."""
+        return self.nonlin(self.skip(x) + self.residual(x))
+
+
+class SEResBlock(ResBlock):
+    """A residual block with squeeze-and-excitation (paper sec. 2, SEResBlock).
 
     The squeeze follows the second nonlinearity: the mean of an instance-normalised map is a constant, so a gate
     squeezed right after the normalisation would not depend on the image.
@@ -85,24 +123,28 @@ class SEResBlock(nn.Module):
     def __init__(
         self, in_channels: int, out_channels: int, kernel_size: Triple = (3, 3, 3), stride: Triple = (1, 1, 1)
     ) -> None:
-        super().__init__()
-        self.residual = nn.Sequential(
-            ConvNormNonlin(in_channels, out_channels, kernel_size, stride),
-            ConvNormNonlin(out_channels, out_channels, kernel_size),
-            SqueezeExcitation(out_channels),
-        )
-        pool: nn.Module = nn.AvgPool3d(zyx(stride)) if max(stride) > 1 else nn.Identity()
-        match: nn.Module = nn.Identity()
-        if in_channels != out_channels:
-            match = nn.Sequential(
-                nn.Conv3d(in_channels, out_channels, 1, bias=False), nn.InstanceNorm3d(out_channels, affine=True)
-            )
-        self.skip = nn.Sequential(pool, match)
-        self.nonlin = nn.LeakyReLU(inplace=True)  # nothing else reads the sum
+        super().__init__(in_channels, out_channels, kernel_size, stride)
+        self.residual.append(SqueezeExcitation(out_channels))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, Z, Y, X) to (B, out_channels, Z/stride, Y/stride, X/stride)."""
-        return self.nonlin(self.skip(x) + self.residual(x))
+
+class UpBlock(nn.Module):
+    """A level of a U-Net's decoder: upsampling, concatenation with the encoder's features, one SEResBlock.
+
+    Args:
+        low_channels: of the level below.
+        channels: of the encoder's features, and of the output.
+        kernel_size: odd size per axis (z, y, x) in voxels.
+        stride: upsampling per axis (z, y, x).
+    """
+
+    def __init__(self, low_channels: int, channels: int, kernel_size: Triple, stride: Triple) -> None:
+        super().__init__()
+        self.upsample = nn.ConvTranspose3d(low_channels, channels, zyx(stride), zyx(stride), bias=False)
+        self.block = SEResBlock(2 * channels, channels, kernel_size)
+
+    def forward(self, skip: Tensor, low: Tensor) -> Tensor:
+        """Map (B, channels, Z, Y, X) and (B, low_channels, Z/s, Y/s, X/s) to (B, channels, Z, Y, X)."""
+        return self.block(torch.cat([skip, self.upsample(low)], 1))
 
 
 def constant(values: Sequence[Any], device: torch.device) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from nnunetv2_focusnet.system.json_objects import as_json, from_json
 
@@ -23,6 +23,7 @@ class SNetConfig:
         stride: the one downsampling.
         dilations: DenseASPP's rates, one triple per layer, in voxels below the downsampling.
         n_blocks: SEResBlocks below the downsampling and before DenseASPP, the downsampling one included.
+        kind: tells it apart from other main networks in plans.json.
     """
 
     features_per_stage: tuple[int, int] = (32, 64)
@@ -30,6 +31,79 @@ class SNetConfig:
     stride: tuple[int, int, int] = (2, 2, 2)
     dilations: tuple[tuple[int, int, int], ...] = ((3, 3, 3), (6, 6, 6), (12, 12, 12), (18, 18, 18))
     n_blocks: int = 3
+    kind: Literal["S-Net"] = "S-Net"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SEResUNetConfig:
+    """Sizes of SERes U-Net. All per-axis values are (z, y, x).
+
+    Attributes:
+        features_per_stage: channels at full resolution and below each downsampling.
+        kernel_sizes: odd sizes there.
+        strides: of each downsampling, one at least.
+        n_blocks: SEResBlocks below the last downsampling, the downsampling one included; all other levels have one in
+            the encoder and one in the decoder.
+        kind: tells it apart from other main networks in plans.json.
+    """
+
+    features_per_stage: tuple[int, ...]
+    kernel_sizes: tuple[tuple[int, int, int], ...]
+    strides: tuple[tuple[int, int, int], ...]
+    n_blocks: int = 3
+    kind: Literal["SERes U-Net"] = "SERes U-Net"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeepLabConfig:
+    """Sizes of DeepLab v3+. All per-axis values are (z, y, x).
+
+    Attributes:
+        features_per_stage: channels below each downsampling, and of the last level, which is dilated instead.
+        kernel_sizes: odd sizes at full resolution and below each downsampling.
+        strides: of each downsampling, one at least.
+        last_dilation: of the last level, in voxels below the last downsampling.
+        dilations: ASPP's rates, one triple per branch, in the same voxels.
+        aspp_features: channels of ASPP.
+        low_level_features: channels that the first level is brought to for the decoder.
+        decoder_features: channels of the decoder.
+        n_blocks: residual blocks per level.
+        kind: tells it apart from other main networks in plans.json.
+    """
+
+    features_per_stage: tuple[int, ...]
+    kernel_sizes: tuple[tuple[int, int, int], ...]
+    strides: tuple[tuple[int, int, int], ...]
+    last_dilation: tuple[int, int, int]
+    dilations: tuple[tuple[int, int, int], ...]
+    aspp_features: int
+    low_level_features: int
+    decoder_features: int
+    n_blocks: int = 2
+    kind: Literal["DeepLab v3+"] = "DeepLab v3+"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnatomyNetConfig:
+    """Sizes of AnatomyNet. All per-axis values are (z, y, x).
+
+    Attributes:
+        features_per_stage: channels of the downsampling, and of each level after it, all of one resolution.
+        kernel_sizes: odd sizes at full resolution and below.
+        stride: the one downsampling.
+        n_blocks: SEResBlocks per level.
+        kind: tells it apart from other main networks in plans.json.
+    """
+
+    features_per_stage: tuple[int, ...]
+    kernel_sizes: tuple[tuple[int, int, int], tuple[int, int, int]]
+    stride: tuple[int, int, int]
+    n_blocks: int = 2
+    kind: Literal["AnatomyNet"] = "AnatomyNet"
+
+
+MainConfig: TypeAlias = SNetConfig | SEResUNetConfig | DeepLabConfig | AnatomyNetConfig
+_MAIN_CONFIGS = {config.kind: config for config in (SNetConfig, SEResUNetConfig, DeepLabConfig, AnatomyNetConfig)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +128,9 @@ class FocusNetConfig:
     """A FocusNet, but for its numbers of image channels and classes. All per-axis values are (z, y, x).
 
     Attributes:
-        main: S-Net's sizes; None: the main network is the one that the plans name.
-        small_organs: class channel of each of the K small organs; none: the main network is all there is.
+        main: the main network's sizes; None: it is the one that the plans name.
+        small_organs: class channel of each of the K small organs; none: the main network is all there is, as with any
+            ``main`` but S-Net.
         roi_sizes: ROI of each small organ in voxels.
         kernel_size: odd size of the kernels of SOL-Net and SOS-Nets.
         sol_level: layer of the main network's decoder that SOL-Net reads, 0 being the last, at full resolution.
@@ -76,7 +151,7 @@ class FocusNetConfig:
             of half precision.
     """
 
-    main: SNetConfig | None = SNetConfig()
+    main: MainConfig | None = SNetConfig()
     small_organs: tuple[int, ...] = ()
     roi_sizes: tuple[tuple[int, int, int], ...] = ()
     kernel_size: tuple[int, int, int] = (3, 3, 3)
@@ -114,12 +189,19 @@ class FocusNetConfig:
                 f"reads format {FORMAT}: predict with the version that the model was trained with, or train it again."
             )
         try:
-            for name, kind in (("main", SNetConfig), ("zoom", ZoomConfig)):
-                if values.get(name) is not None:
-                    values[name] = from_json(kind, values[name])
+            if values.get("main") is not None:
+                values["main"] = _main_from_json(values["main"])
+            if values.get("zoom") is not None:
+                values["zoom"] = from_json(ZoomConfig, values["zoom"])
             return from_json(cls, values)
         except TypeError as error:
             raise ValueError(
                 f"plans.json doesn't describe FocusNet's network as it was written ({error}): "
                 "take the plans.json that was saved with the model."
             ) from None
+
+
+def _main_from_json(content: Any) -> MainConfig:
+    if not isinstance(content, dict) or content.get("kind") not in _MAIN_CONFIGS:
+        raise TypeError(f"main is none of {', '.join(_MAIN_CONFIGS)} but {content!r}")
+    return from_json(_MAIN_CONFIGS[content["kind"]], content)

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, conv_feature_map_size, initialize, zyx
+from nnunetv2_focusnet.architectures.blocks import SEResBlock, Triple, UpBlock, initialize
 from nnunetv2_focusnet.architectures.config import SNetConfig
 from nnunetv2_focusnet.architectures.dense_aspp import DenseASPP
 from nnunetv2_focusnet.architectures.main_network import MainFeatures
+from nnunetv2_focusnet.architectures.segmentation_network import SegmentationNetwork
 
 
-class SNetDecoder(nn.Module):
-    """Upsampling, concatenation with the encoder's features, one SEResBlock, and the segmentation layer.
+class SNetDecoder(UpBlock):
+    """The level at full resolution, and the segmentation layer.
 
     Args:
         features_per_stage: channels at full resolution and below.
@@ -24,19 +24,13 @@ class SNetDecoder(nn.Module):
     def __init__(
         self, features_per_stage: Sequence[int], kernel_size: Triple, stride: Triple, num_classes: int
     ) -> None:
-        super().__init__()
         full, half = features_per_stage
-        self.upsample = nn.ConvTranspose3d(half, full, zyx(stride), zyx(stride), bias=False)
-        self.block = SEResBlock(2 * full, full, kernel_size)
+        super().__init__(half, full, kernel_size, stride)
         # nnU-Net leaves layers of this name out when it loads pretrained weights: other labels, other classes.
         self.seg_layers = nn.ModuleList([nn.Conv3d(full, num_classes, 1)])
 
-    def forward(self, skip: Tensor, low: Tensor) -> Tensor:
-        """Map (B, full, Z, Y, X) and (B, half, Z/s, Y/s, X/s) to (B, full, Z, Y, X)."""
-        return self.block(torch.cat([skip, self.upsample(low)], 1))
 
-
-class SNet(nn.Module):
+class SNet(SegmentationNetwork):
     """Main segmentation network.
 
     Args:
@@ -46,10 +40,9 @@ class SNet(nn.Module):
     """
 
     def __init__(self, input_channels: int, num_classes: int, config: SNetConfig) -> None:
-        super().__init__()
+        super().__init__(input_channels, [config.stride])
         full, half = config.features_per_stage
         kernel, kernel_below = config.kernel_sizes
-        self.input_channels = input_channels
         self.features_per_stage: Sequence[int] = (full, half)
         self.encoder = SEResBlock(input_channels, full, kernel)
         self.bottom = nn.Sequential(
@@ -70,10 +63,6 @@ class SNet(nn.Module):
         """Logits (B, num_classes, Z, Y, X) from the decoder's features."""
         return self.decoder.seg_layers[0](decoder_features[0])
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map an image (B, input_channels, Z, Y, X) to logits (B, num_classes, Z, Y, X)."""
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes, Z, Y, X) for an image (B, input_channels, Z, Y, X)."""
         return self.classify(self.features(x).decoder)
-
-    def compute_conv_feature_map_size(self, input_size: Triple) -> int:
-        """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""
-        return conv_feature_map_size(self, self.input_channels, input_size)

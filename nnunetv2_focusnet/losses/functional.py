@@ -1,4 +1,4 @@
-"""FocusNet's losses: focal (eq. 1), Dice (eq. 2), heat maps, ROIs. Functions alone; every one masks the ignore label.
+"""The losses: focal (eq. 1), Dice (eq. 2), cross-entropy, heat maps, ROIs. All of them mask the ignore label.
 
 Where several processes share a batch, each gets the loss of the whole batch.
 
@@ -59,8 +59,19 @@ def focal_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights
     log_p = log_probabilities.gather(1, labels[:, None])[:, 0]
     alpha = weights[labels] * valid
     loss = -alpha * (1 - log_p.exp()) ** GAMMA * log_p
-    total, total_alpha = add_up_processes(torch.stack([loss.sum(), alpha.sum()]))
-    return total / total_alpha.clamp(min=_EPS)
+    return _divide_sums(loss, alpha)
+
+
+def cross_entropy_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+    """Mean of -log p of each voxel's true class, what the paper's table 2 begins with.
+
+    Args:
+        log_probabilities: (B, C, Z, Y, X).
+        labels: class of each voxel.
+        valid: voxels that count.
+    """
+    log_p = log_probabilities.gather(1, labels[:, None])[:, 0]
+    return _divide_sums(-log_p * valid, valid.to(log_p.dtype))
 
 
 def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
@@ -167,6 +178,12 @@ def roi_losses(
     size = per_organ(target)
     dice = 1 - (2 * per_organ(p * target) + _EPS) / (per_organ(p) + size + _EPS)
     return _mean(per_organ(focal) / organ_voxels, annotated), _mean(dice, size > 0)
+
+
+def _divide_sums(values: Tensor, counts: Tensor) -> Tensor:
+    """Sum of the values of all processes by that of the counts."""
+    total, number = add_up_processes(torch.stack([values.sum(), counts.sum()]))
+    return total / number.clamp(min=_EPS)
 
 
 def _mean(values: Tensor, counts: Tensor | None) -> Tensor:

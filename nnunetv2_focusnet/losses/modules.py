@@ -1,6 +1,6 @@
 """The losses a trainer minimises: modules over the functions that keep their terms for the log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,13 +14,25 @@ from nnunetv2_focusnet.losses import functional
 from nnunetv2_focusnet.losses.targets import draw_heat_maps
 from nnunetv2_focusnet.organs.planning import SMALLEST_SIGMA_VOXELS
 
+# Of log-probabilities (B, C, Z, Y, X), labels, voxels that count, and the classes' focal weights.
+SEGMENTATION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
+    "cross_entropy": lambda log_p, labels, valid, _: functional.cross_entropy_loss(log_p, labels, valid),
+    "focal": functional.focal_loss,
+    "unweighted_focal": lambda log_p, labels, valid, weights: functional.focal_loss(
+        log_p, labels, valid, torch.ones_like(weights)
+    ),
+    "dice": lambda log_p, labels, valid, _: functional.dice_loss(log_p.exp(), labels, valid),
+}
+FOCAL_AND_DICE = {"focal": 1.0, "dice": 1.0}  # paper, equation 3
+
 
 class SegmentationLoss(nn.Module):
-    """Focal + Dice loss, eq. 3; under deep supervision the weighted mean over all resolutions.
+    """Focal + Dice loss, eq. 3, or other terms; under deep supervision the weighted mean over all resolutions.
 
     Args:
         weights: focal weight of each class, background first.
         ignore_label: voxels of this label don't count.
+        factors: of the terms that are added up, by their names in SEGMENTATION_TERMS.
 
     Attributes:
         annotated: (B, C) bool, which classes the samples of the next batch have annotated, background always; None:
@@ -30,14 +42,24 @@ class SegmentationLoss(nn.Module):
     """
 
     weights: Tensor
-    term_names: tuple[str, ...] = ("focal", "dice")
 
-    def __init__(self, weights: Sequence[float], ignore_label: int | None = None) -> None:
+    def __init__(
+        self,
+        weights: Sequence[float],
+        ignore_label: int | None = None,
+        factors: Mapping[str, float] = FOCAL_AND_DICE,
+    ) -> None:
         super().__init__()
         self.register_buffer("weights", torch.tensor(weights))
         self.ignore_label = ignore_label
+        self.factors = dict(factors)
         self.annotated: Tensor | None = None
         self.terms: dict[str, Tensor] = {}
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """All terms that there may be."""
+        return tuple(self.factors)
 
     def forward(self, output: Any, target: Any) -> Tensor:
         """Sum of the terms of logits and target as in :meth:`segmentation_terms`; ``terms`` has them one by one."""
@@ -49,22 +71,27 @@ class SegmentationLoss(nn.Module):
         return torch.stack(list(terms.values())).sum()
 
     def segmentation_terms(self, logits: Any, target: Any) -> dict[str, Tensor]:
-        """Focal and Dice loss of logits (B, C, Z, Y, X) and target (B, 1, Z, Y, X), or of lists, the finest first."""
+        """Each term times its factor, of logits (B, C, Z, Y, X) and target (B, 1, Z, Y, X), or of lists of them.
+
+        Lists have the finest resolution first.
+        """
         by_resolution = [self._of_one_resolution(*pair) for pair in zip(as_list(logits), as_list(target), strict=True)]
         shares = [0.5**i for i in range(len(by_resolution))]  # as nnU-Net, but the coarsest counts, too
-        focal, dice = (
+        means = (
             torch.stack([share * term for share, term in zip(shares, terms, strict=True)]).sum() / sum(shares)
             for terms in zip(*by_resolution, strict=True)
         )
-        return {"focal": focal, "dice": dice}
+        return dict(zip(self.factors, means, strict=True))
 
-    def _of_one_resolution(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _of_one_resolution(self, logits: Tensor, target: Tensor) -> list[Tensor]:
         labels, valid = self.split_target(target)
         log_p = logits.float().log_softmax(1)
         if self.annotated is not None:
             log_p = functional.merge_unannotated(log_p, self.annotated)
-        focal = functional.focal_loss(log_p, labels, valid, self.weights)
-        return focal, functional.dice_loss(log_p.exp(), labels, valid)
+        return [
+            factor * SEGMENTATION_TERMS[name](log_p, labels, valid, self.weights)
+            for name, factor in self.factors.items()
+        ]
 
     def split_target(self, target: Any) -> tuple[Tensor, Tensor]:
         """Labels (B, Z, Y, X) with 0 where ignored, and which voxels count, from the finest target (B, 1, Z, Y, X)."""
@@ -76,7 +103,7 @@ class SegmentationLoss(nn.Module):
 
 
 class FocusNetLoss(SegmentationLoss):
-    """The losses of all parts that are being trained; of fused logits, as in validation, focal + Dice loss.
+    """The losses of all parts that are being trained; of fused logits, as in validation, the main network's.
 
     Args:
         weights: focal weight of each class, background first.
@@ -84,11 +111,11 @@ class FocusNetLoss(SegmentationLoss):
         sigmas: width of each heat map, (z, y, x) in voxels.
         organ_voxels: mean volume of each small organ in voxels.
         ignore_label: voxels of this label don't count.
+        factors: of the main network's terms, as in :class:`SegmentationLoss`.
     """
 
     sigmas: Tensor
     organ_voxels: Tensor
-    term_names = (*SegmentationLoss.term_names, "heat_map", "position", "roi_focal", "roi_dice")
 
     def __init__(
         self,
@@ -97,11 +124,17 @@ class FocusNetLoss(SegmentationLoss):
         sigmas: Sequence[Sequence[float]],
         organ_voxels: Sequence[float],
         ignore_label: int | None = None,
+        factors: Mapping[str, float] = FOCAL_AND_DICE,
     ) -> None:
-        super().__init__(weights, ignore_label)
+        super().__init__(weights, ignore_label, factors)
         self.organs = tuple(organs)
         self.register_buffer("sigmas", torch.tensor(sigmas))
         self.register_buffer("organ_voxels", torch.tensor(organ_voxels))
+
+    @property
+    def term_names(self) -> tuple[str, ...]:
+        """All terms that there may be."""
+        return (*super().term_names, "heat_map", "position", "roi_focal", "roi_dice")
 
     def forward(self, output: Any, target: Any) -> Tensor:
         """Sum of the terms that reach a trainable parameter; ``terms`` has them one by one."""

@@ -28,15 +28,16 @@ def plan_small_organs(
     spacing: Sequence[float],
     patch_size: Sequence[int],
     largest_margin_mm: float = math.inf,
+    roi_scale: float | None = None,
 ) -> tuple[SmallOrgan, ...]:
     """Find the small organs, and size their ROIs and heat maps for one spacing.
 
     - Small are the organs named in ``dataset.json["focusnet"]["small_organs"]``, else those whose mean volume is below
       1000 voxels (paper, section 3.1) and below that of a ball of 20 mm, so that coarse voxels don't make organs of
       centimetres small, and whose mean extent is below half of the patch's.
-    - ``roi_size`` is ``roi_scale`` (3, or ``dataset.json["focusnet"]["roi_scale"]``) times the mean extent along each
-      axis, but at most ``largest_margin_mm`` more on either side than that extent, rounded up to even; at most the
-      patch.
+    - ``roi_size`` is the mean extent along each axis times a scale (``roi_scale``, else dataset.json's, else 3, as
+      in the paper), but at most ``largest_margin_mm`` more on either side than that extent, rounded up to even; at most
+      the patch.
     - ``sigma`` of the heat map is half the mean diameter, the same in mm along all axes, at least one voxel.
 
     Args:
@@ -45,14 +46,16 @@ def plan_small_organs(
         spacing: (z, y, x) in mm, of the network's axes.
         patch_size: (z, y, x) in voxels, of the network's axes.
         largest_margin_mm: of an ROI around the mean extent.
+        roi_scale: length of an ROI by that of its organ, whatever the dataset.json says; None: as that says.
 
     Returns:
         The small organs, sorted by label.
     """
     voxel_mm3 = math.prod(spacing)
+    scale = roi_scale or dataset.roi_scale
 
     def plan(organ: Organ) -> SmallOrgan:
-        wanted_mm = [min(dataset.roi_scale * mm, mm + 2 * largest_margin_mm) for mm in organ.extent_mm]
+        wanted_mm = [min(scale * mm, mm + 2 * largest_margin_mm) for mm in organ.extent_mm]
         wanted = _zyx(_round_up_to_even(mm / s) for mm, s in zip(wanted_mm, spacing, strict=True))
         sigma_mm = HEAT_MAP_SIGMA_PER_DIAMETER * organ.diameter_mm
         return SmallOrgan(

@@ -12,6 +12,7 @@ from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
+from nnunetv2_focusnet.architectures.config import DeepLabConfig, SNetConfig
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_raw_organs
 from nnunetv2_focusnet.organs.organ import Organ
@@ -217,7 +218,9 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
             return self.training_of(plan, replace(entry, network=replace(network, roi_sizes=tuple(roi_sizes))))
 
         # The layers, whatever the patch: dilations follow it, and change no size.
-        main = network.main and replace(network.main, dilations=network.main.dilations[:0])
+        main = network.main
+        if isinstance(main, SNetConfig | DeepLabConfig):
+            main = replace(main, dilations=())
         layers = str([replace(network, main=main, roi_sizes=()), main or plan["architecture"]])
         if layers not in self._needs:
             self._needs[layers] = MemoryNeed.count(training_with, network.roi_sizes)

@@ -60,7 +60,7 @@ class Training:
         with torch.device("meta"):
             supervised = bool(trainer.default_enable_deep_supervision)
             network = build_network(entry.network, configuration, input_channels, num_classes, supervised)
-            loss = build_loss(entry, ignore_label=None)
+            loss = build_loss(entry, None, trainer.loss_factors)
         return cls(network, loss, _shape(configuration, input_channels))
 
     @classmethod

@@ -1,7 +1,7 @@
 """What all trainers of this package share: organs in the plans, network and loss from them, stages of training."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from torch import nn
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
-from nnunetv2_focusnet.losses.modules import SegmentationLoss, finest
+from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_annotated
 from nnunetv2_focusnet.organs.case_names import cases_in
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
@@ -35,7 +35,7 @@ from nnunetv2_focusnet.trainers.trained_with import keep_record
 
 
 class BaseTrainer(FiniteTrainer):
-    """Trains with focal + Dice loss and AdamW; left-right flips swap the labels of paired organs.
+    """Trains with AdamW and, unless a subclass has another, focal + Dice loss; flips swap the labels of pairs.
 
     Organs that dataset.json calls not annotated in a case are neither trained as background there nor counted. A
     subclass says what it trains: :meth:`describe_network`, :meth:`build_schedule`, and class attributes.
@@ -50,7 +50,9 @@ class BaseTrainer(FiniteTrainer):
     # Next to an epoch a checkpoint costs nothing, and a killed run loses one epoch at most.
     default_save_every = 1
     default_enable_deep_supervision = False
-    largest_roi_margin_mm: ClassVar[float] = math.inf  # as in the paper: an ROI is three times as long as its organ
+    roi_scale: ClassVar[float | None] = None  # length of an ROI by that of its organ; None: dataset.json's, or three
+    largest_roi_margin_mm: ClassVar[float] = math.inf
+    loss_factors: ClassVar[Mapping[str, float]] = FOCAL_AND_DICE  # of the main network's terms
     trains_patch_of_plans: ClassVar[bool] = True  # if not, the trainer makes another one of it
     entry: PlansEntry  # once the trainer is initialised
     schedule: list[Stage]
@@ -144,6 +146,7 @@ class BaseTrainer(FiniteTrainer):
             spacing=configuration.spacing,
             patch_size=configuration.patch_size,
             largest_margin_mm=cls.largest_roi_margin_mm,
+            roi_scale=cls.roi_scale,
         )
         return PlansEntry(
             organs=tuple(organs),
@@ -187,8 +190,8 @@ class BaseTrainer(FiniteTrainer):
         return lay_out_for_device(keep_record(network, entry, plans_manager, configuration_manager))
 
     def build_loss(self) -> SegmentationLoss:
-        """The loss of what the plans describe: focal + Dice loss, and that of each part for small organs."""
-        return build_loss(self.entry, self.label_manager.ignore_label).to(self.device)
+        """The loss of what the plans describe: the main network's terms, and those of each part for small organs."""
+        return build_loss(self.entry, self.label_manager.ignore_label, self.loss_factors).to(self.device)
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """As nnU-Net does, where the network has several outputs."""

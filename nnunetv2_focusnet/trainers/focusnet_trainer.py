@@ -7,7 +7,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config
-from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule, snet_schedule
+from nnunetv2_focusnet.trainers.schedule import Stage, focusnet_schedule, main_network_schedule
 from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
 
 
@@ -23,7 +23,7 @@ class FocusNetTrainer(SmallOrgansTrainer):
 
     def build_schedule(self) -> list[Stage]:
         """The paper's stages; with no small organ just the first."""
-        stages = focusnet_schedule if self.small_organs else snet_schedule
+        stages = focusnet_schedule if self.small_organs else main_network_schedule
         return stages(self.num_epochs, self.initial_lr)
 
 
@@ -41,7 +41,19 @@ class FocusNetTrainerPaper(FocusNetTrainer):
         return paper_config(configuration, small_organs)
 
 
-class FocusNetTrainer_5epochs(FocusNetTrainer):  # noqa: N801 (the host's way to name short runs)
+class FocusNetTrainer_ROI2x(FocusNetTrainer):  # noqa: N801 (the host's way to name variants)
+    """FocusNet with ROIs twice as long as their organs, whatever dataset.json says (paper, table 2)."""
+
+    roi_scale = 2.0
+
+
+class FocusNetTrainer_ROI5x(FocusNetTrainer):  # noqa: N801
+    """FocusNet with ROIs five times as long as their organs, whatever dataset.json says (paper, table 2)."""
+
+    roi_scale = 5.0
+
+
+class FocusNetTrainer_5epochs(FocusNetTrainer):  # noqa: N801
     """FocusNet in 5 epochs, for a look at whether everything runs."""
 
     default_num_epochs = 5

@@ -1,7 +1,7 @@
 """Networks in the sizes that nnU-Net's plans give, and networks and losses from what a model's plans say of them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,63 +10,24 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_focusnet.architectures.blocks import zyx
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig, ZoomConfig
-from nnunetv2_focusnet.architectures.dense_aspp import dilations_in_mm
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
 from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
-from nnunetv2_focusnet.losses.modules import FocusNetLoss, SegmentationLoss
+from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, FocusNetLoss, SegmentationLoss
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+from nnunetv2_focusnet.trainers.main_networks import (
+    build_main_network,
+    first_stride,
+    snet_config,
+    snet_config_with_plans_stride,
+    unet_kwargs,
+)
 
-# Halving slices of 2.5 or 3 mm along with pixels of 1 mm takes 0.6 of the FLOPs and memory that halving pixels alone
-# takes. Where slices are thicker still, a lens would be left with one.
-LARGEST_HALVED_ANISOTROPY = 4.0
 JITTER_MM = 4.0  # peaks of optic nerves are as far from their centres
 SMALLEST_ZOOM_FEATURES = 8  # narrower SOS-Nets were the bottleneck in networks made narrow for CPUs
-
-
-def snet_config(configuration: ConfigurationManager) -> SNetConfig:
-    """S-Net with the plan's first two widths and kernels, and one downsampling that halves all axes.
-
-    An axis is left out that the plan's network never halves either, as patches may be odd along it, and one whose
-    voxels are more than four times as long as the finest.
-
-    Raises:
-        ValueError: the plan's network has no such entries.
-    """
-    strides = _unet_kwargs(configuration)["strides"]
-    halved = [max(along_axis) > 1 for along_axis in zip(*strides, strict=True)]
-    coarsest = LARGEST_HALVED_ANISOTROPY * min(configuration.spacing)
-    stride = [2 if h and mm <= coarsest else 1 for h, mm in zip(halved, configuration.spacing, strict=True)]
-    return _snet_with_stride(configuration, zyx(stride))
-
-
-def snet_config_with_plans_stride(configuration: ConfigurationManager) -> SNetConfig:
-    """S-Net whose one downsampling is the plan's first: on ordinary CTs within slices alone, as the first author's.
-
-    Raises:
-        ValueError: the plan's network has no such entries.
-    """
-    return _snet_with_stride(configuration, first_stride(configuration))
-
-
-def _snet_with_stride(configuration: ConfigurationManager, stride: tuple[int, int, int]) -> SNetConfig:
-    arch = _unet_kwargs(configuration)
-    strides = arch["strides"]
-    below = next((i for i, s in enumerate(strides) if max(s) > 1), 0)
-    return SNetConfig(
-        features_per_stage=(arch["features_per_stage"][0], arch["features_per_stage"][min(1, len(strides) - 1)]),
-        kernel_sizes=(zyx(arch["kernel_sizes"][0]), zyx(arch["kernel_sizes"][below])),
-        stride=stride,
-        dilations=tuple(
-            dilations_in_mm(
-                [mm * s for mm, s in zip(configuration.spacing, stride, strict=True)],
-                [size // s for size, s in zip(configuration.patch_size, stride, strict=True)],
-            )
-        ),
-    )
 
 
 def small_organ_settings(small_organs: Sequence[SmallOrgan]) -> dict[str, Any]:
@@ -103,7 +64,7 @@ def focusnet_config_on_plans_network(
     configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
 ) -> FocusNetConfig:
     """Lean networks for the small organs on the network that the plans name."""
-    arch = _unet_kwargs(configuration)
+    arch = unet_kwargs(configuration)
     num_decoder_layers = len(arch["features_per_stage"]) - 1
     return FocusNetConfig(
         main=None,
@@ -132,7 +93,7 @@ def zoom_config(
         pairs: (left label, right label) of the organs that are mirror images of each other.
         mirror_axis: the left-right axis; None: no two organs share a SOS-Net.
     """
-    features = _unet_kwargs(configuration)["features_per_stage"]
+    features = unet_kwargs(configuration)["features_per_stage"]
     stride = first_stride(configuration)
     groups = _groups([organ.label for organ in small_organs], pairs if mirror_axis is not None else [])
     sizes = [organ.roi_size for organ in small_organs]
@@ -157,19 +118,13 @@ def zoom_config(
     )
 
 
-def first_stride(configuration: ConfigurationManager) -> tuple[int, int, int]:
-    """The plan's first stride that isn't 1: of thick slices, within slices alone."""
-    strides = _unet_kwargs(configuration)["strides"]
-    return zyx(next((stride for stride in strides if max(stride) > 1), strides[0]))
-
-
 def zoomed_patch(configuration: ConfigurationManager) -> list[int]:
     """The plan's patch taken as one of the main network's grid, but not larger than the usual image needs.
 
     Returns:
         (z, y, x) in voxels of the images.
     """
-    strides = [first_stride(configuration), *_unet_kwargs(configuration)["strides"]]
+    strides = [first_stride(configuration), *unet_kwargs(configuration)["strides"]]
     steps = [math.prod(along_axis) for along_axis in zip(*strides, strict=True)]
     wanted = [
         min(size * by, max(size, round(image)))
@@ -207,8 +162,8 @@ def build_network(
         ValueError: the plans' network is needed and is no U-Net.
     """
     if config.main is not None:
-        snet = SNet(input_channels, num_classes, config.main)
-        return FocusNet(snet, config) if config.small_organs else snet
+        network = build_main_network(config.main, input_channels, num_classes)
+        return FocusNet(network, config) if config.small_organs and isinstance(network, SNet) else network
     share = math.prod(config.zoom.stride) if config.zoom else 1  # voxels of the image in one of the main network's
     unet = get_network_from_plans(
         configuration.network_arch_class_name,
@@ -232,22 +187,26 @@ def build_network(
     return ZoomNet(coarser, config) if config.small_organs else coarser
 
 
-def build_loss(entry: PlansEntry, ignore_label: int | None) -> SegmentationLoss:
+def build_loss(
+    entry: PlansEntry, ignore_label: int | None, factors: Mapping[str, float] = FOCAL_AND_DICE
+) -> SegmentationLoss:
     """The loss of the network that the plans describe, of all its parts where it has parts for small organs.
 
     Args:
         entry: of the plans.
         ignore_label: voxels of this label don't count.
+        factors: of the main network's terms.
     """
     small = entry.organs_with_networks
     if not small:
-        return SegmentationLoss(entry.focal_weights, ignore_label)
+        return SegmentationLoss(entry.focal_weights, ignore_label, factors)
     return FocusNetLoss(
         entry.focal_weights,
         organs=[organ.label for organ in small],
         sigmas=[organ.sigma for organ in small],
         organ_voxels=[organ.volume_voxels for organ in small],
         ignore_label=ignore_label,
+        factors=factors,
     )
 
 
@@ -256,14 +215,3 @@ def lay_out_for_device(network: nn.Module) -> nn.Module:
     if torch.cuda.is_available() or torch.backends.mps.is_available():
         return network
     return network.to(memory_format=torch.channels_last_3d)
-
-
-def _unet_kwargs(configuration: ConfigurationManager) -> dict[str, Any]:
-    kwargs = configuration.network_arch_init_kwargs
-    missing = [key for key in ("features_per_stage", "strides", "kernel_sizes") if key not in kwargs]
-    if missing:
-        raise ValueError(
-            f"The plans' network {configuration.network_arch_class_name} has no {', '.join(missing)}, which S-Net takes"
-            " its sizes from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
-        )
-    return kwargs

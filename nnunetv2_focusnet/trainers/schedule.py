@@ -39,9 +39,9 @@ _FOCUSNET_STAGES = (
 )
 
 
-def snet_schedule(num_epochs: int, initial_lr: float) -> list[Stage]:
-    """S-Net alone, in one stage."""
-    return [Stage("S-Net", ("main",), initial_lr, 0, num_epochs)]
+def main_network_schedule(num_epochs: int, initial_lr: float, name: str = "S-Net") -> list[Stage]:
+    """The main network alone, in one stage of that name."""
+    return [Stage(name, ("main",), initial_lr, 0, num_epochs)]
 
 
 def focusnet_schedule(num_epochs: int, initial_lr: float) -> list[Stage]:
