@@ -35,6 +35,7 @@ DEEPLAB_DOWNSAMPLINGS = 3
 ASPP_RATES = (1 / 6, 1 / 3, 1 / 2)  # of the longest axis of what ASPP reads; Chen et al. have 6, 12, 18 of 33
 ANATOMYNET_FEATURES = (28, 30, 32, 34)  # Zhu et al.; for plans that begin with 32, a usual network's
 USUAL_FIRST_FEATURES = 32
+PARAMETERS_TOLERANCE = 0.01
 
 
 def snet_config(configuration: ConfigurationManager) -> SNetConfig:
@@ -116,23 +117,25 @@ def anatomynet_config(configuration: ConfigurationManager) -> AnatomyNetConfig:
 
 
 def widened(config: SNetConfig, parameters: int) -> SNetConfig:
-    """S-Net with both widths multiplied by one ratio, so that it has about so many parameters.
+    """S-Net with both widths multiplied by one ratio, so that it has as many parameters.
 
-    Widths are whole numbers: of those next to the ratio, the pair that comes nearest.
+    Widths are whole numbers. Of those that miss the parameters by a hundredth at most, it has the pair that comes
+    nearest to one ratio; where none does, the pair that misses them least.
     """
     full, half = config.features_per_stage
     undilated = replace(config, dilations=tuple((1, 1, 1) for _ in config.dilations))  # to be counted but once
     middle = round(half * math.sqrt(parameters / num_parameters(undilated)))
     widths = [
-        (rounded, wider)
-        for wider in range(max(middle - 2, 1), middle + 3)
-        for rounded in (max(full * wider // half, 1), -(-full * wider // half))
+        (full_now, half_now)
+        for half_now in range(max(middle - 2, 1), middle + 3)
+        for full_now in range(max(full * half_now // half - 1, 1), full * half_now // half + 3)
     ]
 
-    def misses_by(features: tuple[int, int]) -> int:
-        return abs(num_parameters(replace(undilated, features_per_stage=features)) - parameters)
+    def unlike(features: tuple[int, int]) -> tuple[float, float]:
+        missing = num_parameters(replace(undilated, features_per_stage=features)) / parameters - 1
+        return max(abs(missing), PARAMETERS_TOLERANCE), abs(features[0] - full * features[1] / half)
 
-    return replace(config, features_per_stage=min(widths, key=misses_by))
+    return replace(config, features_per_stage=min(widths, key=unlike))
 
 
 @cache

@@ -7,6 +7,7 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
+from nnunetv2_focusnet.architectures.blocks import SqueezeExcitation
 from nnunetv2_focusnet.losses.modules import SegmentationLoss
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.organ import Organ
@@ -53,7 +54,7 @@ DIFFERENT = [
 ]
 
 ISOTROPIC, ANISOTROPIC = (1.0, 1.0, 1.0), (3.0, 1.0, 1.0)
-PATCH = {ISOTROPIC: (16, 16, 16), ANISOTROPIC: (10, 24, 16)}  # 10 slices are halved but once
+PATCH = {ISOTROPIC: (16, 16, 16), ANISOTROPIC: (10, 24, 32)}  # 10 slices are halved but once
 ORGANS = [Organ("Brain", 1, 500.0, (9.0, 9.0, 9.0), 5), Organ("Lens_L", 2, 60.0, (4.0, 4.0, 4.0), 5)]
 CLASSES = len(ORGANS) + 1
 DATASET = DatasetJson(
@@ -165,6 +166,9 @@ def test_every_parameter_gets_a_gradient(trainer: type[BaseTrainer]) -> None:
     with torch.no_grad():
         for parameter in network.parameters():  # where the last layer starts at zero, nothing before it learns at first
             parameter.add_(0.05 * torch.randn_like(parameter))
+        for module in network.modules():  # of two hidden units both may be below zero
+            if isinstance(module, SqueezeExcitation):
+                module.gate[1].bias.fill_(1.0)
     image, labels = sample(plans, batch=2)
     output = network(image)
     loss_of(trainer, plans)(output, targets_for(output, labels)).backward()
@@ -180,7 +184,7 @@ def test_one_sample_is_learned_by_heart(trainer: type[BaseTrainer]) -> None:
     network, loss = network_of(trainer, plans), loss_of(trainer, plans)
     image, labels = sample(plans)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-2)
-    for _ in range(15):
+    for _ in range(30):
         for _ in range(10):
             output = network.train()(image)
             optimizer.zero_grad()
@@ -200,16 +204,21 @@ def dsc(network: nn.Module, image: Tensor, labels: Tensor) -> list[float]:
     return [(2 * (p & t).sum() / (p.sum() + t.sum())).item() for p, t in pairs]
 
 
-@pytest.mark.parametrize("trainer", DIFFERENT)
+# tests/architectures/test_focusnet.py compiles FocusNet on S-Net and on the plans' network, for training, too.
+@pytest.mark.parametrize(
+    "trainer", [SNetTrainer, SEResUNetTrainer_2ds_CE, DeepLabV3PlusTrainer, AnatomyNetTrainer, FocusNetTrainerZoom]
+)
+@torch.no_grad()
 def test_compiles_without_a_graph_break(trainer: type[BaseTrainer]) -> None:
-    torch.compiler.reset()
     plans = plans_of(ISOTROPIC)
     network = network_of(trainer, plans, deep_supervision=False).eval()
     image, _ = sample(plans)
-    with torch.no_grad():
-        compiled = torch.compile(network, backend="eager", fullgraph=True)(image)
-        torch.testing.assert_close(compiled, network(image))
+    if trainer in ALONE:  # with padding and cropping in the graph
+        image = image[..., 1:]
     torch.compiler.reset()
+    compiled = torch.compile(network, backend="eager", fullgraph=True)(image)
+    torch.compiler.reset()
+    torch.testing.assert_close(compiled, network(image))
 
 
 # ---- what tells the trainers apart ----
@@ -219,9 +228,9 @@ def test_compiles_without_a_graph_break(trainer: type[BaseTrainer]) -> None:
     ("trainer", "strides"),
     [
         (SEResUNetTrainer_1ds, [(2, 2, 2)]),
-        (SEResUNetTrainer_2ds_CE, [(2, 2, 2), (1, 2, 2)]),  # of 10 slices 5 are left, of 3 mm 6
+        (SEResUNetTrainer_2ds_CE, [(2, 2, 2), (1, 2, 2)]),  # of 10 slices 5 are left
         (SEResUNetTrainer_3ds_CE, [(2, 2, 2), (1, 2, 2), (1, 2, 2)]),
-        (SEResUNetTrainer, [(2, 2, 2), (1, 2, 2), (1, 2, 2), (1, 1, 2)]),  # 24, 12, 6, 3 is odd; 16, 8, 4, 2, 1
+        (SEResUNetTrainer, [(2, 2, 2), (1, 2, 2), (1, 2, 2), (1, 1, 2)]),  # of 24 rows 3 are left
     ],
 )
 def test_as_many_downsamplings_as_the_name_says(trainer: type[BaseTrainer], strides: list[Any]) -> None:
@@ -242,9 +251,17 @@ def test_with_one_downsampling_it_is_s_net_without_dense_aspp() -> None:
     assert count_parameters(ours) == count_parameters(snet) - dense_aspp
 
 
-@pytest.mark.parametrize("features", [(8, 16), (20, 40), (32, 64, 128)])
-@pytest.mark.parametrize("num_organs", [1, 3, 10])
-@pytest.mark.parametrize("channels", [1, 19])  # 18 of a cascade
+@pytest.mark.parametrize(
+    ("features", "num_organs", "channels"),
+    [
+        ((8, 16), 1, 1),
+        ((8, 16), 3, 1),
+        ((8, 16), 10, 1),
+        ((20, 40), 3, 19),  # 18 of a cascade
+        ((32, 64, 128), 3, 1),
+        ((32, 64, 128), 10, 19),
+    ],
+)
 def test_fat_unet_has_focusnets_number_of_parameters(features: Any, num_organs: int, channels: int) -> None:
     plans = plans_of(ANISOTROPIC, features)
     names = [f"Lens{i}" for i in range(num_organs)]
@@ -258,7 +275,9 @@ def test_fat_unet_has_focusnets_number_of_parameters(features: Any, num_organs: 
             counts.append(count_parameters(build_network(network, plans, channels, num_organs + 1, False)))
     assert counts[0] == pytest.approx(counts[1], rel=0.02)
     fat, usual = widths
-    assert fat[0] / usual[0] == pytest.approx(fat[1] / usual[1], rel=1 / min(fat))  # one ratio, but for rounding
+    assert fat[0] / usual[0] == pytest.approx(
+        fat[1] / usual[1], rel=2 / min(fat)
+    )  # one ratio, but for a channel or two
 
 
 def test_without_small_organs_fat_unet_is_s_net() -> None:
@@ -268,10 +287,10 @@ def test_without_small_organs_fat_unet_is_s_net() -> None:
 
 @pytest.mark.parametrize(
     ("trainer", "roi"),
-    [(FocusNetTrainer_ROI2x, (4, 8, 8)), (FocusNetTrainer, (4, 12, 12)), (FocusNetTrainer_ROI5x, (8, 20, 16))],
+    [(FocusNetTrainer_ROI2x, (4, 8, 8)), (FocusNetTrainer, (4, 12, 12)), (FocusNetTrainer_ROI5x, (8, 20, 20))],
 )
 def test_rois_are_as_much_longer_than_the_organ_as_the_name_says(trainer: type[BaseTrainer], roi: Any) -> None:
-    # The lens has 4 mm along every axis: in slices of 3 mm 8/3, 12/3 and 20/3, rounded up to even. The patch has 16.
+    # The lens has 4 mm along every axis: in slices of 3 mm 8/3, 12/3 and 20/3, rounded up to even.
     assert entry_by(trainer, plans_of(ANISOTROPIC)).network.roi_sizes == (roi,)
 
 
@@ -309,8 +328,7 @@ def test_deeplab_reads_the_whole_map() -> None:
     network.fuse[1] = nn.Identity()  # normalisation sees everything, too
     for branch in network.branches:
         branch[1] = nn.Identity()
-    size = (40, 40, 40)
-    low = torch.randn(1, 8, *size, dtype=torch.float64)
+    low = torch.randn(1, network.branches[0][0].in_channels, 12, 12, 12, dtype=torch.float64)
     changed = low.clone()
     changed[..., 0, 0, 0] += 100
     assert (network(changed) - network(low))[..., -1, -1, -1].abs().max() > 1e-6
