@@ -3,27 +3,47 @@
     python benchmarks/count_steps.py [-o table.csv]
 
 Plans of a head-and-neck CT with 18 organs, ten of them small (usual_plans.py), with first kernels of (1, 3, 3) and of
-(3, 3, 3); half precision. The time of a step on a GPU isn't proportional to any of the columns: it is bound by memory
-traffic where layers are narrow, by operations where they are wide, and by kernels where they are small.
+(3, 3, 3); half precision. The networks of the paper's tables are among the steps, with their numbers of parameters. The
+time of a step on a GPU isn't proportional to any of the columns: it is bound by memory traffic where layers are narrow,
+by operations where they are wide, and by kernels where they are small.
 """
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import usual_plans
-from costs import costs, counted_columns, write_csv
+from costs import cost_of_step, costs, counted_columns, write_csv
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.planning.training import Training
+from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
+from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer, FocusNetTrainerPaper
+from nnunetv2_focusnet.trainers.main_networks import count_parameters
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
-from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+from nnunetv2_focusnet.trainers.seres_unet_trainer import (
+    SEResUNetTrainer,
+    SEResUNetTrainer_1ds,
+    SEResUNetTrainer_2ds_CE,
+    SEResUNetTrainer_3ds_CE,
+)
+from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer, SNetTrainer
 
+COMPARED = {
+    "SERes U-Net 1-ds": SEResUNetTrainer_1ds,
+    "SERes U-Net 2-ds": SEResUNetTrainer_2ds_CE,
+    "SERes U-Net 3-ds": SEResUNetTrainer_3ds_CE,
+    "SERes U-Net 4-ds": SEResUNetTrainer,
+    "Fat U-Net": FatUNetTrainer,
+    "DeepLab v3+": DeepLabV3PlusTrainer,
+    "AnatomyNet": AnatomyNetTrainer,
+}
 CHANNELS, CLASSES = 1, len(usual_plans.ORGANS) + 1
 
 
-def count(first_kernel: tuple[int, int, int]) -> dict[str, dict[str, str]]:
-    """Columns of each row."""
+def count(first_kernel: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
+    """Columns of each row; only those of whole networks have parameters."""
     configuration = usual_plans.configuration(first_kernel)
     content = {"labels": {"background": 0, **{name: i for i, name in enumerate(usual_plans.ORGANS, 1)}}}
     dataset = DatasetJson.check(content | {"file_ending": ".nii.gz"}, "dataset.json")
@@ -34,10 +54,21 @@ def count(first_kernel: tuple[int, int, int]) -> dict[str, dict[str, str]]:
 
     stock = Training.by_stock(configuration, CHANNELS, CLASSES)
     snet, on_plans = training(SNetTrainer), training(FocusNetTrainerPlansNetwork)
-    counted = costs(stock, snet, training(FocusNetTrainer), on_plans)
-    paper = costs(stock, snet, training(FocusNetTrainerPaper), on_plans)
+    focusnet, as_in_paper = training(FocusNetTrainer), training(FocusNetTrainerPaper)
+    whole = {
+        "stock": stock,
+        "S-Net": snet,
+        "joint": focusnet,
+        "plans' network": on_plans,
+        "joint, paper's": as_in_paper,
+    }
+    compared = {name: training(trainer) for name, trainer in COMPARED.items()}
+    counted = costs(stock, snet, focusnet, on_plans)
+    paper = costs(stock, snet, as_in_paper, on_plans)
     counted |= {"step, joint, paper's": paper["step, joint"], "tile, FocusNet, paper's": paper["tile, FocusNet"]}
-    return {row: counted_columns(counted, row) for row in counted}
+    counted |= {f"step, {name}": cost_of_step(each) for name, each in compared.items()}
+    parameters = {f"step, {name}": count_parameters(each.network) for name, each in (whole | compared).items()}
+    return {row: counted_columns(counted, row) | {"parameters": parameters.get(row, "")} for row in counted}
 
 
 def main() -> None:

@@ -13,15 +13,27 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
 
 TRAINERS = {
+    "AnatomyNetTrainer": "anatomynet_trainer",
+    "DeepLabV3PlusTrainer": "deeplab_trainer",
+    "FatUNetTrainer": "snet_trainer",
     "FocusNetDemoTrainer": "demo_trainer",
     "StockDemoTrainer": "demo_trainer",
     "FocusNetTrainer": "focusnet_trainer",
     "FocusNetTrainer_5epochs": "focusnet_trainer",
     "FocusNetTrainer_100epochs": "focusnet_trainer",
     "FocusNetTrainer_250epochs": "focusnet_trainer",
+    "FocusNetTrainer_ROI2x": "focusnet_trainer",
+    "FocusNetTrainer_ROI5x": "focusnet_trainer",
     "FocusNetTrainerPaper": "focusnet_trainer",
     "FocusNetTrainerPlansNetwork": "plans_network_trainer",
     "FocusNetTrainerZoom": "zoom_trainer",
+    "SEResUNetTrainer": "seres_unet_trainer",
+    "SEResUNetTrainer_1ds": "seres_unet_trainer",
+    "SEResUNetTrainer_1ds_CE": "seres_unet_trainer",
+    "SEResUNetTrainer_1ds_FL": "seres_unet_trainer",
+    "SEResUNetTrainer_2ds_CE": "seres_unet_trainer",
+    "SEResUNetTrainer_3ds_CE": "seres_unet_trainer",
+    "SEResUNetTrainer_CE": "seres_unet_trainer",
     "SNetTrainer": "snet_trainer",
 }
 

@@ -2,7 +2,13 @@ import json
 
 import pytest
 
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.config import (
+    AnatomyNetConfig,
+    DeepLabConfig,
+    FocusNetConfig,
+    SEResUNetConfig,
+    SNetConfig,
+)
 
 CONFIG = FocusNetConfig(
     main=SNetConfig(features_per_stage=(8, 16), dilations=((1, 3, 3),)),
@@ -13,7 +19,25 @@ CONFIG = FocusNetConfig(
 )
 
 
-@pytest.mark.parametrize("config", [CONFIG, FocusNetConfig(main=None)])
+MAIN_NETWORKS = [
+    SEResUNetConfig(features_per_stage=(4, 6), kernel_sizes=((1, 3, 3), (3, 3, 3)), strides=((1, 2, 2),)),
+    DeepLabConfig(
+        features_per_stage=(4, 6),
+        kernel_sizes=((1, 3, 3), (3, 3, 3)),
+        strides=((1, 2, 2),),
+        last_dilation=(1, 2, 2),
+        dilations=((1, 2, 2), (2, 4, 4)),
+        aspp_features=6,
+        low_level_features=2,
+        decoder_features=4,
+    ),
+    AnatomyNetConfig(features_per_stage=(4, 5), kernel_sizes=((1, 3, 3), (3, 3, 3)), stride=(1, 2, 2)),
+]
+
+
+@pytest.mark.parametrize(
+    "config", [CONFIG, FocusNetConfig(main=None), *(FocusNetConfig(main=main) for main in MAIN_NETWORKS)]
+)
 def test_comes_back_from_a_file_as_it_was(config):
     assert FocusNetConfig.from_json(json.loads(json.dumps(config.as_json()))) == config
 
@@ -38,7 +62,8 @@ def test_another_format_is_refused_in_one_line(found):
     ("changed", "names"),
     [
         ({"sos_channels": 4}, "sos_channels"),
-        ({"main": {"n_blocks": 3}}, "dilations, features_per_stage, kernel_sizes, stride"),
+        ({"main": {"kind": "S-Net", "n_blocks": 3}}, "dilations, features_per_stage, kernel_sizes, stride"),
+        ({"main": {"n_blocks": 3}}, "main is none of S-Net, SERes U-Net, DeepLab v3\\+, AnatomyNet but"),
         ({"main": 7}, "as it was written"),
     ],
 )

@@ -63,6 +63,28 @@ def test_segmentation_loss_is_focal_plus_dice():
     torch.testing.assert_close(total, focal + dice, rtol=1e-4, atol=1e-5)
 
 
+def test_other_terms_and_factors():
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, 4, *SIZE), random_target()
+    target[:, :, 0] = IGNORE
+    counted, labels = logits[:, :, 1:], target[:, 0, 1:].long()
+    loss = SegmentationLoss(WEIGHTS, IGNORE, {"cross_entropy": 1.0, "unweighted_focal": 0.5})
+    total = loss(logits, target)
+    p = counted.softmax(1).gather(1, labels[:, None])[:, 0]
+    assert loss.term_names == ("cross_entropy", "unweighted_focal")
+    torch.testing.assert_close(loss.terms["cross_entropy"], F.cross_entropy(counted, labels))
+    torch.testing.assert_close(loss.terms["unweighted_focal"], 0.5 * (-((1 - p) ** 2) * p.log()).mean())
+    torch.testing.assert_close(total, sum(loss.terms.values()))
+
+
+def test_without_a_counted_voxel_cross_entropy_is_zero():
+    logits = torch.randn(2, 4, *SIZE, requires_grad=True)
+    loss = SegmentationLoss(WEIGHTS, IGNORE, {"cross_entropy": 1.0})(logits, torch.full((2, 1, *SIZE), float(IGNORE)))
+    loss.backward()
+    assert loss.item() == 0
+    assert not logits.grad.any()
+
+
 def test_focusnet_loss_of_fused_logits_is_that_of_segmentation():
     torch.manual_seed(0)
     logits, target = torch.randn(2, 4, *SIZE), random_target()
