@@ -87,17 +87,17 @@ class DeepLabV3Plus(SegmentationNetwork):
         super().__init__(input_channels, config.strides)
         features, kernels = config.features_per_stage, config.kernel_sizes
         self.stem = ConvNormNonlin(input_channels, features[0], kernels[0], config.strides[0])
-        inputs = [features[0], *features]
+        inputs = [features[0], *features[:-1]]
+        kernels_below = [*kernels[1:], kernels[-1]]
         strides = [(1, 1, 1), *config.strides[1:], (1, 1, 1)]
         dilations = [*([(1, 1, 1)] * len(config.strides)), config.last_dilation]
-        kernels_below = [*kernels[1:], kernels[-1]]
         levels = [
             nn.Sequential(
                 ResBlock(before, after, kernel, stride, dilation),
                 *(ResBlock(after, after, kernel, dilation=dilation) for _ in range(config.n_blocks - 1)),
             )
             for before, after, kernel, stride, dilation in zip(
-                inputs, features, kernels_below, strides, dilations, strict=False
+                inputs, features, kernels_below, strides, dilations, strict=True
             )
         ]
         self.low_level = levels[0]

@@ -46,9 +46,9 @@ class SEResUNet(SegmentationNetwork):
     def __init__(self, input_channels: int, num_classes: int, config: SEResUNetConfig) -> None:
         super().__init__(input_channels, config.strides)
         features, kernels = config.features_per_stage, config.kernel_sizes
-        inputs = [input_channels, *features]
+        inputs = [input_channels, *features[:-1]]
         strides = [(1, 1, 1), *config.strides]
-        blocks = [SEResBlock(*sizes) for sizes in zip(inputs, features, kernels, strides, strict=False)]
+        blocks = [SEResBlock(*sizes) for sizes in zip(inputs, features, kernels, strides, strict=True)]
         more = (SEResBlock(features[-1], features[-1], kernels[-1]) for _ in range(config.n_blocks - 1))
         self.encoder = nn.ModuleList(blocks[:-1])
         self.bottom = nn.Sequential(blocks[-1], *more)
