@@ -103,7 +103,9 @@ class AnatomyNetConfig:
 
 
 MainConfig: TypeAlias = SNetConfig | SEResUNetConfig | DeepLabConfig | AnatomyNetConfig
-_MAIN_CONFIGS = {config.kind: config for config in (SNetConfig, SEResUNetConfig, DeepLabConfig, AnatomyNetConfig)}
+_MAIN_CONFIGS: dict[str, type[MainConfig]] = {
+    config.kind: config for config in (SNetConfig, SEResUNetConfig, DeepLabConfig, AnatomyNetConfig)
+}
 
 
 @dataclass(frozen=True, kw_only=True)
