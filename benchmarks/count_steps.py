@@ -12,8 +12,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import torch
 import usual_plans
 from costs import cost_of_step, costs, counted_columns, write_csv
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.planning.training import Training
@@ -21,6 +23,7 @@ from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
 from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer, FocusNetTrainerPaper
 from nnunetv2_focusnet.trainers.main_networks import count_parameters
+from nnunetv2_focusnet.trainers.networks import build_network, zoom_config
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer,
@@ -29,6 +32,7 @@ from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer_3ds_CE,
 )
 from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer, SNetTrainer
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
 COMPARED = {
     "SERes U-Net 1-ds": SEResUNetTrainer_1ds,
@@ -68,7 +72,19 @@ def count(first_kernel: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     counted |= {"step, joint, paper's": paper["step, joint"], "tile, FocusNet, paper's": paper["tile, FocusNet"]}
     counted |= {f"step, {name}": cost_of_step(each) for name, each in compared.items()}
     parameters = {f"step, {name}": count_parameters(each.network) for name, each in (whole | compared).items()}
-    return {row: counted_columns(counted, row) | {"parameters": parameters.get(row, "")} for row in counted}
+    rows = {row: counted_columns(counted, row) | {"parameters": parameters.get(row, "")} for row in counted}
+    # Its patch is another one: a step of it can't be compared.
+    return rows | {"zoom": {"parameters": parameters_with_zoom(configuration, dataset)}}
+
+
+def parameters_with_zoom(configuration: ConfigurationManager, dataset: DatasetJson) -> int:
+    """Of ``FocusNetTrainerZoom``, where the left and right organs share their SOS-Nets."""
+    small_organs = FocusNetTrainerZoom.plan_entry(usual_plans.organs(), dataset, configuration).small_organs
+    labels = dataset.labels
+    pairs = [(labels[name], labels[f"{name[:-2]}_R"]) for name in labels if name.endswith("_L")]
+    config = zoom_config(configuration, small_organs, pairs, mirror_axis=2)
+    with torch.device("meta"):
+        return count_parameters(build_network(config, configuration, CHANNELS, CLASSES, deep_supervision=True))
 
 
 def main() -> None:
