@@ -39,7 +39,10 @@ SPACING_MM = {ANISOTROPIC: (2.5, 1.0, 1.0), ISOTROPIC: (1.5, 1.0, 1.0)}
 
 def organs() -> list[Organ]:
     """All of them, sorted by label."""
-    return [Organ(name, label, *ORGANS[name], num_cases=22) for label, name in enumerate(ORGANS, 1)]
+    return [
+        Organ(name, label, *ORGANS[name], num_cases=22, volume_range_mm3=(ORGANS[name][0],) * 2)
+        for label, name in enumerate(ORGANS, 1)
+    ]
 
 
 def configuration(first_kernel: tuple[int, int, int]) -> ConfigurationManager:

@@ -16,6 +16,7 @@ from nnunetv2_focusnet.images.properties import direction_of
 from nnunetv2_focusnet.organs.case_names import first_few
 from nnunetv2_focusnet.organs.dataset_json import organ_labels
 from nnunetv2_focusnet.organs.pairs import Pair, Sides, find_sides
+from nnunetv2_focusnet.organs.plans_entry import SwapFlip
 from nnunetv2_focusnet.system.folders import files_with_ending
 
 LARGEST_ANGLE_DEGREES = 10.0
@@ -29,14 +30,14 @@ class LeftRight:
 
     Attributes:
         pairs: (left label, right label) of the paired organs.
-        axis: the network's axis (0, 1, 2 for z, y, x) to flip along with swapped labels; None: don't.
+        swap_flip: to flip with swapped labels; None: don't.
         unsafe_axes: axes along which neither training nor prediction may mirror as stock nnU-Net does, without swapping
-            labels. ``axis`` is among them. Empty if no organ is on a side.
+            labels. That of ``swap_flip`` is among them. Empty if no organ is on a side.
         message: one line for the log.
     """
 
     pairs: tuple[tuple[int, int], ...]
-    axis: int | None
+    swap_flip: SwapFlip | None
     unsafe_axes: tuple[int, ...]
     message: str
 
@@ -125,13 +126,16 @@ def find_left_right(
     if not (sides.pairs or sides.lonely or sides.doubtful):
         return LeftRight((), None, (), f"No organ's name tells a side, so mirroring is nnU-Net's{hint}.")
     pairs = tuple((labels[left], labels[right]) for left, right in sides.pairs)
-    axes, faults = _find_axes(cases, transpose_forward)
+    ends, faults = _find_ends(cases, transpose_forward)
+    axes = tuple(sorted({axis for axis, _ in ends}))
     faults = _without_partner(sides) + faults
     if faults:
         where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
         return LeftRight(pairs, None, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
     swapped = ", ".join(f"{left}/{right}" for left, right in sides.pairs)
-    return LeftRight(pairs, axes[0], axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}.")
+    return LeftRight(
+        pairs, SwapFlip(*ends[0], pairs), axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}."
+    )
 
 
 def _without_partner(sides: Sides) -> list[str]:
@@ -155,10 +159,10 @@ def _listed(pairs: Sequence[Pair]) -> str:
     return ", ".join(f"{left}/{right}" for left, right in pairs)
 
 
-def _find_axes(
+def _find_ends(
     cases: Iterable[tuple[str, Mapping[str, Any]]], transpose_forward: Sequence[int]
-) -> tuple[tuple[int, ...], list[str]]:
-    """Axes that may be the left-right axis, and why flips along it don't swap sides in all cases."""
+) -> tuple[list[tuple[int, bool]], list[str]]:
+    """Axes that may be the left-right axis, whether left is at their end, and why flips don't swap sides everywhere."""
     ends: dict[tuple[int, bool], list[str]] = {}  # axis, and whether left is at its end -> cases
     oblique, unknown = [], []
     for case, properties in cases:
@@ -172,15 +176,15 @@ def _find_axes(
         if np.degrees(np.arccos(min(1.0, abs(left[axis])))) > LARGEST_ANGLE_DEGREES:
             oblique.append(case)
     if unknown or not ends:
-        return (0, 1, 2), [f"the images' direction isn't known{_of(unknown)}: store it in the images"]
-    axes = tuple(sorted({axis for axis, _ in ends}))
+        anywhere = [(axis, False) for axis in range(3)]
+        return anywhere, [f"the images' direction isn't known{_of(unknown)}: store it in the images"]
     if len(ends) > 1:
         rare = min(ends.values(), key=len)
-        return axes, [f"left isn't on the same side of the same axis{_of(rare)}: reorient the images"]
+        return list(ends), [f"left isn't on the same side of the same axis{_of(rare)}: reorient the images"]
     if oblique:
         angle = f"more than {LARGEST_ANGLE_DEGREES:g} degrees off the grid"
-        return axes, [f"the left-right axis is {angle}{_of(oblique)}: resample the images to an upright grid"]
-    return axes, []
+        return list(ends), [f"the left-right axis is {angle}{_of(oblique)}: resample the images to an upright grid"]
+    return list(ends), []
 
 
 def _of(cases: Sequence[str]) -> str:

@@ -10,11 +10,13 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReori
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_focusnet.laterality import (
+    LeftRight,
     LeftRightFlipTransform,
     find_left_right,
     load_properties,
     swap_table,
 )
+from nnunetv2_focusnet.organs.plans_entry import SwapFlip
 
 EYES = {"background": 0, "Eye_L": 1, "Eye_R": 2}
 UPRIGHT = (1, 0, 0, 0, 1, 0, 0, 0, 1)
@@ -43,6 +45,10 @@ def read(reader: type[BaseReaderWriter], folder: Path, direction: tuple[float, .
     return array[0], properties
 
 
+def axis_of(found: LeftRight) -> int | None:
+    return found.swap_flip.axis if found.swap_flip else None
+
+
 def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
     assert swap_table([(1, 2), (5, 3)], 7) == [0, 2, 1, 5, 4, 3, 6]
 
@@ -51,27 +57,30 @@ def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("direction", "transpose_forward", "axis"),
+    ("direction", "transpose_forward", "axis", "left_at_end"),
     [
-        (UPRIGHT, [0, 1, 2], 2),
-        (X_REVERSED, [0, 1, 2], 2),
-        (SAGITTAL, [0, 1, 2], 0),
-        (UPRIGHT, [2, 0, 1], 0),  # the network's first axis is x
-        (SAGITTAL, [1, 0, 2], 1),
-        (rotated_about_z(9), [0, 1, 2], 2),
+        (UPRIGHT, [0, 1, 2], 2, True),
+        (X_REVERSED, [0, 1, 2], 2, False),
+        (SAGITTAL, [0, 1, 2], 0, True),
+        (UPRIGHT, [2, 0, 1], 0, True),  # the network's first axis is x
+        (SAGITTAL, [1, 0, 2], 1, True),
+        (rotated_about_z(9), [0, 1, 2], 2, True),
     ],
 )
-def test_axis_comes_from_the_direction(direction: tuple[float, ...], transpose_forward: list[int], axis: int) -> None:
+def test_axis_comes_from_the_direction(
+    direction: tuple[float, ...], transpose_forward: list[int], axis: int, left_at_end: bool
+) -> None:
     cases = [(case, sitk_properties(direction)) for case in ("a", "b")]
     found = find_left_right(cases, EYES, transpose_forward)
-    assert (found.pairs, found.axis, found.unsafe_axes) == (((1, 2),), axis, (axis,))
+    assert found.swap_flip == SwapFlip(axis, left_at_end, ((1, 2),))
+    assert (found.pairs, found.unsafe_axes) == (((1, 2),), (axis,))
     assert "Eye_L/Eye_R" in found.message
 
 
 def test_without_sides_mirroring_stays_as_it_is() -> None:
     labels = {"background": 0, "Lens": 1, "C1": 2, "C2": 3, "GTVp": 4, "GTVn": 5, "ignore": 6}
     found = find_left_right([("a", sitk_properties(rotated_about_z(45)))], labels, [0, 1, 2])
-    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, ())
+    assert (found.pairs, axis_of(found), found.unsafe_axes) == ((), None, ())
     assert "GTVp/GTVn are taken for organs without sides" in found.message
 
 
@@ -83,7 +92,7 @@ def test_without_sides_mirroring_stays_as_it_is() -> None:
 def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...], axes: tuple[int, ...]) -> None:
     cases = [("a", sitk_properties(UPRIGHT)), ("odd", sitk_properties(direction)), ("z", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, EYES, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, axes)
+    assert (axis_of(found), found.unsafe_axes) == (None, axes)
     assert " in odd:" in found.message
     assert "\n" not in found.message
 
@@ -91,7 +100,7 @@ def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...
 @pytest.mark.parametrize("properties", [{"spacing": [1, 1, 1]}, {"sitk_stuff": {"direction": (1, 0, 0, 1)}}])
 def test_without_direction_no_axis_is_safe(properties: dict) -> None:
     found = find_left_right([("a", properties)], EYES, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
+    assert (axis_of(found), found.unsafe_axes) == (None, (0, 1, 2))
     assert " in a:" in found.message
 
 
@@ -114,7 +123,7 @@ def test_many_deviating_cases_are_counted() -> None:
 def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str], lonely: str) -> None:
     labels = {"background": 0} | {name: value for value, name in enumerate(names, start=1)}
     found = find_left_right([("a", sitk_properties(SAGITTAL))], labels, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, (0,))
+    assert (axis_of(found), found.unsafe_axes) == (None, (0,))
     assert f"no partner was found for {lonely};" in found.message
     assert "left_right_pairs" in found.message
     assert "\n" not in found.message
@@ -122,7 +131,7 @@ def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str
 
 def test_an_organ_without_its_partner_in_images_without_direction() -> None:
     found = find_left_right([("a", {})], {"background": 0, "Cochlea_L": 1}, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
+    assert (axis_of(found), found.unsafe_axes) == (None, (0, 1, 2))
     assert "no partner was found for Cochlea_L;" in found.message
     assert " in a:" in found.message
 
@@ -131,18 +140,18 @@ def test_names_that_may_be_sides_forbid_flips_until_somebody_says_what_they_are(
     labels = {"background": 0, "Parotid_S": 1, "Parotid_D": 2}  # Italian sinistra and destra, or superficial and deep
     cases = [("a", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, labels, [0, 1, 2])
-    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, (2,))
+    assert (found.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
     assert "Parotid_S/Parotid_D may be left and right" in found.message
     pair = find_left_right(cases, labels, [0, 1, 2], [("Parotid_S", "Parotid_D")])
-    assert (pair.pairs, pair.axis, pair.unsafe_axes) == (((1, 2),), 2, (2,))
+    assert (pair.pairs, axis_of(pair), pair.unsafe_axes) == (((1, 2),), 2, (2,))
     none = find_left_right(cases, labels, [0, 1, 2], [])
-    assert (none.pairs, none.axis, none.unsafe_axes) == ((), None, ())
+    assert (none.pairs, axis_of(none), none.unsafe_axes) == ((), None, ())
 
 
 def test_two_names_for_one_side_forbid_flips() -> None:
     labels = {"background": 0, "Eye_L": 1, "Eye_Left": 2, "Eye_R": 3}  # which one is the right eye's partner?
     found = find_left_right([("a", sitk_properties(UPRIGHT))], labels, [0, 1, 2])
-    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, (2,))
+    assert (found.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
     assert "Eye_L/Eye_R, Eye_Left/Eye_R may be left and right" in found.message
 
 
@@ -150,10 +159,10 @@ def test_named_pairs_are_all_there_are_and_sides_in_words_still_need_a_partner()
     labels = EYES | {"first": 3, "second": 4}
     cases = [("a", sitk_properties(UPRIGHT))]
     both = find_left_right(cases, labels, [0, 1, 2], [("second", "first"), ("Eye_L", "Eye_R")])
-    assert (both.pairs, both.axis) == (((4, 3), (1, 2)), 2)
+    assert (both.pairs, axis_of(both)) == (((4, 3), (1, 2)), 2)
     for named in ([("second", "first")], []):
         found = find_left_right(cases, labels, [0, 1, 2], named)
-        assert (len(found.pairs), found.axis, found.unsafe_axes) == (len(named), None, (2,))
+        assert (len(found.pairs), axis_of(found), found.unsafe_axes) == (len(named), None, (2,))
         assert "no partner was found for Eye_L, Eye_R;" in found.message
 
 
@@ -163,7 +172,7 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     reader: type[BaseReaderWriter], direction: tuple[float, ...], tmp_path: Path
 ) -> None:
     array, properties = read(reader, tmp_path, direction)
-    axis = find_left_right([("a", properties)], EYES, [0, 1, 2]).axis
+    axis = axis_of(find_left_right([("a", properties)], EYES, [0, 1, 2]))
     assert axis is not None
     leftmost = np.argwhere(array == 1)[0][axis]
     at_start = leftmost == 0
@@ -173,13 +182,13 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     to_left[2 - axis] = -1.0
     reference = sitk_properties((*to_left, *np.roll(to_left, 1), *np.roll(to_left, 2)))
     both = find_left_right([("a", properties), ("b", reference)], EYES, [0, 1, 2])
-    assert (both.axis == axis) == at_start
+    assert (axis_of(both) == axis) == at_start
 
 
 def test_reoriented_images_agree_where_those_on_disk_do_not(tmp_path: Path) -> None:
     def axis(reader: type[BaseReaderWriter]) -> int | None:
         cases = [(str(i), read(reader, tmp_path, d)[1]) for i, d in enumerate([UPRIGHT, X_REVERSED, SAGITTAL])]
-        return find_left_right(cases, EYES, [0, 1, 2]).axis
+        return axis_of(find_left_right(cases, EYES, [0, 1, 2]))
 
     assert axis(NibabelIO) is None
     assert axis(NibabelIOWithReorient) == 2

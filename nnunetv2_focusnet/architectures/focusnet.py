@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.blocks import Triple, constant, conv_feature_map_size, scale_gradient
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.architectures.fusion import fuse, own_log_odds
+from nnunetv2_focusnet.architectures.fusion import fuse_, own_log_odds
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
 from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
@@ -141,9 +141,25 @@ class FocusNet(nn.Module):
             return FocusNetOutput(main_logits, heat_logits, peaks=peaks, centres=centres)
 
         finest = main_logits[0] if isinstance(main_logits, list) else main_logits
-        rois = self.rois_around(self._centres_to_train_on(labels[:, 0], centres) if labels.shape[1] else centres, x)
-        roi_logits = self.segment_rois(rois, x, features, heat_logits, finest)
+        wanted = self._centres_to_train_on(labels[:, 0], centres) if labels.shape[1] else centres
+        rois = self.rois_around(wanted, list(x.shape[2:]))
+        organs = range(len(self.config.small_organs))
+        roi_logits = self.segment_rois(rois, organs, x, features, heat_logits, finest)
         return FocusNetOutput(main_logits, heat_logits, roi_logits, rois, peaks, centres)
+
+    def segment_at(self, x: Tensor, rois: Rois, organs: Sequence[int]) -> Tensor:
+        """SOS logits (B, N) of some small organs, in ROIs that somebody else has found; without deep supervision.
+
+        Args:
+            x: image (B, input_channels, Z, Y, X).
+            rois: one for each of ``organs``, from those that :meth:`rois_around` may return.
+            organs: their indices among the small organs.
+        """
+        features = self.main.features(x)
+        main_logits = self.main.classify(features.decoder)
+        assert isinstance(main_logits, Tensor)
+        heat_logits = self.sol(features.decoder[self.config.sol_level])
+        return self.segment_rois(rois, organs, x, features, heat_logits, main_logits)
 
     def fuse(self, parts: FocusNetOutput) -> Tensor | list[Tensor]:
         """The prediction that all parts make together: logits (B, C, Z, Y, X).
@@ -157,22 +173,50 @@ class FocusNet(nn.Module):
         assert parts.rois is not None
         assert parts.roi_logits is not None
         detected = (parts.peaks.sigmoid() > self.config.detection_threshold) & self.sos_trained
-        small, outside = self.config.small_organs, self.config.logit_outside_roi
-        if not isinstance(parts.main_logits, list):
-            return fuse(parts.main_logits, parts.roi_logits, parts.rois, small, detected, outside)
-        finest, *coarser = parts.main_logits
-        return [fuse(finest, parts.roi_logits, parts.rois, small, detected, outside), *coarser]
+        deep = isinstance(parts.main_logits, list)
+        finest, *coarser = parts.main_logits if deep else [parts.main_logits]
+        contiguous = finest.clone(memory_format=torch.contiguous_format)
+        fused = self.fuse_(contiguous, parts.roi_logits, parts.rois, detected)
+        return [fused, *coarser] if deep else fused
 
-    def rois_around(self, centres: Tensor, x: Tensor) -> Rois:
-        """ROIs around centres (B, K, 3), (z, y, x) in voxels of the image."""
-        return Rois.around(centres, self.config.roi_sizes, list(x.shape[2:]))
+    def fuse_(self, main_logits: Tensor, roi_logits: Tensor, rois: Rois, detected: Tensor) -> Tensor:
+        """Turn the main network's logits (B, C, Z, Y, X), which are contiguous, into fused ones, in place.
+
+        Args:
+            main_logits: of an image, which may be larger than a patch.
+            roi_logits: (B, N), the SOS logits of all organs' ROIs.
+            rois: where these ROIs lie.
+            detected: (B, K) bool, which organs are in the image.
+        """
+        small, outside = self.config.small_organs, self.config.logit_outside_roi
+        return fuse_(main_logits, roi_logits, rois, small, detected, outside)
+
+    @property
+    def heat_stride(self) -> Triple:
+        """Voxels (z, y, x) of the image per voxel of a heat map."""
+        return self.main.strides[self.config.sol_level]
+
+    @property
+    def roi_step(self) -> Triple:
+        """Corners (z, y, x) of ROIs are multiples of it, in voxels."""
+        return (1, 1, 1)
+
+    def rois_around(self, centres: Tensor, volume_size: Triple) -> Rois:
+        """ROIs around centres (B, K, 3) in an image of size (Z, Y, X), all (z, y, x) in voxels."""
+        return Rois.around(centres, self.config.roi_sizes, volume_size, self.roi_step)
 
     def segment_rois(
-        self, rois: Rois, x: Tensor, features: MainFeatures, heat_logits: Tensor, main_logits: Tensor
+        self,
+        rois: Rois,
+        organs: Sequence[int],
+        x: Tensor,
+        features: MainFeatures,
+        heat_logits: Tensor,
+        main_logits: Tensor,
     ) -> Tensor:
-        """SOS logits (B, N) of all organs' ROIs."""
-        read = rois.split(self._read_rois(rois, x, features, heat_logits, main_logits))
-        return torch.cat([net(roi).flatten(1) for net, roi in zip(self.sos, read, strict=True)], 1)
+        """SOS logits (B, N) of the ROIs of some organs, given by their indices among the small ones."""
+        read = rois.split(self._read_rois(rois, organs, x, features, heat_logits, main_logits))
+        return torch.cat([self.sos[k](roi).flatten(1) for k, roi in zip(organs, read, strict=True)], 1)
 
     def _centres_to_train_on(self, labels: Tensor, found: Tensor) -> Tensor:
         """Where the organs are, moved at random; of those that aren't in the image, where they were found.
@@ -195,18 +239,25 @@ class FocusNet(nn.Module):
         return peaks, positions * stride + stride // 2
 
     def _read_rois(
-        self, rois: Rois, x: Tensor, features: MainFeatures, heat_logits: Tensor, main_logits: Tensor
+        self,
+        rois: Rois,
+        organs: Sequence[int],
+        x: Tensor,
+        features: MainFeatures,
+        heat_logits: Tensor,
+        main_logits: Tensor,
     ) -> Tensor:
-        """What the SOS-Nets read, (B, channels, N) with the ROIs of all organs concatenated."""
+        """What the SOS-Nets read, (B, channels, N) with the ROIs of the organs concatenated."""
         on_heat_map = rois.on_coarser(list(heat_logits.shape[2:]))
         read = [
             self._share_gradient(rois.gather(features.decoder[0])),
             self._share_gradient(rois.gather(features.encoder)),
             rois.gather(x).to(heat_logits.dtype),
-            on_heat_map.gather_own(heat_logits.sigmoid()),
+            on_heat_map.gather_own(heat_logits.sigmoid(), organs),
         ]
         if self.config.sos_reads_main:
-            read.append(own_log_odds(main_logits.detach(), self.config.small_organs, rois).sigmoid())
+            channels = [self.config.small_organs[k] for k in organs]
+            read.append(own_log_odds(main_logits.detach(), channels, rois).sigmoid())
         return torch.cat(read, 1)
 
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:

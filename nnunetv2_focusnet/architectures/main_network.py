@@ -5,6 +5,8 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from nnunetv2_focusnet.architectures.blocks import Triple
+
 
 class MainFeatures(NamedTuple):
     """What the small-organ networks read from the main network."""
@@ -21,6 +23,8 @@ class MainNetwork(Protocol):
     input_channels: int
     features_per_stage: Sequence[int]
     """Channels of each layer in ``MainFeatures.decoder``; the encoder's layer has as many as the first."""
+    strides: Sequence[Triple]
+    """Voxels (z, y, x) of the image per voxel of each of these layers."""
 
     @property
     def decoder(self) -> Any:

@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_focusnet.architectures.blocks import Triple
 from nnunetv2_focusnet.architectures.main_network import MainFeatures
 
 
@@ -21,12 +23,14 @@ class PlansUNet(nn.Module):
 
     unet: Any  # dynamic_network_architectures has no types
     features_per_stage: Sequence[int]
+    strides: Sequence[Triple]
 
     def __init__(self, unet: nn.Module, input_channels: int) -> None:
         super().__init__()
         self.unet = unet
         self.input_channels = input_channels
         self.features_per_stage = tuple(self.unet.encoder.output_channels[:-1])  # the deepest stage has no decoder
+        self.strides = np.cumprod(self.unet.encoder.strides, 0)[:-1].tolist()
 
     @property
     def decoder(self) -> Any:

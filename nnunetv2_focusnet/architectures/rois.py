@@ -87,8 +87,12 @@ class Rois(NamedTuple):
         highest = constant(volume_size, centres.device) - extent
         corners = torch.minimum((centres - extent // 2).clamp(min=0), highest)
         step = constant(multiple_of, centres.device)
-        corners = corners // step * step
-        return cls(corners, fitting, _flat_indices(corners, fitting, volume_size), volume_size)
+        return cls.at(corners // step * step, fitting, volume_size)
+
+    @classmethod
+    def at(cls, corners: Tensor, sizes: Sequence[Triple], volume_size: Triple) -> "Rois":
+        """ROIs with these corners (B, K, 3) and K sizes, which lie inside the volume; all (z, y, x) in voxels."""
+        return cls(corners, sizes, _flat_indices(corners, sizes, volume_size), volume_size)
 
     @property
     def voxels(self) -> list[int]:
@@ -115,21 +119,20 @@ class Rois(NamedTuple):
         volume_size, *sizes = (
             [n // s for n, s in zip(size, stride, strict=True)] for size in (self.volume_size, *self.sizes)
         )
-        corners = self.corners // constant(stride, self.corners.device)
-        return Rois(corners, sizes, _flat_indices(corners, sizes, volume_size), volume_size)
+        return Rois.at(self.corners // constant(stride, self.corners.device), sizes, volume_size)
 
     def gather(self, volume: Tensor) -> Tensor:
         """Values (B, C, N) of a volume (B, C, Z, Y, X)."""
         return volume.flatten(2).gather(2, self.indices[:, None].expand(-1, volume.shape[1], -1))
 
-    def gather_own(self, volume: Tensor) -> Tensor:
-        """Values (B, 1, N) of a volume (B, K, Z, Y, X), organ k's ROI read from channel k."""
-        return volume.flatten(1).gather(1, self._indices_in_channels(range(volume.shape[1])))[:, None]
+    def gather_own(self, volume: Tensor, channels: Sequence[int]) -> Tensor:
+        """Values (B, 1, N) of a volume (B, C, Z, Y, X), the ROI of each of the K organs from a channel of its own."""
+        return volume.flatten(1).gather(1, self._indices_in_channels(channels))[:, None]
 
-    def paste(self, values: Tensor, volume: Tensor, channels: Sequence[int]) -> Tensor:
-        """The volume (B, C, Z, Y, X) with organ k's values (B, N) in its ROI, in the organ's own channel."""
-        indices = self._indices_in_channels(channels)
-        return volume.flatten(1).scatter(1, indices, values).unflatten(1, volume.shape[1:])
+    def paste_(self, values: Tensor, volume: Tensor, channels: Sequence[int]) -> Tensor:
+        """Put values (B, N) into a contiguous volume (B, C, Z, Y, X), each organ's in its ROI, in its own channel."""
+        volume.view(len(volume), -1).scatter_(1, self._indices_in_channels(channels), values)
+        return volume
 
     def spread(self, of_organs: Tensor) -> Tensor:
         """For each voxel of the ROIs what (B, K) says of its organ, (B, N)."""

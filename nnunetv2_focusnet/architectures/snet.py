@@ -44,6 +44,7 @@ class SNet(SegmentationNetwork):
         full, half = config.features_per_stage
         kernel, kernel_below = config.kernel_sizes
         self.features_per_stage: Sequence[int] = (full, half)
+        self.strides: Sequence[Triple] = ((1, 1, 1), config.stride)
         self.encoder = SEResBlock(input_channels, full, kernel)
         self.bottom = nn.Sequential(
             SEResBlock(full, half, kernel_below, config.stride),

@@ -49,6 +49,7 @@ class OnCoarserGrid(nn.Module):
         self.input_channels = input_channels
         self.stride = zyx(stride)
         self.features_per_stage: Sequence[int] = network.features_per_stage
+        self.strides = [[n * by for n, by in zip(layer, stride, strict=True)] for layer in network.strides]
 
     @property
     def decoder(self) -> Any:
@@ -129,32 +130,45 @@ class ZoomNet(FocusNet):
         channels = (self.main.input_channels + 1, self.main.features_per_stage[0] + 1)
         return nn.ModuleList(ZoomSOSNet(*channels, self.zoom) for _ in self.zoom.groups)
 
-    def rois_around(self, centres: Tensor, x: Tensor) -> Rois:
-        """As FocusNet's, but each covers whole voxels of the main network's grid."""
-        return Rois.around(centres, self.config.roi_sizes, list(x.shape[2:]), multiple_of=self.zoom.stride)
+    @property
+    def roi_step(self) -> Triple:
+        """ROIs cover whole voxels of the main network's grid."""
+        return self.zoom.stride
 
     def segment_rois(
-        self, rois: Rois, x: Tensor, features: MainFeatures, heat_logits: Tensor, main_logits: Tensor
+        self,
+        rois: Rois,
+        organs: Sequence[int],
+        x: Tensor,
+        features: MainFeatures,
+        heat_logits: Tensor,
+        main_logits: Tensor,
     ) -> Tensor:
         """As FocusNet's, on the image's grid."""
         on_main = rois.coarsened(self.zoom.stride)
         on_heat_map = on_main.on_coarser(list(heat_logits.shape[2:]))
-        log_odds = own_log_odds(main_logits.detach(), self.config.small_organs, rois)
+        log_odds = own_log_odds(main_logits.detach(), [self.config.small_organs[k] for k in organs], rois)
         log_odds = log_odds.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
         fine = torch.cat([rois.gather(x).to(log_odds.dtype), log_odds], 1)
-        seen = [on_main.gather(features.decoder[0]), on_heat_map.gather_own(heat_logits.sigmoid())]
+        seen = [on_main.gather(features.decoder[0]), on_heat_map.gather_own(heat_logits.sigmoid(), organs)]
         coarse = torch.cat([self._share_gradient(seen[0]), seen[1]], 1)
-        corrections = self._correct(rois.split(fine), on_main.split(coarse))
+        corrections = self._correct(organs, rois.split(fine), on_main.split(coarse))
         return log_odds[:, 0] + torch.cat([part.flatten(1) for part in corrections], 1)
 
-    def _correct(self, fine: list[Tensor], coarse: list[Tensor]) -> list[Tensor]:
-        """Corrections (B, 1, z, y, x) of all organs; a pair passes its network together, the right one mirrored."""
+    def _correct(self, organs: Sequence[int], fine: list[Tensor], coarse: list[Tensor]) -> list[Tensor]:
+        """Corrections (B, 1, z, y, x) of organs; a pair passes its network together, the right one mirrored."""
         corrections: dict[int, Tensor] = {}
         for net, group in zip(self.sos, self.zoom.groups, strict=True):
-            inputs = [torch.cat([self._turned(parts[k], k, group) for k in group]) for parts in (fine, coarse)]
-            for k, part in zip(group, net(*inputs).chunk(len(group)), strict=True):
-                corrections[k] = self._turned(part, k, group)
-        return [corrections[k] for k in range(len(corrections))]
+            places = [place for place, organ in enumerate(organs) if organ in group]
+            if not places:
+                continue
+            inputs = [
+                torch.cat([self._turned(parts[place], organs[place], group) for place in places])
+                for parts in (fine, coarse)
+            ]
+            for place, part in zip(places, net(*inputs).chunk(len(places)), strict=True):
+                corrections[place] = self._turned(part, organs[place], group)
+        return [corrections[place] for place in range(len(organs))]
 
     def _turned(self, part: Tensor, organ: int, group: Sequence[int]) -> Tensor:
         if organ == group[0]:

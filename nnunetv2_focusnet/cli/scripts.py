@@ -14,6 +14,7 @@ def _run(module: str) -> None:
 
 path = partial(_run, "path")
 plan_and_preprocess = partial(_run, "plan_and_preprocess")
+predict = partial(_run, "predict")
 demo = partial(_run, "demo")
 convert = partial(_run, "convert")
 export = partial(_run, "export")

@@ -125,7 +125,15 @@ def _average(
         )
     # fsum is exact, hence the same for every order of the files
     z, y, x = (math.fsum(size.extent_mm[axis] for size in sizes) / len(sizes) for axis in transpose_forward)
-    return Organ(name, label, math.fsum(size.volume_mm3 for size in sizes) / len(sizes), (z, y, x), num_cases)
+    volumes = [size.volume_mm3 for size in sizes]
+    return Organ(
+        name=name,
+        label=label,
+        volume_mm3=math.fsum(volumes) / len(volumes),
+        extent_mm=(z, y, x),
+        num_cases=num_cases,
+        volume_range_mm3=(min(volumes), max(volumes)),
+    )
 
 
 def _listed(values: Sequence[object]) -> str:

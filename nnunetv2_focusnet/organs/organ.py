@@ -16,6 +16,7 @@ class Organ:
         volume_mm3: mean volume.
         extent_mm: mean extent of the bounding box along the network's axes (after ``transpose_forward``).
         num_cases: number of cases it is annotated in, those included in which it isn't there.
+        volume_range_mm3: smallest and largest volume.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Organ:
     volume_mm3: float
     extent_mm: tuple[float, float, float]
     num_cases: int
+    volume_range_mm3: tuple[float, float]
 
     @property
     def diameter_mm(self) -> float:

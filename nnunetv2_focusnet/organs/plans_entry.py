@@ -15,6 +15,21 @@ from nnunetv2_focusnet.system.json_objects import as_json, from_json
 KEY = "focusnet"
 
 
+@dataclass(frozen=True)
+class SwapFlip:
+    """A flip that makes left organs right ones: where it is allowed, an image has it along with swapped labels.
+
+    Attributes:
+        axis: of the network (0, 1, 2 for z, y, x).
+        left_at_end: whether the patient's left is at the end of that axis.
+        pairs: (left label, right label) of the organs that change places.
+    """
+
+    axis: int
+    left_at_end: bool
+    pairs: tuple[tuple[int, int], ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class PlansEntry:
     """The entry ``"focusnet"`` of the configuration that a model is trained in.
@@ -23,13 +38,15 @@ class PlansEntry:
         organs: all organs, sorted by label.
         small_organs: those that are small, sorted by label.
         focal_weights: a weight per class, background first.
-        network: all that decides a prediction besides its weights.
+        network: all that decides a prediction of a patch besides its weights.
+        swap_flip: None where no flip swaps sides safely, and as long as no preprocessed image was looked at.
     """
 
     organs: tuple[Organ, ...]
     small_organs: tuple[SmallOrgan, ...]
     focal_weights: tuple[float, ...]
     network: FocusNetConfig
+    swap_flip: SwapFlip | None = None
 
     @property
     def organs_with_networks(self) -> tuple[SmallOrgan, ...]:
@@ -45,7 +62,9 @@ class PlansEntry:
         """
         with _reading():
             content = configuration[KEY]
+            flip = content["swap_flip"]
             read = {
+                "swap_flip": None if flip is None else from_json(SwapFlip, flip),
                 "network": FocusNetConfig.from_json(content["network"]),
                 "organs": [from_json(Organ, organ) for organ in content["organs"]],
                 "small_organs": read_small_organs(configuration),

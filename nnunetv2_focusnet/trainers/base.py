@@ -14,6 +14,7 @@ from torch import distributed as dist
 from torch import nn
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, SegmentationLoss, finest
 from nnunetv2_focusnet.losses.targets import find_annotated
@@ -54,6 +55,7 @@ class BaseTrainer(FiniteTrainer):
     largest_roi_margin_mm: ClassVar[float] = math.inf
     loss_factors: ClassVar[Mapping[str, float]] = FOCAL_AND_DICE  # of the main network's terms
     trains_patch_of_plans: ClassVar[bool] = True  # if not, the trainer makes another one of it
+    predictor = FocusNetPredictor
     entry: PlansEntry  # once the trainer is initialised
     schedule: list[Stage]
 
@@ -157,7 +159,7 @@ class BaseTrainer(FiniteTrainer):
 
     def complete(self, entry: PlansEntry) -> PlansEntry:
         """Hook: the entry with what only preprocessed images tell."""
-        return entry
+        return replace(entry, swap_flip=self.left_right.swap_flip)
 
     def _entry_of_trained_folds(self, ours: PlansEntry) -> PlansEntry:
         """All folds share one plans.json, so what changed since must not change the network of a trained one."""
@@ -252,9 +254,8 @@ class BaseTrainer(FiniteTrainer):
 
     def first_transforms(self) -> list[BasicTransform]:
         """A left-right flip that swaps labels, where the data allow one."""
-        if self.left_right.axis is None:
-            return []
-        return [LeftRightFlipTransform(self.left_right.axis, self.left_right.pairs)]
+        flip = self.left_right.swap_flip
+        return [LeftRightFlipTransform(flip.axis, flip.pairs)] if flip else []
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; the loss knows what is annotated."""

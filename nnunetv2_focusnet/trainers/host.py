@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.run import run_training
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
@@ -105,6 +106,7 @@ class ClassSettings:
 class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     """nnU-Net's trainer with the hooks that it lacks. By itself it trains just as nnU-Net's does."""
 
+    predictor: ClassVar[type[nnUNetPredictor]] = nnUNetPredictor  # of the final validation
     plans_manager: PlansManager
     configuration_manager: ConfigurationManager
     network: nn.Module
@@ -194,7 +196,7 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """As nnU-Net's; each batch also says which of its samples were flipped."""
-        with _replaced(trainer_module, "nnUNetDataLoader", FlipTellingDataLoader):
+        with replaced(trainer_module, "nnUNetDataLoader", FlipTellingDataLoader):
             return super().get_dataloaders()
 
     def target_sizes(self) -> list[list[int]]:
@@ -234,6 +236,11 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
         finally:
             hook.remove()
         return result | {"fp_hard": result["fp_hard"] - uncounted[0]}
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """As nnU-Net's, with the trainer's own predictor."""
+        with replaced(trainer_module, "nnUNetPredictor", self.predictor):
+            super().perform_actual_validation(save_probabilities)
 
     # ---- log and checkpoints ----
 
@@ -284,7 +291,8 @@ class FlipTellingDataLoader(nnUNetDataLoader):  # type: ignore[misc]
 
 
 @contextmanager
-def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+def replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    """Within the block, have a module of nnU-Net's use another value for one of its names."""
     original = getattr(module, name)
     setattr(module, name, value)
     try:

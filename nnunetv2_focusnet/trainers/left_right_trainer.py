@@ -1,6 +1,7 @@
 """nnU-Net's trainer, less the augmentation that confuses left and right organs."""
 
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ class LeftRightTrainer(HostTrainer):
     """With organs on a side, mirrors along no left-right axis, also at test time, and turns by 30 degrees at most."""
 
     dataset: DatasetJson
-    left_right: LeftRight
 
     def check_arguments(self, plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
         """Check dataset.json, which nnU-Net takes as it is.
@@ -34,7 +34,6 @@ class LeftRightTrainer(HostTrainer):
         self, rotation: tuple[float, float], mirror_axes: tuple[int, ...]
     ) -> tuple[tuple[float, float], tuple[int, ...]]:
         """Leave out what would confuse left and right."""
-        self.left_right = self.find_left_right()
         self.print_to_log_file(self.left_right.message)
         if self.left_right.unsafe_axes:
             # Turned by more than 90 degrees the left organs lie where the right ones belong.
@@ -42,7 +41,8 @@ class LeftRightTrainer(HostTrainer):
             rotation = (-limit, limit)
         return rotation, tuple(axis for axis in mirror_axes if axis not in self.left_right.unsafe_axes)
 
-    def find_left_right(self) -> LeftRight:
+    @cached_property
+    def left_right(self) -> LeftRight:
         """Paired organs, and the axis along which a flip swaps them, in the preprocessed images."""
         return find_left_right(
             load_properties(Path(self.preprocessed_dataset_folder)),

@@ -42,9 +42,10 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
 
     def complete(self, entry: PlansEntry) -> PlansEntry:
         """One SOS-Net for each pair that a flip may swap."""
-        left_right = self.find_left_right()
-        network = zoom_config(self.configuration_manager, entry.small_organs, left_right.pairs, left_right.axis)
-        return replace(entry, network=network)
+        entry = super().complete(entry)
+        flip = entry.swap_flip
+        pairs, axis = (flip.pairs, flip.axis) if flip else ((), None)
+        return replace(entry, network=zoom_config(self.configuration_manager, entry.small_organs, pairs, axis))
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """One step; the labels are a further channel, so that ROIs can be put around the organs."""

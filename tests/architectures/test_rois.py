@@ -40,7 +40,7 @@ def test_gathered_rois_are_slices(seed):
 def test_own_channel_is_read_for_each_organ(seed):
     rois = random_rois(batch=2, seed=seed)
     volume = torch.randn(2, len(SIZES), *VOLUME)
-    parts = rois.split(rois.gather_own(volume))
+    parts = rois.split(rois.gather_own(volume, range(len(SIZES))))
     for k, (part, expected) in enumerate(zip(parts, slice_all(volume, rois.corners), strict=True)):
         assert torch.equal(part, expected[:, k : k + 1])
 
@@ -63,7 +63,7 @@ def test_pasted_rois_lie_where_slices_do_and_nowhere_else(seed):
     logits = torch.randn(2, sum(rois.voxels))
     channels = range(2, 2 + len(SIZES))
     before = torch.randn(2, 2 + len(SIZES), *VOLUME)
-    pasted = rois.paste(logits, before, channels)
+    pasted = rois.paste_(logits, before.clone(), channels)
     expected = before.clone()
     for k, part in enumerate(rois.split(logits[:, None])):
         for b in range(2):
@@ -74,7 +74,7 @@ def test_pasted_rois_lie_where_slices_do_and_nowhere_else(seed):
 def test_gradient_of_pasted_rois_reaches_each_voxel_once():
     rois = random_rois(batch=2, seed=3)
     logits = torch.randn(2, sum(rois.voxels), requires_grad=True)
-    rois.paste(logits, torch.zeros(2, len(SIZES), *VOLUME), range(len(SIZES))).sum().backward()
+    rois.paste_(logits, torch.zeros(2, len(SIZES), *VOLUME), range(len(SIZES))).sum().backward()
     assert torch.equal(logits.grad, torch.ones_like(logits))
 
 

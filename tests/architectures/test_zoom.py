@@ -87,7 +87,7 @@ def test_it_begins_with_what_the_main_network_says() -> None:
     with torch.no_grad():
         fused, main = network(image()).softmax(1), network.main(image()).softmax(1)
         parts = network.parts(image())
-    inside = parts.rois.paste(torch.ones_like(parts.roi_logits), torch.zeros(2, 3, *SIZE), range(3)) > 0
+    inside = parts.rois.paste_(torch.ones_like(parts.roi_logits), torch.zeros(2, 3, *SIZE), range(3)) > 0
     for k, label in enumerate((LEFT, RIGHT, CHIASM)):
         # With s = log(p / (1 - p)) of each organ, fusion leaves its odds against the large classes as they are if
         # it is the only one there; beside others the shares are those of exp(s).
@@ -122,7 +122,8 @@ def test_a_pair_shares_its_network_and_the_right_side_is_mirrored() -> None:
     fine, coarse = torch.randn(2, 2, 2, 6, 4), torch.randn(2, 5, 2, 3, 2)
     other = torch.randn(2, 2, 4, 4, 8), torch.randn(2, 5, 4, 2, 4)
     with torch.no_grad():
-        left, right, _ = network._correct([fine, fine.flip(4), other[0]], [coarse, coarse.flip(4), other[1]])
+        inputs = [fine, fine.flip(4), other[0]], [coarse, coarse.flip(4), other[1]]
+        left, right, _ = network._correct(range(3), *inputs)
     torch.testing.assert_close(right, left.flip(4))
     assert not torch.allclose(left, left.flip(4))
 
@@ -130,7 +131,7 @@ def test_a_pair_shares_its_network_and_the_right_side_is_mirrored() -> None:
 def test_rois_cover_whole_voxels_of_the_main_grid_and_the_same_place_on_both() -> None:
     centres = torch.cartesian_prod(*(torch.arange(n) for n in SIZE))[:, None].expand(-1, 3, -1)
     network = zoom_net()
-    rois = network.rois_around(centres, image())
+    rois = network.rois_around(centres, SIZE)
     assert (rois.corners % torch.tensor(STRIDE) == 0).all()
     volume = torch.randn(len(centres), 2, *SIZE)
     coarse = space_to_depth(volume, STRIDE)

@@ -89,9 +89,9 @@ def two_cases(tmp_path: Path) -> Path:
 def test_boxes_of_known_size(two_cases: Path) -> None:
     brain, lens = measure(two_cases)
     # 3 x 4 x 6 and 5 x 6 x 8 voxels of 1 mm3, 2 x 1 x 0.5 mm each
-    assert brain == Organ("Brain", 1, (72 + 240) / 2, ((6 + 10) / 2, (4 + 6) / 2, (3 + 4) / 2), 2)
+    assert brain == Organ("Brain", 1, (72 + 240) / 2, ((6 + 10) / 2, (4 + 6) / 2, (3 + 4) / 2), 2, (72.0, 240.0))
     assert brain.diameter_mm == pytest.approx((8 + 5 + 3.5) / 3)
-    assert lens == Organ("Lens", 2, 4.0, (2.0, 2.0, 1.0), 2)  # looked for in both cases, found in one
+    assert lens == Organ("Lens", 2, 4.0, (2.0, 2.0, 1.0), 2, (4.0, 4.0))  # looked for in both cases, found in one
 
 
 def test_an_organ_in_two_pieces_extends_over_both(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_an_organ_in_two_pieces_extends_over_both(tmp_path: Path) -> None:
     image = sitk.ReadImage(str(path))
     image[10, 1, 1] = 1  # x = 1 and x = 10
     sitk.WriteImage(image, str(path))
-    assert measure(tmp_path)[0] == Organ("Brain", 1, 2.0, (2.0, 1.0, 5.0), 1)
+    assert measure(tmp_path)[0] == Organ("Brain", 1, 2.0, (2.0, 1.0, 5.0), 1, (2.0, 2.0))
 
 
 def test_extents_are_in_the_order_of_the_networks_axes(two_cases: Path) -> None:

@@ -9,9 +9,9 @@ from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
 
-BRAIN = Organ("Brain", 1, volume_mm3=4000.0, extent_mm=(40.0, 20.0, 20.0), num_cases=2)
-STEM = Organ("Stem", 2, volume_mm3=2000.0, extent_mm=(20.0, 16.0, 12.0), num_cases=2)
-LENS = Organ("Lens", 3, volume_mm3=16.0, extent_mm=(4.0, 3.0, 2.0), num_cases=1)
+BRAIN = Organ("Brain", 1, volume_mm3=4000.0, extent_mm=(40.0, 20.0, 20.0), num_cases=2, volume_range_mm3=(1.0, 9000.0))
+STEM = Organ("Stem", 2, volume_mm3=2000.0, extent_mm=(20.0, 16.0, 12.0), num_cases=2, volume_range_mm3=(1.0, 9000.0))
+LENS = Organ("Lens", 3, volume_mm3=16.0, extent_mm=(4.0, 3.0, 2.0), num_cases=1, volume_range_mm3=(16.0, 16.0))
 ORGANS = [BRAIN, STEM, LENS]
 
 
@@ -50,9 +50,13 @@ def test_small_is_below_1000_voxels_at_the_training_spacing() -> None:
 
 # Mean sizes of real organs in contours of Nikolov et al. 2018 (eye, nerve) and OpenKBP, by SimpleITK and SciPy.
 # Balls of the same volumes are 11.4, 25.4 and 37.6 mm across.
-NERVE = Organ("OpticNerve_R", 1, volume_mm3=771.0, extent_mm=(11.1, 36.3, 23.6), num_cases=22)
-EYE = Organ("Eye_R", 2, volume_mm3=8550.0, extent_mm=(26.6, 24.8, 25.7), num_cases=22)
-BRAINSTEM = Organ("Brainstem", 3, volume_mm3=27821.0, extent_mm=(59.0, 32.3, 37.3), num_cases=38)
+NERVE = Organ(
+    "OpticNerve_R", 1, volume_mm3=771.0, extent_mm=(11.1, 36.3, 23.6), num_cases=22, volume_range_mm3=(1.0, 9000.0)
+)
+EYE = Organ("Eye_R", 2, volume_mm3=8550.0, extent_mm=(26.6, 24.8, 25.7), num_cases=22, volume_range_mm3=(1.0, 9000.0))
+BRAINSTEM = Organ(
+    "Brainstem", 3, volume_mm3=27821.0, extent_mm=(59.0, 32.3, 37.3), num_cases=38, volume_range_mm3=(1.0, 9000.0)
+)
 
 
 def small_among_real_ones(spacing: Sequence[float], patch_size: Sequence[int]) -> list[str]:
@@ -83,7 +87,7 @@ def test_roi_scale_is_the_users() -> None:
 
 
 def test_roi_leaves_the_largest_margin_on_either_side_of_a_long_organ() -> None:
-    organ = Organ("Nerve", 1, 1.0, (4.0, 40.0, 10.0), 1)
+    organ = Organ("Nerve", 1, 1.0, (4.0, 40.0, 10.0), 1, (1.0, 1.0))
     dataset = DatasetJson("dataset.json", {"Nerve": 1}, ".nii.gz")
     (nerve,) = plan_small_organs([organ], dataset, spacing=[1.0] * 3, patch_size=[99] * 3, largest_margin_mm=12.0)
     assert nerve.roi_size == (12, 64, 30)  # 3 x 4, 12 + 40 + 12, 3 x 10
@@ -92,7 +96,7 @@ def test_roi_leaves_the_largest_margin_on_either_side_of_a_long_organ() -> None:
 @pytest.mark.parametrize(("voxels", "spacing"), [(10, 0.98), (20, 0.7), (14, 0.3), (34, 1.1)])
 def test_roi_is_not_larger_for_want_of_precision(voxels: int, spacing: float) -> None:
     assert 3.0 * (voxels * spacing) / spacing > 3 * voxels  # in floating point
-    organ = Organ("Lens", 1, 1.0, (voxels * spacing,) * 3, 1)
+    organ = Organ("Lens", 1, 1.0, (voxels * spacing,) * 3, 1, (1.0, 1.0))
     dataset = DatasetJson("dataset.json", {"Lens": 1}, ".nii.gz")
     (lens,) = plan_small_organs([organ], dataset, spacing=[spacing] * 3, patch_size=[999] * 3)
     assert lens.roi_size == (3 * voxels,) * 3

@@ -10,7 +10,13 @@ import pytest
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.organ_table import organ_table
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry, is_planned_for_others, read_small_organs
+from nnunetv2_focusnet.organs.plans_entry import (
+    PlansEntry,
+    SwapFlip,
+    has_entry,
+    is_planned_for_others,
+    read_small_organs,
+)
 
 LENS = SmallOrgan(
     name="Lens",
@@ -22,10 +28,14 @@ LENS = SmallOrgan(
     volume_voxels=4.0,
 )
 ENTRY = PlansEntry(
-    organs=(Organ("Brain", 1, 156.0, (8.0, 5.0, 3.5), 3), Organ("Lens", 2, 4.0, (2.0, 2.0, 1.0), 2)),
+    organs=(
+        Organ("Brain", 1, 156.0, (8.0, 5.0, 3.5), 3, (150.0, 160.0)),
+        Organ("Lens", 2, 4.0, (2.0, 2.0, 1.0), 2, (4.0, 4.0)),
+    ),
     small_organs=(LENS,),
     focal_weights=(0.5, 1.0, 39.0),
     network=FocusNetConfig(small_organs=(2,), roi_sizes=((4, 6, 6),)),
+    swap_flip=SwapFlip(2, True, ((3, 4), (6, 5))),
 )
 PLANS = {"configurations": {"2d": {}, "3d_fullres": {"patch_size": [4, 32, 32]}}}
 

@@ -19,7 +19,6 @@ from typing import Any
 from weakref import WeakSet
 
 import torch
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.run import run_training
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from small_trainers import FewBatches, SmallFocusNetTrainer, SmallPlansNetworkTrainer
@@ -28,12 +27,18 @@ from torch import multiprocessing as torch_multiprocessing
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 
 DATASET, CONFIGURATION = "900", "3d_fullres"
 CASES = ["Head_000", "Head_001", "Head_002"]  # of every batch; the second process has the last one alone
 ABSENT, NOT_ANNOTATED = 5, frozenset({4, 9})  # in the last one
 NO_FIGURES = ("stage", "schedule", "epoch_start_timestamps", "epoch_end_timestamps")
 OVERFLOW_IN_EPOCH, BROKEN_IMAGE_IN_EPOCH = 1, 5
+
+
+class FewTilesPredictor(FocusNetPredictor):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options | {"tile_step_size": 1, "use_mirroring": False})
 
 
 class SharedBatches(FewBatches):
@@ -144,9 +149,6 @@ def without_cuda() -> None:
     def setup_ddp(rank: int, world_size: int) -> None:
         dist.init_process_group("gloo", rank=rank, world_size=world_size)
 
-    def few_tiles(**options: Any) -> nnUNetPredictor:
-        return nnUNetPredictor(**options | {"tile_step_size": 1, "use_mirroring": False})
-
     context: Any = multiprocessing.get_context("fork")
     context.Pool = ThreadPool
     multiprocessing.get_context = lambda method=None: context  # type: ignore[assignment]
@@ -154,7 +156,6 @@ def without_cuda() -> None:
     run_training.setup_ddp = setup_ddp
     torch.cuda.set_device = lambda device: None
     trainer_module.DDP = lambda network, device_ids: DistributedDataParallel(network)
-    trainer_module.nnUNetPredictor = few_tiles
 
 
 def train(folder: Path, trainer: type[SharedBatches], **options: Any) -> None:

@@ -1,0 +1,188 @@
+"""What a user must look at in a prediction: organs not found, found twice, on the wrong side or of odd size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nnunetv2_focusnet.inference.positions import Positions
+from nnunetv2_focusnet.organs.organ import Organ
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
+
+SECOND_PEAK = 0.5  # of the first one, from which on it is worth a look
+VOLUME_FACTOR = 2.0  # smaller or larger by it than every organ in training
+PAIRS_FOR_MIDLINE = 3  # fewer don't tell where it is
+SURELY_BESIDE_MIDLINE_MM = 5.0
+SLICES_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where heat maps say that an organ is; all voxels are (z, y, x) of the preprocessed image.
+
+    Attributes:
+        peak: probability of the highest voxel.
+        voxel: this one.
+        second_peak: the same, outside the organ's ROI.
+        second_voxel: this one.
+        found: whether the peak is high enough.
+    """
+
+    peak: float
+    voxel: Sequence[int]
+    second_peak: float
+    second_voxel: Sequence[int]
+    found: bool
+
+    def moved(self, by: Sequence[int]) -> Place:
+        """The same in an image whose voxels count from elsewhere."""
+        voxel, second = (
+            [at + step for at, step in zip(each, by, strict=True)] for each in (self.voxel, self.second_voxel)
+        )
+        return replace(self, voxel=voxel, second_voxel=second)
+
+
+@dataclass(frozen=True)
+class PredictedOrgan:
+    """An organ as it was predicted.
+
+    Attributes:
+        organ: as training had it.
+        volume_mm3: predicted.
+        centre: mean position of its voxels along the left-right axis, in mm to the left; None: there are none, or left
+            isn't known.
+        place: None: it has no heat map.
+    """
+
+    organ: Organ
+    volume_mm3: float
+    centre: float | None
+    place: Place | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What to know of a predicted image.
+
+    Attributes:
+        image_size: (Z, Y, X) of the preprocessed image.
+        organs: sorted by label.
+        warnings: a line each.
+    """
+
+    image_size: Sequence[int]
+    organs: Sequence[PredictedOrgan]
+    warnings: Sequence[str]
+
+    def as_json(self, positions: Positions) -> dict[str, Any]:
+        """What goes into the file beside the prediction; positions are (x, y, z), of voxels or in mm."""
+        return {
+            "warnings": list(self.warnings),
+            "organs": {each.organ.name: _organ_as_json(each, positions) for each in self.organs},
+        }
+
+
+def measure(logits: Tensor, entry: PlansEntry, places: Mapping[int, Place], spacing: Sequence[float]) -> Findings:
+    """Look for what a user must look at.
+
+    Args:
+        logits: (C, Z, Y, X), of the preprocessed image.
+        entry: of the model's plans.
+        places: of the small organs that have heat maps, by label.
+        spacing: of the preprocessed image, (z, y, x) in mm.
+    """
+    flip = entry.swap_flip
+    voxels, centres = _measure_labels(logits, flip.axis if flip else 0)
+    step = (spacing[flip.axis] if flip.left_at_end else -spacing[flip.axis]) if flip else 0.0
+    voxel_mm3 = spacing[0] * spacing[1] * spacing[2]
+    organs = [
+        PredictedOrgan(
+            organ,
+            volume_mm3=voxels[organ.label] * voxel_mm3,
+            centre=centres[organ.label] * step if flip and voxels[organ.label] else None,
+            place=places.get(organ.label),
+        )
+        for organ in entry.organs
+    ]
+    warnings = [line for each in organs for line in _warnings(each, spacing)]
+    return Findings(logits.shape[1:], organs, [*warnings, *(_side_warnings(organs, flip) if flip else ())])
+
+
+def _measure_labels(logits: Tensor, axis: int) -> tuple[list[int], list[float]]:
+    """Voxels of each class in the label map, and their mean index along an axis; slice by slice, to save memory."""
+    voxels, moments = torch.zeros(2, len(logits), dtype=torch.float64)
+    start = 0
+    for slices in logits.split(SLICES_AT_ONCE, 1):
+        labels = slices.argmax(0)
+        index = torch.arange(labels.shape[axis], device=labels.device, dtype=torch.float64) + (
+            start if axis == 0 else 0
+        )
+        index = index.view([-1 if each == axis else 1 for each in range(3)]).expand_as(labels)
+        voxels += labels.flatten().bincount(minlength=len(logits)).cpu()
+        moments += labels.flatten().bincount(index.flatten(), minlength=len(logits)).cpu()
+        start += len(labels)
+    return voxels.long().tolist(), (moments / voxels.clamp(min=1)).tolist()
+
+
+def _warnings(predicted: PredictedOrgan, spacing: Sequence[float]) -> Iterator[str]:
+    organ, place = predicted.organ, predicted.place
+    smallest, largest = organ.volume_range_mm3
+    if place is not None and not place.found:
+        yield f"{organ.name} was not found: the peak of its heat map is {place.peak:.2f}"
+    if predicted.volume_mm3 == 0:
+        yield f"{organ.name} has no voxel"
+    elif not smallest / VOLUME_FACTOR <= predicted.volume_mm3 <= largest * VOLUME_FACTOR:
+        yield (f"{organ.name} has {predicted.volume_mm3:.0f} mm3; in training it had {smallest:.0f} to {largest:.0f}")
+    if place is not None and place.found and place.second_peak > SECOND_PEAK * place.peak:
+        steps = zip(place.voxel, place.second_voxel, spacing, strict=True)
+        distance = sum(((a - b) * mm) ** 2 for a, b, mm in steps) ** 0.5
+        yield (
+            f"{organ.name} may be elsewhere: {distance:.0f} mm from its heat map's peak ({place.peak:.2f}) there is a"
+            f" second one ({place.second_peak:.2f})"
+        )
+
+
+def _side_warnings(organs: Sequence[PredictedOrgan], flip: SwapFlip) -> Iterator[str]:
+    known = {each.organ.label: each for each in organs if each.centre is not None}
+    pairs = [(known[left], known[right]) for left, right in flip.pairs if left in known and right in known]
+    middles = [(left.centre + right.centre) / 2 for left, right in pairs]  # type: ignore[operator]
+    for left, right in pairs:
+        names = f"{left.organ.name} and {right.organ.name}"
+        gap = left.centre - right.centre  # type: ignore[operator]
+        thickness = (left.organ.extent_mm[flip.axis] + right.organ.extent_mm[flip.axis]) / 2
+        if gap <= -thickness / 2:
+            yield f"{names} have changed sides"
+        elif gap < thickness / 2:
+            yield f"{names} lie on one side: their centres are {abs(gap):.0f} mm apart from left to right"
+        elif len(pairs) >= PAIRS_FOR_MIDLINE:
+            beside = [each.centre - median(middles) for each in (left, right)]  # type: ignore[operator]
+            if min(beside) > SURELY_BESIDE_MIDLINE_MM or max(beside) < -SURELY_BESIDE_MIDLINE_MM:
+                yield f"{names} lie on one side of the middle between the other pairs"
+
+
+def _organ_as_json(predicted: PredictedOrgan, positions: Positions) -> dict[str, Any]:
+    organ, place = predicted.organ, predicted.place
+    content: dict[str, Any] = {
+        "label": organ.label,
+        "volume_mm3": round(predicted.volume_mm3, 1),
+        "volume_range_in_training_mm3": list(organ.volume_range_mm3),
+    }
+    if place is not None:
+        content["found"] = place.found
+        content["peak"] = _peak_as_json(place.peak, place.voxel, positions)
+        content["second_peak"] = _peak_as_json(place.second_peak, place.second_voxel, positions)
+    return content
+
+
+def _peak_as_json(probability: float, voxel: Sequence[int], positions: Positions) -> dict[str, Any]:
+    mm = positions.patient_mm(voxel)
+    return {
+        "probability": round(probability, 3),
+        "voxel": positions.index(voxel).round().astype(int).tolist(),
+        "mm": None if mm is None else mm.round(1).tolist(),
+    }

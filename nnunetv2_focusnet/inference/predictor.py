@@ -1,0 +1,200 @@
+"""Prediction of a whole image in two passes: find each small organ once, then segment it where it was found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from acvl_utils.cropping_and_padding.padding import pad_nd_image
+from torch import Tensor
+
+from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
+from nnunetv2_focusnet.architectures.rois import Rois
+from nnunetv2_focusnet.inference.findings import Findings, Place, measure
+from nnunetv2_focusnet.inference.heat_maps import HeatMaps
+from nnunetv2_focusnet.inference.host import HostPredictor, Tile
+from nnunetv2_focusnet.inference.patches import shared_patches
+from nnunetv2_focusnet.inference.positions import Positions
+from nnunetv2_focusnet.inference.views import Channels, View, all_views
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
+from nnunetv2_focusnet.system.files import write_text
+
+ENDING = "_locations.json"  # of the file beside a prediction
+Weights = Mapping[str, Tensor]
+
+
+class FocusNetPredictor(HostPredictor):
+    """nnU-Net's predictor, with one location per small organ and image as in the paper (sec. 2).
+
+    First the main network and SOL-Net see all tiles in all views: nnU-Net's mirrored ones, and those that are flipped
+    left-right with swapped labels. Main logits are averaged as nnU-Net averages them; each organ's heat map is the
+    maximum over tiles and views, averaged over folds, and its peak says where the organ is in the image. Then a patch
+    around that place, shared with organs that fit in, is what its SOS-Net segments it in. Both are fused on the whole
+    image.
+
+    Models without small organs have but the first pass, and models of other trainers are predicted as by nnU-Net.
+    """
+
+    findings: Findings | None = None
+    """What to know of the last image; None for models of other trainers."""
+    heat_maps: HeatMaps | None = None
+    """Of the image in its first pass."""
+    views: Sequence[View] = ()
+    """Of the image that is being predicted."""
+
+    # ---- images ----
+
+    @torch.inference_mode()
+    def predict_logits_from_preprocessed_data(self, data: Tensor) -> Tensor:
+        """Logits (C, Z, Y, X) of an image (channels, Z, Y, X), by all folds."""
+        folds = self.list_of_parameters if len(self.list_of_parameters) > 1 else [None]
+        return self._predict(data, super().predict_logits_from_preprocessed_data, folds)
+
+    @torch.inference_mode()
+    def predict_sliding_window_return_logits(self, input_image: Tensor) -> Tensor:
+        """Logits (C, Z, Y, X) of an image (channels, Z, Y, X), by the network with the weights that it has."""
+        by_nnunet = super().predict_sliding_window_return_logits
+        if self.views:  # one fold of those that are asked for above
+            return by_nnunet(input_image)
+        return self._predict(input_image, by_nnunet, [None])
+
+    def _predict(self, data: Tensor, first_pass: Callable[[Tensor], Tensor], folds: Sequence[Weights | None]) -> Tensor:
+        self.findings = None
+        if (entry := self._entry) is None:
+            return first_pass(data)
+        network = self.bare_network
+        zooms = isinstance(network, FocusNet)
+        stride = network.heat_stride if zooms else (1, 1, 1)
+        # On whole voxels of heat maps those of all tiles lie on one grid.
+        patch_size = self.configuration_manager.patch_size
+        image, (_, *inside) = pad_nd_image(data, patch_size, "constant", {"value": 0}, True, list(stride))
+        self.views = self._views_of(image.shape[0], entry)
+        try:
+            if zooms:
+                self.heat_maps = HeatMaps(len(network.config.small_organs), image.shape[1:], stride)
+            logits = first_pass(image)
+            places = self._add_small_organs(logits, image, folds) if self.heat_maps and self.heat_maps.folds else {}
+        finally:
+            self.views, self.heat_maps = (), None
+        logits = logits[(slice(None), *inside)]
+        places = {label: place.moved([-s.start for s in inside]) for label, place in places.items()}
+        self.findings = measure(logits, entry, places, self.configuration_manager.spacing)
+        return logits
+
+    @property
+    def _entry(self) -> PlansEntry | None:
+        configuration = self.configuration_manager.configuration
+        return PlansEntry.of(configuration) if has_entry(configuration) else None
+
+    def _views_of(self, channels: int, entry: PlansEntry) -> list[View]:
+        labels = self.label_manager
+        previous = labels.foreground_labels if self.configuration_manager.previous_stage_name else []
+        small = entry.network.small_organs
+        described = Channels(channels - len(previous), previous, labels.num_segmentation_heads, small)
+        return all_views(self.mirror_axes, entry.swap_flip if self.use_mirroring else None, described)
+
+    # ---- first pass ----
+
+    def place_tiles(self, tiles: list[Tile]) -> list[Tile]:
+        """On whole voxels of heat maps; what they cover stays covered, as patches are multiples of such voxels, too."""
+        if self.heat_maps is None:
+            return tiles
+        return [(slice(None), *map(_moved_down, tile[1:], self.heat_maps.stride)) for tile in tiles]
+
+    def begin_tiles(self, image_size: Sequence[int], device: torch.device) -> None:
+        """Begin a fold's heat maps."""
+        self._locates = self.heat_maps is not None and bool(self.bare_network.sos_trained)
+        if self._locates:
+            self.heat_maps.begin_fold(device)
+
+    def predict_tile(self, x: Tensor, tile: Tile) -> Tensor:
+        """The main network's logits, averaged over the views; heat maps are gathered."""
+        if not self.views:
+            return super().predict_tile(x, tile)
+        total: Tensor | None = None
+        for view in self.views:
+            logits = view.read_logits(self._look(view.show(x), view, tile))
+            total = logits if total is None else total.add_(logits)
+        return total / len(self.views)
+
+    def _look(self, seen: Tensor, view: View, tile: Tile) -> Tensor:
+        if self.heat_maps is None:
+            return self.network(seen)
+        parts = self.bare_network.parts(seen, PARTS.index("sol" if self._locates else "main"))
+        if self._locates:
+            heat_maps = view.read_heat_maps(parts.heat_logits.float().sigmoid())
+            self.heat_maps.add(heat_maps[0], [along_axis.start for along_axis in tile[1:]])
+        return parts.main_logits
+
+    def end_tiles(self) -> None:
+        """End a fold's heat maps."""
+        if self._locates:
+            self.heat_maps.end_fold()
+
+    # ---- second pass ----
+
+    def _add_small_organs(self, logits: Tensor, image: Tensor, folds: Sequence[Weights | None]) -> dict[int, Place]:
+        """Fuse what the SOS-Nets say into the main network's logits; returns the organs' places by their labels."""
+        assert self.heat_maps is not None
+        network, device = self.bare_network, logits.device
+        peaks = self.heat_maps.peaks()
+        rois = network.rois_around(peaks.voxels[None], list(image.shape[1:]))
+        found = peaks.probabilities > network.config.detection_threshold
+        with self.autocast():
+            roi_logits = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
+        there = Rois.at(rois.corners.to(device), rois.sizes, rois.volume_size)
+        network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device))
+        columns = (*peaks, *self.heat_maps.second_peaks(rois), found)
+        rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
+        return {label: Place(*row) for label, *row in rows}
+
+    def _segment(self, image: Tensor, rois: Rois, organs: Sequence[int], folds: Sequence[Weights | None]) -> Tensor:
+        """SOS logits (1, N) of all organs' ROIs, averaged over views and folds; 0 for organs that aren't wanted."""
+        network, patch_size = self.bare_network, self.configuration_manager.patch_size
+        corners, sizes = rois.corners[0], torch.tensor(rois.sizes)
+        patches = shared_patches(
+            *(corners.numpy(), sizes.numpy(), organs),
+            patch_size=patch_size,
+            image_size=rois.volume_size,
+            multiple_of=network.roi_step,
+        )
+        total = [torch.zeros(tuple(size)) for size in rois.sizes]
+        seen = [0] * len(total)
+        for weights in folds:
+            if weights is not None:
+                network.load_state_dict(weights)
+            if not network.sos_trained:
+                continue
+            for patch, view in product(patches, self.views):
+                members = [k for k in patch.organs if view.organs[k] is not None]
+                box = tuple(slice(low, low + size) for low, size in zip(patch.corner, patch_size, strict=True))
+                x = view.show(image[(None, slice(None), *box)].to(self.device))
+                at = view.corners(corners[members] - torch.tensor(patch.corner), sizes[members], patch_size)
+                in_view = Rois.at(at[None].to(self.device), sizes[members].tolist(), patch_size)
+                parts = in_view.split(network.segment_at(x, in_view, [view.organs[k] for k in members])[:, None])
+                for k, part in zip(members, parts, strict=True):
+                    total[k] += view.mirror(part)[0, 0].float().cpu()
+                    seen[k] += 1
+        return torch.cat([(sum_ / max(n, 1)).flatten() for sum_, n in zip(total, seen, strict=True)])[None]
+
+    # ---- findings ----
+
+    def finish_case(self, output: str | None, properties: Mapping[str, Any]) -> None:
+        """Say what the user must look at, and write it beside the prediction."""
+        if self.findings is None:
+            return
+        case = Path(output).name if output else "this image"
+        for warning in self.findings.warnings:
+            print(f"WARNING: {case}: {warning}")
+        if output is not None:
+            positions = Positions.of(properties, self.plans_manager.transpose_forward, self.findings.image_size)
+            write_text(Path(f"{output}{ENDING}"), json.dumps(self.findings.as_json(positions), indent=1))
+
+
+def _moved_down(tile: slice, step: int) -> slice:
+    start = tile.start // step * step
+    return slice(start, start + tile.stop - tile.start)
