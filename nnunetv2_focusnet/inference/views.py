@@ -65,9 +65,9 @@ class View:
         """A volume (1, channels, Z, Y, X) mirrored, which is undone by mirroring it again."""
         return volume.flip([2 + axis for axis in self.axes]) if self.axes else volume
 
-    def corners(self, corners: Tensor, sizes: Sequence[Triple], patch_size: Triple) -> Tensor:
+    def corners(self, corners: Tensor, sizes: Sequence[Triple] | Tensor, patch_size: Triple) -> Tensor:
         """Lowest corners (K, 3) in the view of boxes, given their lowest corners (K, 3) in the image and K sizes."""
-        mirrored = torch.tensor(patch_size) - torch.tensor(sizes) - corners
+        mirrored = torch.tensor(patch_size) - torch.as_tensor(sizes) - corners
         return torch.where(torch.tensor([axis in self.axes for axis in range(3)]), mirrored, corners)
 
 

@@ -1,0 +1,341 @@
+"""Prediction of whole images by networks that say what the images' channels say, so that answers follow by hand."""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pytest
+import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.label_handling.label_handling import LabelManager
+from torch import nn
+from torch.nn import functional as F
+
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.focusnet import FocusNet
+from nnunetv2_focusnet.architectures.main_network import MainFeatures
+from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
+from nnunetv2_focusnet.organs.organ import Organ
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
+
+PATCH, ROI = (4, 8, 8), (2, 4, 4)
+LABELS = {"background": 0, "Left": 1, "Right": 2}
+FLIP = SwapFlip(2, True, ((1, 2),))
+# Channels of an image: logits of the background and of an organ; a ramp that rises to the left, above 0 on that side;
+# heat logits in two folds; SOS logits. In an image that is flipped left-right the ramp falls, and the sides change.
+BACKGROUND, ORGAN, SIDE, HEAT, SOS = 0, 1, 2, (3, 4), 5
+CHANNELS = 6
+NO_PEAK = -6.0
+
+
+def of_sides(x: torch.Tensor, side: torch.Tensor, otherwise: float) -> list[torch.Tensor]:
+    """(B, 1, Z, Y, X) of the left organ and of the right one, where it isn't the other's."""
+    side = side * side.diff(dim=-1).sign().sum().sign()
+    return [torch.where(here, x, otherwise) for here in (side > 0, side < 0)]
+
+
+class ReadingMain(nn.Module):
+    """Its logits are what the channels say, its features the channels themselves, also at a lower resolution."""
+
+    def __init__(self, stride: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.input_channels, self.features_per_stage = CHANNELS, (CHANNELS, CHANNELS)
+        self.strides = ((1, 1, 1), stride)
+
+    def features(self, x: torch.Tensor) -> MainFeatures:
+        return MainFeatures(x, [x, F.max_pool3d(x, self.strides[1])])
+
+    def classify(self, decoder_features: Sequence[torch.Tensor]) -> torch.Tensor:
+        x = decoder_features[0]
+        side = x[:, SIDE, None]
+        return torch.cat([x[:, BACKGROUND, None], *of_sides(x[:, ORGAN, None], side, 0.0)], 1)
+
+
+class ReadingSOL(nn.Module):
+    """The heat maps of a fold, which comes with the weights; it may be blind for an organ."""
+
+    def __init__(self, blind_for: int | None = None) -> None:
+        super().__init__()
+        self.register_buffer("fold", torch.tensor(0))
+        self.blind_for = blind_for
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        heat = features[:, HEAT[int(self.fold)], None]
+        sides = of_sides(heat, features[:, SIDE, None], NO_PEAK)
+        return torch.cat([s.clamp(max=NO_PEAK) if k == self.blind_for else s for k, s in enumerate(sides)], 1)
+
+
+class ReadingSOS(nn.Module):
+    """Says what the channel says, times a factor."""
+
+    def __init__(self, factor: float = 1.0) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, roi: torch.Tensor) -> torch.Tensor:
+        return self.factor * roi[:, SOS, None]  # the main network's last features come first
+
+
+def reading_net(
+    stride: tuple[int, int, int] = (1, 1, 1),
+    blind_for: int | None = None,
+    factors: tuple[float, float] = (1.0, 1.0),
+) -> FocusNet:
+    network = FocusNet(ReadingMain(stride), FocusNetConfig(small_organs=(1, 2), roi_sizes=(ROI, ROI), sol_level=1))
+    network.sol = ReadingSOL(blind_for)
+    network.sos = nn.ModuleList(map(ReadingSOS, factors))
+    return network
+
+
+def weights(network: nn.Module, fold: int = 0, trained: bool = True) -> dict[str, torch.Tensor]:
+    return network.state_dict() | {"sol.fold": torch.tensor(fold), "sos_trained": torch.tensor(trained)}
+
+
+def image(size: tuple[int, int, int]) -> torch.Tensor:
+    """Background and left side everywhere, no peak, and SOS-Nets that say yes wherever they are asked."""
+    result = torch.zeros(CHANNELS, *size)
+    result[BACKGROUND] = 1
+    result[SIDE] = torch.arange(1.0, size[2] + 1)
+    result[HEAT, :] = NO_PEAK
+    result[SOS] = 3
+    return result
+
+
+def sided_image() -> torch.Tensor:
+    """The same, with the right side in the first half, and both organs at mirrored places."""
+    data = image((4, 8, 16))
+    data[SIDE] -= 8.5
+    data[HEAT[0], 2, 4, 12] = data[HEAT[0], 2, 4, 3] = logit(0.9)
+    return data
+
+
+def logit(probability: float) -> torch.Tensor:
+    return torch.logit(torch.tensor(probability))
+
+
+def predictor_of(
+    network: nn.Module,
+    *folds: dict[str, torch.Tensor],
+    kind: type[nnUNetPredictor] = FocusNetPredictor,
+    small: tuple[int, ...] = (1, 2),
+    flip: SwapFlip | None = None,
+    mirror_axes: tuple[int, ...] | None = None,
+    has_entry: bool = True,
+    patch_size: tuple[int, int, int] = PATCH,
+) -> nnUNetPredictor:
+    entry = PlansEntry(
+        organs=tuple(
+            Organ(name, label, 32.0, (2.0, 4.0, 4.0), 5, (32.0, 32.0)) for name, label in LABELS.items() if label
+        ),
+        small_organs=(),
+        focal_weights=(1.0, 1.0, 1.0),
+        network=FocusNetConfig(small_organs=small, roi_sizes=(ROI,) * len(small)),
+        swap_flip=flip,
+    )
+    plans = {"configurations": {"3d": {}}}
+    configuration = (entry.added_to(plans, "3d") if has_entry else plans)["configurations"]["3d"]
+    manager = SimpleNamespace(
+        configuration=configuration, patch_size=patch_size, spacing=(1.0, 1.0, 1.0), previous_stage_name=None
+    )
+    # Weights at the corners of nnU-Net's Gaussian are too small for half precision.
+    predictor = kind(device=torch.device("cpu"), use_gaussian=False, allow_tqdm=False)
+    predictor.manual_initialization(
+        *(network, SimpleNamespace(get_label_manager=lambda _: LabelManager(LABELS, None)), manager),
+        *(list(folds or [network.state_dict()]), {}, "FocusNetTrainer", mirror_axes),
+    )
+    return predictor
+
+
+def label_map(predictor: nnUNetPredictor, data: torch.Tensor) -> torch.Tensor:
+    return predictor.predict_logits_from_preprocessed_data(data).argmax(0)
+
+
+def boxes(size: Sequence[int], **corners: tuple[int, int, int]) -> torch.Tensor:
+    """A label map with an ROI full of each organ."""
+    labels = torch.zeros(tuple(size), dtype=torch.long)
+    for name, corner in corners.items():
+        labels[tuple(slice(low, low + n) for low, n in zip(corner, ROI, strict=True))] = LABELS[name]
+    return labels
+
+
+# ---- one location per organ and image ----
+
+
+def test_a_peak_that_one_tile_alone_has_is_overruled_by_a_surer_one_elsewhere() -> None:
+    data = image((4, 8, 16))
+    data[HEAT[0], 2, 4, 2] = logit(0.6)  # in the first tile, x from 0 to 7, and no other
+    data[HEAT[0], 2, 4, 13] = logit(0.9)  # in the last one, x from 8 to 15
+    network = reading_net()
+    by_tiles = label_map(predictor_of(network, kind=nnUNetPredictor), data)
+    assert (by_tiles[..., :8] == 1).any()
+    predictor = predictor_of(network)
+    # Half an ROI before the peak: (2 - 1, 4 - 2, 13 - 2).
+    assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 11)))
+    left, right = (organ.place for organ in predictor.findings.organs)
+    assert (left.found, left.voxel, left.second_voxel) == (True, [2, 4, 13], [2, 4, 2])
+    assert (left.peak, left.second_peak) == pytest.approx((0.9, 0.6))
+    assert not right.found
+
+
+def test_outside_its_roi_a_found_organ_is_not_predicted_and_one_that_is_not_found_stays_the_main_network_s() -> None:
+    data = image((4, 8, 16))
+    data[ORGAN, 1, 1, 1] = data[ORGAN, 3, 3, 3] = 5  # the main network sees both far from where the left one is found
+    data[SIDE, 3, 3, 3] = -1
+    data[HEAT[0], 2, 4, 13] = logit(0.9)
+    expected = boxes((4, 8, 16), Left=(1, 2, 11))
+    expected[3, 3, 3] = 2
+    assert torch.equal(label_map(predictor_of(reading_net()), data), expected)
+
+
+def test_folds_agree_on_a_place_before_it_is_segmented() -> None:
+    data = image((4, 8, 16))
+    data[HEAT[0], 2, 4, 2], data[HEAT[1], 2, 4, 13] = logit(0.9), logit(0.8)  # each fold's own highest peak
+    data[HEAT, 2, 4, 7] = logit(0.7)
+    network = reading_net()
+    ensemble = predictor_of(network, weights(network, 0), weights(network, 1))
+    assert torch.equal(label_map(ensemble, data), boxes((4, 8, 16), Left=(1, 2, 5)))
+    alone = predictor_of(network, weights(network, 1))
+    assert torch.equal(label_map(alone, data), boxes((4, 8, 16), Left=(1, 2, 11)))
+
+
+def test_a_fold_whose_sos_nets_are_not_trained_adds_its_main_network_alone() -> None:
+    data = image((4, 8, 16))
+    data[HEAT[0], 2, 4, 2], data[HEAT[1], 2, 4, 13] = logit(0.9), logit(0.8)
+    network = reading_net()
+    mixed = predictor_of(network, weights(network, 0, trained=False), weights(network, 1))
+    assert torch.equal(label_map(mixed, data), boxes((4, 8, 16), Left=(1, 2, 11)))
+    untrained = predictor_of(network, weights(network, 0, trained=False))
+    assert not label_map(untrained, data).any()
+    assert untrained.findings.organs[0].place is None
+
+
+@pytest.mark.parametrize("stride", [(1, 1, 1), (2, 2, 2), (1, 2, 4)])
+@pytest.mark.parametrize(("size", "peak"), [((3, 5, 7), (1, 3, 4)), ((5, 9, 21), (3, 6, 17)), ((9, 8, 11), (8, 2, 10))])
+def test_images_of_any_size_keep_it_and_peaks_are_found_where_they_are(
+    size: tuple[int, int, int], peak: tuple[int, int, int], stride: tuple[int, int, int]
+) -> None:
+    data = image(size)
+    data[(HEAT[0], *peak)] = logit(0.9)
+    predictor = predictor_of(reading_net(stride))
+    labels = label_map(predictor, data)
+    assert labels.shape == size
+    assert labels[peak] == 1
+    voxel = predictor.findings.organs[0].place.voxel
+    assert all(abs(found - true) <= step / 2 for found, true, step in zip(voxel, peak, stride, strict=True))
+
+
+# ---- views ----
+
+
+def test_of_a_symmetric_image_the_flipped_view_says_the_same() -> None:
+    data, network = sided_image(), reading_net()
+    noise = torch.randn(2, 4, 8, 16, generator=torch.Generator().manual_seed(0))
+    data[[ORGAN, SOS]] += noise + noise.flip(3)
+    plain = predictor_of(network).predict_logits_from_preprocessed_data(data)
+    flipped = predictor_of(network, flip=FLIP).predict_logits_from_preprocessed_data(data)
+    torch.testing.assert_close(flipped, plain, atol=0.02, rtol=0)  # nnU-Net adds up in half precision
+    assert plain.argmax(0).flatten().bincount().min() > 10
+
+
+def test_in_the_flipped_view_an_organ_is_its_partner_s() -> None:
+    data, boxes_of = sided_image(), {1: slice(10, 14), 2: slice(1, 5)}
+    logits = predictor_of(reading_net(factors=(1.0, 2.0)), flip=FLIP).predict_logits_from_preprocessed_data(data)
+    probability = logits.float().softmax(0)
+    for label, along_x in boxes_of.items():
+        # The channel says 3: one network 3 and the other 6, in their mean 4.5; the other organ is low, being elsewhere.
+        inside = probability[label, 1:3, 2:6, along_x]
+        torch.testing.assert_close(inside, torch.full_like(inside, 4.5).sigmoid(), atol=1e-3, rtol=0)
+
+
+def test_what_one_view_alone_sees_is_found() -> None:
+    data, expected = sided_image(), {"Left": (1, 2, 10), "Right": (1, 2, 1)}
+    blind = reading_net(blind_for=0)
+    assert torch.equal(label_map(predictor_of(blind), data), boxes((4, 8, 16), Right=expected["Right"]))
+    assert torch.equal(label_map(predictor_of(blind, flip=FLIP), data), boxes((4, 8, 16), **expected))
+
+
+@pytest.mark.parametrize(
+    ("mirror_axes", "flip", "views"), [(None, None, 1), ((0, 1), None, 4), (None, FLIP, 2), ((0, 1), FLIP, 8)]
+)
+def test_each_tile_and_each_patch_is_seen_in_each_view(mirror_axes, flip, views, monkeypatch) -> None:
+    data, seen = sided_image(), []  # of three tiles, and the organs are too far apart for one patch
+    features = ReadingMain.features
+    monkeypatch.setattr(ReadingMain, "features", lambda self, x: (seen.append(x.shape), features(self, x))[1])
+    label_map(predictor_of(reading_net(), mirror_axes=mirror_axes, flip=flip), data)
+    assert seen == [(1, CHANNELS, *PATCH)] * ((3 + 2) * views)
+
+
+def test_without_test_time_augmentation_there_is_one_view() -> None:
+    data, network = sided_image(), reading_net(factors=(1.0, 2.0))
+    predictor = predictor_of(network, flip=FLIP, mirror_axes=(0, 1))
+    predictor.use_mirroring = False
+    expected = predictor_of(network).predict_logits_from_preprocessed_data(data)
+    assert torch.equal(predictor.predict_logits_from_preprocessed_data(data), expected)
+
+
+# ---- beside nnU-Net's predictor ----
+
+
+def tiny_focusnet() -> FocusNet:
+    torch.manual_seed(0)
+    sizes = SNetConfig(features_per_stage=(4, 4), dilations=((1, 1, 1),), n_blocks=1)
+    network = FocusNet(
+        SNet(1, 3, sizes), FocusNetConfig(main=sizes, small_organs=(1, 2), roi_sizes=(ROI, ROI), sol_level=1)
+    )
+    nn.init.constant_(network.sol.head.bias, 5.0)  # finds everything
+    return network
+
+
+def test_an_image_of_one_patch_is_what_nnunet_predicts_of_the_fused_network() -> None:
+    data, network = torch.randn(1, *PATCH, generator=torch.Generator().manual_seed(0)), tiny_focusnet()
+    expected = predictor_of(network, kind=nnUNetPredictor).predict_logits_from_preprocessed_data(data)
+    ours = predictor_of(network).predict_logits_from_preprocessed_data(data)
+    assert ours.dtype == expected.dtype
+    torch.testing.assert_close(ours, expected, atol=0.02, rtol=0)  # in half precision
+
+
+@pytest.mark.parametrize("mirror_axes", [None, (0, 2)])
+def test_models_of_other_trainers_are_predicted_as_by_nnunet(mirror_axes) -> None:
+    data, network = torch.randn(1, 4, 8, 13), tiny_focusnet().main
+    options = {"has_entry": False, "mirror_axes": mirror_axes}
+    expected = predictor_of(network, kind=nnUNetPredictor, **options).predict_logits_from_preprocessed_data(data)
+    predictor = predictor_of(network, **options)
+    assert torch.equal(predictor.predict_logits_from_preprocessed_data(data), expected)
+    assert predictor.findings is None
+
+
+def test_a_main_network_alone_has_nnunet_s_prediction_and_the_flip_with_swapped_labels() -> None:
+    data, network = torch.randn(1, *PATCH), tiny_focusnet().main
+    expected = predictor_of(network, kind=nnUNetPredictor, mirror_axes=(0,), has_entry=False)
+    one, other = (expected.predict_logits_from_preprocessed_data(each).float() for each in (data, data.flip(3)))
+    predictor = predictor_of(network, mirror_axes=(0,), flip=FLIP, small=())
+    ours = predictor.predict_logits_from_preprocessed_data(data).float()
+    torch.testing.assert_close(ours, (one + other.flip(3)[[0, 2, 1]]) / 2, atol=0.01, rtol=0)
+    assert [organ.place for organ in predictor.findings.organs] == [None, None]
+
+
+def test_results_move_to_the_cpu_where_the_device_s_memory_is_short(monkeypatch) -> None:
+    data = image((4, 8, 16))
+    data[HEAT[0], 2, 4, 2], data[HEAT[0], 2, 4, 13] = logit(0.9), logit(0.6)
+    predictor, tries = predictor_of(reading_net()), []
+    predictor.perform_everything_on_device = True
+    look = FocusNetPredictor._look
+
+    def fail_once(self, seen, view, tile):
+        tries.append(tile)
+        if len(tries) == 2:
+            raise RuntimeError("out of memory")
+        return look(self, seen, view, tile)
+
+    monkeypatch.setattr(FocusNetPredictor, "_look", fail_once)
+    assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 0)))
+    assert len(tries) == 2 + 3
+
+
+def test_a_failure_leaves_nothing_behind() -> None:
+    data, network = torch.randn(1, 4, 8, 13), tiny_focusnet()
+    predictor = predictor_of(network)
+    with pytest.raises(RuntimeError, match="channels"):
+        predictor.predict_logits_from_preprocessed_data(data.repeat(2, 1, 1, 1))
+    expected = predictor_of(network).predict_logits_from_preprocessed_data(data)
+    assert torch.equal(predictor.predict_logits_from_preprocessed_data(data), expected)
