@@ -1,6 +1,6 @@
 """nnU-Net's predictor as this package knows it: all that it relies on beyond documented methods is in this file.
 
-``tests/inference/test_host.py`` has a test for each such thing, see :mod:`nnunetv2_focusnet.trainers.host`.
+``tests/inference/test_predictor_host.py`` has a test for each such thing, see :mod:`nnunetv2_focusnet.trainers.host`.
 """
 
 from __future__ import annotations

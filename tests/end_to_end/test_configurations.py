@@ -26,6 +26,7 @@ from nnunetv2.inference.predict_from_raw_data import predict_entry_point
 from nnunetv2.run.run_training import run_training_entry
 from nnunetv2.utilities import utils as nnunet_utilities
 
+from nnunetv2_focusnet.cli.predict import main as our_predict_command
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_organs
 
@@ -168,15 +169,26 @@ def predicted(trained: Project) -> dict[tuple[str, str, str], Path]:
 
 
 def predict(
-    trained: Project, trainer: str, plans: str, configuration: str, previous: Path | None, name: str = ""
+    trained: Project,
+    trainer: str,
+    plans: str,
+    configuration: str,
+    previous: Path | None,
+    name: str = "",
+    entry_point: Callable[[], None] = predict_entry_point,
 ) -> Path:
     output = trained.results / "predicted" / f"{trainer} {plans} {configuration} {name}"
     options = ["-i", str(trained.raw / "imagesTs"), "-o", str(output), "-d", "906", "-f", "0", "--save_probabilities"]
     options += ["-npp", "0", "-nps", "0", "-device", "cpu", "--disable_tta", "-step_size", "1"]
     if configuration == CASCADE:
         options += ["-prev_stage_predictions", str(previous)]
-    command(predict_entry_point, *options, "-tr", trainer, "-p", plans, "-c", configuration)
+    command(entry_point, *options, "-tr", trainer, "-p", plans, "-c", configuration)
     return output
+
+
+def predict_with_our_command(trained: Project, predicted: dict, trainer: str, plans: str, configuration: str) -> Path:
+    previous = predicted[trainer, PLANS, "3d_lowres"]
+    return predict(trained, trainer, plans, configuration, previous, "by our command", our_predict_command)
 
 
 def labels_of(folder: Path) -> np.ndarray:
@@ -217,6 +229,31 @@ def test_best_configuration_is_found_among_all_trainers_and_their_ensembles_with
     models = 4 * len(plans) * len(configurations)
     assert len(found) == models + models * (models - 1) // 2
     assert all(0 <= dice <= 1 for dice in found.values())
+
+
+@pytest.mark.parametrize("trainer", OURS)
+def test_our_command_predicts_the_cascade_and_says_what_it_found(
+    trained: Project, predicted: dict, trainer: str
+) -> None:
+    output = predict_with_our_command(trained, predicted, trainer, PLANS, CASCADE)
+    assert labels_of(output).shape == SHAPE
+    assert np.load(output / "Case_Ts.npz")["probabilities"].shape == (len(LABELS), *SHAPE)
+    found = json.loads((output / "Case_Ts_locations.json").read_text())["organs"]
+    assert list(found) == [name for name, label in LABELS.items() if label]
+    with_peaks = {name for name, organ in found.items() if "peak" in organ}
+    assert with_peaks == ({"Lens_L", "Lens_R"} if trainer != "StepsOfSNet" else set())
+    for name in with_peaks:
+        voxel, mm = found[name]["peak"]["voxel"], found[name]["peak"]["mm"]
+        image = sitk.ReadImage(str(trained.raw / "imagesTs" / "Case_Ts_0000.nii.gz"))
+        assert mm == pytest.approx(image.TransformIndexToPhysicalPoint(voxel), abs=max(image.GetSpacing()) / 2 + 0.1)
+
+
+def test_our_command_predicts_stock_models_as_nnunet_s_does(trained: Project, predicted: dict) -> None:
+    output = predict_with_our_command(trained, predicted, STOCK, PLANS, "3d_lowres")
+    expected = predicted[STOCK, PLANS, "3d_lowres"]
+    ours, theirs = (np.load(folder / "Case_Ts.npz")["probabilities"] for folder in (output, expected))
+    np.testing.assert_array_equal(ours, theirs)
+    assert not (output / "Case_Ts_locations.json").exists()
 
 
 @pytest.mark.parametrize("trainer", OURS)
