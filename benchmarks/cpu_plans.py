@@ -32,7 +32,9 @@ def fit_strides(strides: Sequence[Sequence[int]], patch: Sequence[int], stages: 
     return fitted
 
 
-def narrow(plans: dict[str, Any], patch: Sequence[int], batch: int, features: Sequence[int]) -> dict[str, Any]:
+def narrow(
+    plans: dict[str, Any], patch: Sequence[int], batch: int, features: Sequence[int], name: str = NAME
+) -> dict[str, Any]:
     """Plans with this patch (z, y, x) and batch, and one stage per width."""
     configuration = plans["configurations"][CONFIGURATION]
     architecture = configuration["architecture"]["arch_kwargs"]
@@ -44,16 +46,21 @@ def narrow(plans: dict[str, Any], patch: Sequence[int], batch: int, features: Se
     }
     strides = fit_strides(architecture["strides"], patch, stages)
     architecture |= fitted | {"n_stages": stages, "features_per_stage": list(features), "strides": strides}
-    configuration |= {"patch_size": list(patch), "batch_size": batch, "data_identifier": f"{NAME}_{CONFIGURATION}"}
-    return plans | {"plans_name": NAME, "configurations": {CONFIGURATION: configuration}}
+    configuration |= {"patch_size": list(patch), "batch_size": batch, "data_identifier": f"{name}_{CONFIGURATION}"}
+    return plans | {"plans_name": name, "configurations": {CONFIGURATION: configuration}}
 
 
 def write_narrow_plans(
-    folder: Path, patch: Sequence[int], batch: int, features: Sequence[int], plans_name: str = "nnUNetPlans"
+    folder: Path,
+    patch: Sequence[int],
+    batch: int,
+    features: Sequence[int],
+    plans_name: str = "nnUNetPlans",
+    name: str = NAME,
 ) -> None:
-    """Write CpuPlans.json into a preprocessed dataset's folder that holds ``plans_name``."""
+    """Write CpuPlans.json, or another ``name``, into a preprocessed dataset's folder that holds ``plans_name``."""
     plans = json.loads((folder / f"{plans_name}.json").read_text())
-    (folder / f"{NAME}.json").write_text(json.dumps(narrow(plans, patch, batch, features), indent=4))
+    (folder / f"{name}.json").write_text(json.dumps(narrow(plans, patch, batch, features, name), indent=4))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

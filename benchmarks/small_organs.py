@@ -2,105 +2,99 @@
 
     python benchmarks/small_organs.py DATASET -o STATE -tr FocusNetTrainer [--minutes 90] [--spacing 2.5 2 2]
 
-DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. Stock runs twice, with its own optimiser and
-with AdamW at 1e-3. Each trainer is timed for a few steps first; then epochs and iterations are set so that its whole
-schedule takes the given time. It segments the first cases by name, on which nobody trains. Goals, tables, CSV files,
-curves and the comparison's report go into STATE/results; STATE also has its own nnUNet_raw, nnUNet_preprocessed and
-nnUNet_results. Stopped or killed, the same command goes on; further trainers can be added to -tr later.
+DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. Stock is trained twice, with its own optimiser
+and with AdamW at 1e-3, and with --stock_spacing twice more, on a plan of its own. Each trainer is timed for a few steps
+first; then epochs and iterations are set so that its whole schedule takes the given time. It segments the first cases
+by name, on which nobody trains. Whether stock's curves are flat, goals, tables, CSV files, curves and the comparison's
+report go into STATE/results; STATE also has its own nnUNet_raw, nnUNet_preprocessed and nnUNet_results. Stopped or
+killed, the same command goes on; further trainers and seeds can be added later.
 """
 
 import argparse
 import os
-import shutil
-import time
-from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from cpu_plans import add_arguments
-from side_by_side.budget import Speed, choose_epochs
+from side_by_side.curves import Flatness
+from side_by_side.goals import NOT_FLAT, Judge
+from side_by_side.pipeline import Findings, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
-from side_by_side.scores import Curve, judge, read_curve, read_figures, smooth
-from side_by_side.state import Settings, State, read_json, write_json
-from side_by_side.tables import warn_of_stock, warn_of_time, write_tables
+from side_by_side.runs import COARSE, MAIN_NETWORK, WAYS, Recipe, Row, Run
+from side_by_side.state import Settings, State
+from side_by_side.tables import (
+    METRICS,
+    curve_rows,
+    describe,
+    draw_curves,
+    flatness_rows,
+    goal_rows,
+    goals_table,
+    organ_rows,
+    organ_table,
+    rounded,
+    trainers_table,
+    warn_of_time,
+    write_csv,
+)
 
 from nnunetv2_focusnet.cli.command import as_command
-from nnunetv2_focusnet.cli.compare import compare
-from nnunetv2_focusnet.compare.inputs import read_folders
-from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 
 STOCK = ("StockTrainer", "StockTrainerAdamW")
 
 
-def say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
-
-
-def measure(state: State, trainers: Sequence[str]) -> None:
-    """Seconds per step of all trainers that have none yet; then the schedule, which stays."""
-    for trainer in trainers:
-        if not state.speed(trainer).is_file():
-            say(f"timing {trainer}")
-            results = state.folder / "speed" / "nnUNet_results"
-            state.work("measure", trainer, nnUNet_results=str(results))
-            shutil.rmtree(results)
-    speeds = [Speed(**read_json(state.speed(trainer))) for trainer in trainers]
-    for trainer, speed in zip(trainers, speeds, strict=True):
-        steps = ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in speed.step_seconds.items())
-        say(f"{trainer}: seconds per step: {steps}; per epoch besides: {speed.overhead_seconds:.1f}")
-    if not state.schedule.is_file():
-        seconds = state.settings.minutes * 60
-        epochs = choose_epochs(seconds, [speed.overhead_seconds for speed in speeds])
-        (stage,) = speeds[0].step_seconds  # stock has one
-        iterations = speeds[0].iterations_that_fit([stage] * epochs, seconds)
-        write_json(state.schedule, {"epochs": epochs, "iterations": iterations})
-
-
-def train_and_predict(state: State, trainers: Sequence[str]) -> None:
-    for trainer in trainers:
-        if not state.training(trainer).is_file():
-            say(f"training {trainer} ({state.folder / 'logs' / f'train_{trainer}.log'})")
-            state.work("train", trainer)
-    for trainer in trainers:
-        seconds = state.prediction_seconds(trainer)
-        if not seconds.is_file() or len(read_json(seconds)) < len(state.unseen_cases):
-            say(f"predicting with {trainer}")
-            state.work("predict", trainer)
-
-
-def score(state: State, trainers: Sequence[str], dsc_goal: float) -> Path:
-    """Compare all trainers and write the results; returns the Markdown file."""
-    dataset_json = state.preprocessed / "dataset.json"
-    file_ending = DatasetJson.read(dataset_json).file_ending
-    shutil.rmtree(state.results, ignore_errors=True)
-    references = state.folder / "references"
-    references.mkdir(exist_ok=True)
-    for case in state.unseen_cases:
-        file = f"{case}{file_ending}"
-        shutil.copy(state.preprocessed / "gt_segmentations" / file, references / file)
-    models = [f"{trainer}={state.predictions(trainer)}" for trainer in trainers]
-    inputs = read_folders(references, models, dataset_json, "1")
-    images = state.raw / "imagesTr"
-    results = compare(inputs, state.results / "report", images, False, state.settings.threads, show_progress=False)
-
-    organs = sorted(inputs.comparison.labels, key=lambda organ: inputs.comparison.labels[organ])
-    trainings = {trainer: read_json(state.training(trainer)) for trainer in trainers}
-    curves = {trainer: read_curve(training, organs, results) for trainer, training in trainings.items()}
-    target = max(final_small_dsc(curves[trainer]) for trainer in STOCK)
-    figures = [
-        read_figures(
-            trainer, trainings[trainer], read_json(state.prediction_seconds(trainer)), curves[trainer], target, results
-        )
-        for trainer in trainers
+def write_results(
+    state: State, findings: Findings, stock: list[Recipe], others: list[Recipe], time_factor: float
+) -> Path:
+    """Write everything; returns the Markdown file."""
+    flatness = {name: Flatness.of(curve) for name, curve in findings.curves.items()}
+    stock_rows = [recipe.name for recipe in stock]
+    decisive = decisive_row(flatness, stock_rows)
+    is_flat = flatness[decisive].is_flat
+    on_same_plan = [recipe.name for recipe in stock if recipe.plans != COARSE]
+    judge = Judge(findings.patients, findings.groups, findings.figures, stock_rows, on_same_plan, is_flat, time_factor)
+    goals = {
+        row.name: judge.goals(row.name, Row(recipe, MAIN_NETWORK).name)
+        for recipe in others
+        for row in rows_to_judge(recipe, findings)
+    }
+    figures = list(findings.figures.values())
+    organs = organ_rows(findings.patients, list(findings.figures), findings.groups)
+    folder = state.results
+    write_csv(folder / "flatness.csv", flatness_rows(flatness, decisive))
+    write_csv(folder / "trainers.csv", [rounded(asdict(row)) for row in figures])
+    write_csv(folder / "organs.csv", organs)
+    write_csv(folder / "curves.csv", curve_rows(findings.curves))
+    draw_curves(findings.curves, folder / "curves.png")
+    verdict = "This budget counts" if is_flat else f"This budget {NOT_FLAT}"
+    parts = [
+        f"# {state.settings.dataset}: {describe(state.settings)}",
+        f"**{verdict}.** {decisive}, the better stock row: {flatness[decisive].reason}.",
+        *(f"{row} isn't flat: {flatness[row].reason}." for row in stock_rows if not flatness[row].is_flat),
+        *(f"**{warning}**" for warning in [*warn_of_time(figures, state.settings), *findings.messages]),
     ]
-    stock, others = figures[: len(STOCK)], figures[len(STOCK) :]
-    goals = {row.trainer: judge(row, stock, dsc_goal) for row in others}
-    warnings = [*warn_of_stock(stock), *warn_of_time(figures, state.settings), *results.messages]
-    return write_tables(state.results, state.settings, results, figures, goals, curves, warnings)
+    if goals:
+        write_csv(folder / "goals.csv", goal_rows(goals))
+    for row, of_row in goals.items():
+        parts += [f"## Goals of {row}, each against the stock row that is hardest to beat in it", goals_table(of_row)]
+    parts += ["## Trainers", trainers_table(figures)]
+    for metric, title in METRICS.items():
+        parts += [f"## {title}", organ_table(organs, metric)]
+    file = folder / "results.md"
+    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return file
 
 
-def final_small_dsc(curve: Curve) -> float:
-    return smooth(curve.dsc["small"])[-1]
+def decisive_row(flatness: dict[str, Flatness], stock: list[str]) -> str:
+    """The stock row that ends highest; another one may still be rising towards it."""
+    return max(stock, key=lambda row: (flatness[row].small_end, flatness[row].large_end))
+
+
+def rows_to_judge(recipe: Recipe, findings: Findings) -> list[Row]:
+    """Of the ways to predict with a recipe's trainings all but that without what it is for."""
+    ways = (Row(recipe, way) for way in WAYS if way != MAIN_NETWORK)
+    return [row for row in ways if row.name in findings.figures]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -108,14 +102,22 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("dataset", help="folder of a raw nnU-Net dataset, or an ID")
     parser.add_argument("-o", type=Path, required=True, metavar="STATE", help="folder for everything")
     parser.add_argument("-tr", nargs="+", default=[], metavar="TRAINER", help="trainers beside stock")
-    parser.add_argument("--minutes", type=float, default=90, help="of training for each trainer (default: 90)")
+    parser.add_argument("--minutes", type=float, default=90, help="of each training (default: 90)")
     parser.add_argument("--same_iterations", action="store_true", help="as many for all as stock does in that time")
     parser.add_argument("--spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="in mm (default: as planned)")
     add_arguments(parser)
-    parser.add_argument("--unseen", type=int, default=4, help="cases that nobody trains on (default: 4)")
+    parser.add_argument(
+        "--stock_spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="of a plan that stock has for itself"
+    )
+    parser.add_argument("--stock_patch", type=int, nargs=3, metavar=("Z", "Y", "X"), help="of that plan (as --patch)")
+    parser.add_argument("--seeds", type=int, default=2, help="trainings of each trainer (default: 2)")
+    parser.add_argument("--unseen", type=int, default=8, help="cases that nobody trains on (default: 8)")
     parser.add_argument("--small_organs", nargs="+", metavar="ORGAN", help="(default: as trainers find them)")
-    parser.add_argument("--dsc_goal", type=float, default=0.1, help="small organs' gain over stock (default: 0.1)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="(default: one per core)")
+    parser.add_argument(
+        "--time_goal", type=float, default=0.5, help="share of stock's time to its final DSC (default: 0.5)"
+    )
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of all together (default: one per core)")
+    parser.add_argument("--parallel", type=int, default=1, help="trainings side by side, sharing threads (default: 1)")
     parser.add_argument("-device", default="cuda" if torch.cuda.is_available() else "cpu")
     return parser.parse_args()
 
@@ -123,15 +125,21 @@ def parse_arguments() -> argparse.Namespace:
 @as_command("small_organs.py", when_stopped="the same command goes on from here")
 def main() -> None:
     arguments = parse_arguments()
-    trainers = list(dict.fromkeys([*STOCK, *arguments.tr]))
     source = find_dataset(arguments.dataset)
+    arguments.stock_patch = arguments.stock_patch or arguments.patch
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
     state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name})))
+    stock = [Recipe(trainer) for trainer in STOCK]
+    if arguments.stock_spacing:
+        stock += [Recipe(trainer, COARSE) for trainer in STOCK]
+    others = [Recipe(trainer) for trainer in dict.fromkeys(arguments.tr) if trainer not in STOCK]
+    runs = [Run(recipe, seed) for seed in range(arguments.seeds) for recipe in (*stock, *others)]
+
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
     prepare(state, source)
-    measure(state, trainers)
-    train_and_predict(state, trainers)
-    file = score(state, trainers, arguments.dsc_goal)
+    measure(state, [*stock, *others])
+    train_and_predict(state, runs)
+    file = write_results(state, evaluate(state, runs, stock), stock, others, arguments.time_goal)
     print(file.read_text(encoding="utf-8"))
     print(f"Results: {file.parent}")
 

@@ -1,19 +1,28 @@
 """Arithmetic of the benchmarks: plans, epochs that fit into a time, scores."""
 
 import math
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 from cpu_plans import fit_strides, narrow
 from side_by_side.budget import Pace, Speed, choose_epochs
-from side_by_side.prepare import find_dataset
-from side_by_side.scores import Curve, Figures, judge, minutes_to_reach, smooth
-from side_by_side.state import BenchmarkError, Settings, State
+from side_by_side.curves import Curve, Flatness, minutes_to_reach, smooth
+from side_by_side.far_voxels import count_far
+from side_by_side.figures import Figures
+from side_by_side.goals import NOT_FLAT, Goal, Judge
+from side_by_side.jobs import BenchmarkError, Job, run_jobs
+from side_by_side.patients import Patients
+from side_by_side.prepare import find_dataset, split
+from side_by_side.runs import COARSE, Recipe, Run
+from side_by_side.state import Settings, State
 
 TWO_STAGES = Speed({"first": 1.0, "second": 3.0}, overhead_seconds=10.0)
 
@@ -83,38 +92,203 @@ def test_a_resumed_schedule_still_ends_on_time() -> None:
 
 def test_time_to_reach_takes_the_mean_of_three_epochs() -> None:
     dsc = [0.9, 0.0, 0.3, 0.6, 0.6]  # means: none, none, 0.4, 0.3, 0.5
-    curve = Curve([1, 2, 3, 4, 5], [10] * 5, ["all"] * 5, {"small": dsc, "large": dsc})
     assert smooth(dsc)[2:] == pytest.approx([0.4, 0.3, 0.5])
-    assert minutes_to_reach(curve, 0.35) == 3
-    assert minutes_to_reach(curve, 0.45) == 5
-    assert minutes_to_reach(curve, 0.6) == math.inf
-    assert math.isnan(minutes_to_reach(curve, 0.001))
+    assert minutes_to_reach(curve(dsc), 0.35) == 3
+    assert minutes_to_reach(curve(dsc), 0.45) == 5
+    assert minutes_to_reach(curve(dsc), 0.6) == math.inf
+    assert math.isnan(minutes_to_reach(curve(dsc), 0.001))
+
+
+def curve(small: list[float], large: float = 0.8) -> Curve:
+    epochs = len(small)
+    minutes = [float(minute) for minute in range(1, epochs + 1)]
+    return Curve(minutes, minutes, ["all"] * epochs, {"small": small, "large": [large] * epochs})
+
+
+@pytest.mark.parametrize(
+    ("small", "large", "is_flat"),
+    [
+        # Ten epochs: the last two against the two before them.
+        ([0.0] * 6 + [0.60, 0.62, 0.62, 0.61], 0.8, True),  # from .610 to .615
+        ([0.0] * 6 + [0.60, 0.62, 0.62, 0.63], 0.8, False),  # from .610 to .625
+        ([0.0] * 6 + [0.60, 0.62, 0.62, 0.61], 0.75, False),  # large organs aren't learned
+        ([0.0] * 6 + [0.04, 0.04, 0.04, 0.04], 0.8, False),  # small ones aren't begun
+        ([0.0] * 6 + [0.60, 0.62, 0.62, 0.61], math.nan, True),  # there are no large organs
+    ],
+)
+def test_a_curve_is_flat_where_it_has_risen_and_stopped(small: list[float], large: float, is_flat: bool) -> None:
+    assert Flatness.of(curve(small, large)).is_flat is is_flat
+
+
+def test_far_voxels_are_more_than_10_mm_from_the_organ() -> None:
+    # One voxel at z = 1; voxels are 5 mm apart along z, so that z = 3 is 10 mm away and z = 4 is 15 mm.
+    reference = np.zeros((6, 3, 30), bool)
+    reference[1, 1, 0] = True
+    near, far, missed = np.zeros((3, *reference.shape), bool)
+    near[:4, 1, 0] = True
+    far[1:, 1, 0] = True  # z = 4 and z = 5
+    far[1, 1, 10:13] = True  # x = 11 and x = 12, at 1 mm
+    counted = count_far(reference, {"near": near, "far": far, "missed": missed}, (5.0, 1.0, 1.0))
+    assert counted == {"near": 0, "far": 4, "missed": 0}
+    assert count_far(np.zeros_like(reference), {"near": near}, (5.0, 1.0, 1.0)) == {"near": 4}
+
+
+def patients(**dsc: list[list[float]]) -> Patients:
+    """Small organ A and large organ B in each patient, whose DSC of A is given by row, seed and patient.
+
+    HD95 is 10 * (1 - DSC), NSD as DSC, an organ with DSC 0 is missed. B has a DSC of .8 in all rows.
+    """
+    table = [
+        {"case": f"case{case}", "organ": organ, "row": row, "seed": seed, "dsc": value, "nsd": value}
+        | {"hd95_mm": 10 * (1 - value) if value else math.inf, "missed": value == 0, "false_positive": False}
+        | {"far_voxels": 0}
+        for row, of_row in dsc.items()
+        for seed, of_seed in enumerate(of_row)
+        for case, of_a in enumerate(of_seed)
+        for organ, value in (("A", of_a), ("B", 0.8))
+    ]
+    return Patients(pd.DataFrame(table))
+
+
+def test_rows_are_paired_patient_by_patient_after_the_mean_over_seeds() -> None:
+    measured = patients(ours=[[0.5, 0.9, 0.7], [0.7, 0.7, 0.7]], stock=[[0.5, 0.6, 0.7], [0.5, 0.8, 0.0]])
+    paired = measured.pair("ours", "stock", ["A"], "dsc")
+    # ours .6, .8, .7; stock .5, .7, .35
+    assert (paired.n, paired.ours, paired.theirs) == (3, pytest.approx(0.7), pytest.approx(1.55 / 3))
+    assert paired.difference == pytest.approx(0.55 / 3)
+    assert math.isnan(paired.interval[0])  # of three patients
+    # Missed organs have no distance: stock's in the third patient is 3 mm, of the first seed alone.
+    assert measured.pair("ours", "stock", ["A"], "hd95_mm").theirs == pytest.approx((5 + 3 + 3) / 3)
+    assert measured.missed_alone("stock", "ours", ["A"]) == 1
+    assert measured.total("stock", ["A"], "missed") == 0.5
+
+
+def test_the_interval_is_over_patients() -> None:
+    measured = patients(ours=[[0.6, 0.7, 0.8, 0.7, 0.6]], stock=[[0.5, 0.6, 0.7, 0.6, 0.5]])
+    assert measured.pair("ours", "stock", ["A"], "dsc").interval == pytest.approx((0.1, 0.1))
 
 
 def figures(**changes: Any) -> Figures:
     same = dict.fromkeys(Figures.__dataclass_fields__, 1.0)
-    return Figures(**(same | changes))
+    return Figures(**(same | {"far_voxels_small": 0.0} | changes))
 
 
-def test_goals_are_judged_against_the_better_stock_row_in_each_figure() -> None:
-    sgd = figures(dsc_small=0.3, hd95_small_mm=4.0, missed_small=3, dsc_large=0.9, minutes_to_stock_dsc=math.inf)
-    adamw = figures(dsc_small=0.5, hd95_small_mm=math.nan, missed_small=8, dsc_large=0.8, minutes_to_stock_dsc=60)
-    ours = figures(dsc_small=0.6, hd95_small_mm=2.1, missed_small=1, dsc_large=0.88, minutes_to_stock_dsc=20)
-    goals = judge(ours, [sgd, adamw], dsc_margin=0.1)
-    assert [goal.stock for goal in goals[:5]] == [0.5, 3, 4.0, 0.9, 60]
-    assert [goal.verdict for goal in goals] == ["met", "met", "missed", "missed", "met", "met", "met"]
-    assert [goal.change for goal in goals[:5]] == pytest.approx([0.1, 1 / 3, 2.1 / 4, -0.02, 1 / 3])
+def goals_of(measured: Patients, is_flat: bool = True, **rows: Figures) -> dict[str, Goal]:
+    judge = Judge(
+        *(measured, {"small": ["A"], "large": ["B"]}, rows),
+        *(["sgd", "adamw", "coarse"], ["sgd", "adamw"], is_flat, 0.5),
+    )
+    return {goal.figure: goal for goal in judge.goals("ours", "ours_main_network")}
+
+
+STOCK_ROWS = {
+    "sgd": figures(missed_small=1, minutes_to_stock_dsc=60, inference_seconds=4),
+    "adamw": figures(missed_small=0, minutes_to_stock_dsc=40, inference_seconds=5),
+    "coarse": figures(missed_small=0, minutes_to_stock_dsc=math.inf, inference_seconds=1),
+}
+
+
+def test_goals_are_judged_against_the_stock_row_that_is_hardest_to_beat() -> None:
+    measured = patients(
+        sgd=[[0.6, 0.6, 0.6, 0.6, 0.0]],
+        adamw=[[0.5, 0.7, 0.5, 0.7, 0.6]],
+        coarse=[[0.4, 0.4, 0.4, 0.4, 0.4]],
+        ours=[[0.6, 0.8, 0.5, 0.8, 0.7]],
+        ours_main_network=[[0.6, 0.8, 0.5, 0.8, 0.65]],
+    )
+    goals = goals_of(measured, **STOCK_ROWS, ours=figures(minutes_to_stock_dsc=21, inference_seconds=5.2))
+    dsc = goals["mean DSC, small organs"]
+    assert (dsc.stock_row, dsc.stock, dsc.measured) == ("adamw", pytest.approx(0.6), pytest.approx(0.68))
+    # One of five patients gains nothing, the others 0.1.
+    assert dsc.verdict == "met"
+    assert 0 < dsc.low < dsc.change < dsc.high <= 0.1 + 1e-9
+    # Against sgd over the four patients in which it finds the organ: 4 mm, and (4 + 2 + 5 + 2) / 4 mm.
+    hd95 = goals["mean HD95 (mm), small organs that both found"]
+    assert (hd95.stock_row, hd95.stock, hd95.measured) == ("sgd", pytest.approx(4), pytest.approx(3.25))
+    assert (hd95.change, hd95.verdict) == (pytest.approx(3.25 / 4), "missed")
+    assert goals["mean DSC, large organs"].verdict == "met"
+    assert goals["small organs missed, per training"].verdict == "met"
+    time = goals["minutes to stock's final online DSC of small organs"]
+    assert (time.stock_row, time.verdict) == ("adamw", "missed")  # 21 of 40
+    # The coarser plan's cases take less of every trainer, and don't count here.
+    inference = goals["inference, seconds per case"]
+    assert (inference.stock, inference.verdict) == (4, "met")
+
+
+def test_what_sos_nets_add_is_judged_in_every_seed() -> None:
+    stock = [[0.5] * 5] * 2
+    measured = patients(
+        sgd=stock,
+        adamw=stock,
+        coarse=stock,
+        ours=[[0.70] * 5, [0.60] * 5],
+        ours_main_network=[[0.60] * 5, [0.61] * 5],
+    )
+    goals = goals_of(measured, **STOCK_ROWS, ours=figures(), ours_main_network=figures())
+    added = goals["DSC of small organs that SOL-Net and SOS-Nets add"]
+    assert (added.change, added.verdict) == (pytest.approx(0.045), "met")
+    worst = goals["the same, of the seed that gains least (1)"]
+    assert (worst.change, worst.verdict) == (pytest.approx(-0.01), "missed")
+
+
+def test_nothing_but_costs_is_judged_where_curves_are_not_flat() -> None:
+    same = [[0.6] * 5]
+    goals = goals_of(patients(sgd=same, adamw=same, coarse=same, ours=same), False, **STOCK_ROWS, ours=figures())
+    verdicts = {name: goal.verdict for name, goal in goals.items()}
+    costs = {"seconds per step, last stage", "peak memory (MiB)", "inference, seconds per case"}
+    assert {name for name, verdict in verdicts.items() if verdict != NOT_FLAT} == costs
+
+
+def test_an_organ_that_stock_finds_and_far_voxels_are_missed_goals() -> None:
+    measured = patients(sgd=[[0.6] * 5], adamw=[[0.6] * 5], coarse=[[0.6] * 5], ours=[[0.9, 0.9, 0.9, 0.9, 0.0]])
+    goals = goals_of(measured, **STOCK_ROWS, ours=figures(missed_small=1, far_voxels_small=3))
+    assert goals["small organs missed, per training"].verdict == "missed"
+    assert goals["voxels more than 10 mm from their organ, small organs, per training"].verdict == "missed"
+    # The mean is 0.12 higher, but one patient of five loses 0.6.
+    dsc = goals["mean DSC, small organs"]
+    assert (dsc.change, dsc.verdict) == (pytest.approx(0.12), "missed")
 
 
 def test_goals_without_organs_or_without_a_figure_of_stock_are_not_judged() -> None:
-    nothing = {"dsc_large": math.nan, "hd95_small_mm": math.nan, "minutes_to_stock_dsc": math.nan}
-    stock = figures(missed_small=0, **nothing)
-    ours = figures(dsc_large=math.nan, missed_small=1)
-    verdicts = {goal.figure: goal.verdict for goal in judge(ours, [stock], dsc_margin=0.1)}
-    assert verdicts["mean DSC, large organs"] == "not applicable"
-    assert verdicts["mean HD95 (mm), small organs"] == "not applicable"
-    assert verdicts["minutes to stock's final online DSC of small organs"] == "not applicable"
-    assert verdicts["small organs missed"] == "missed"
+    nothing = [[0.0] * 5]
+    rows = {name: figures(minutes_to_stock_dsc=math.nan) for name in ("sgd", "adamw", "coarse", "ours")}
+    goals = goals_of(patients(sgd=nothing, adamw=nothing, coarse=nothing, ours=[[0.5] * 5]), **rows)
+    assert goals["mean HD95 (mm), small organs that both found"].verdict == "not applicable"
+    assert goals["minutes to stock's final online DSC of small organs"].verdict == "not applicable"
+
+
+def test_jobs_run_side_by_side_and_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
+    # The first two wait for each other, which never ends one after another.
+    meet = (
+        "import pathlib, sys, time\na, b = map(pathlib.Path, sys.argv[1:])\na.touch()\n"
+        "while not b.exists(): time.sleep(.05)"
+    )
+    there = [str(tmp_path / name) for name in "ab"]
+    commands = {
+        "first": [sys.executable, "-c", meet, *there],
+        "second": [sys.executable, "-c", meet, *reversed(there)],
+        "fails": [sys.executable, "-c", "raise SystemExit('no such organ')"],
+        "last": [sys.executable, "-c", "print('done')"],
+    }
+    jobs = [Job(name, command, os.environ, tmp_path / f"{name}.log") for name, command in commands.items()]
+    with pytest.raises(BenchmarkError, match=r"fails ended with status 1 \(no such organ\); its log is .*fails\.log"):
+        run_jobs(jobs, at_once=2)
+    assert (tmp_path / "last.log").read_text() == "done\n"
+
+
+def test_the_name_of_a_run_leads_back_to_it() -> None:
+    run = Run(Recipe("StockTrainer", COARSE), seed=1, fold=2)
+    assert Run.parse(*run.arguments) == run
+    assert run.name == "StockTrainer_coarse_seed1_fold2"
+
+
+def test_unseen_cases_are_the_first_by_name_or_those_of_five_folds() -> None:
+    cases = [f"case{i}" for i in range(10)]
+    assert split(cases, 2, Path("heads")) == [{"train": cases[2:], "val": cases[:2]}]
+    folds = split(cases, None, Path("heads"))
+    assert sorted(case for fold in folds for case in fold["val"]) == cases
+    with pytest.raises(BenchmarkError, match="heads has 10 cases, of which 10 are unseen"):
+        split(cases, 10, Path("heads"))
 
 
 def test_a_dataset_has_the_name_that_nnunet_wants(tmp_path: Path) -> None:
@@ -129,7 +303,12 @@ def test_a_dataset_has_the_name_that_nnunet_wants(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_for_one_set_of_settings(tmp_path: Path) -> None:
-    settings = Settings("Dataset701_Heads", None, [8, 8, 8], 2, [8, 16], 90, False, 4, None, 2, "cpu")
+    patch = [8, 8, 8]
+    settings = Settings(
+        *("Dataset701_Heads", None, patch, None, patch, 2, [8, 16], 90, False, 4, None),
+        *(2, 2, "cpu"),
+    )
+    assert settings.threads_each == 1
     State.open(tmp_path / "state", settings)
     assert State.load(tmp_path / "state").settings == settings
     State.open(tmp_path / "state", settings)

@@ -1,6 +1,7 @@
 """Any nnU-Net trainer, with a number of epochs that fits into a time, and a record of what each epoch took."""
 
 import os
+import random
 import resource
 import sys
 import time
@@ -8,17 +9,24 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any, ClassVar
+from unittest import mock
 
+import numpy as np
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.utilities.file_and_folder_operations import load_json
-from cpu_plans import CONFIGURATION, NAME
+from cpu_plans import CONFIGURATION
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnunetv2_focusnet.trainers.host import curves
 from side_by_side.budget import Pace
+from side_by_side.jobs import BenchmarkError
+from side_by_side.runs import Run
 from side_by_side.state import State
 
 VALIDATION_ITERATIONS = 15
+EPOCHS_APART, PROCESSES_APART = 1000, 100  # between the random numbers of two seeds, and of two epochs
 
 
 class Budgeted:
@@ -38,9 +46,11 @@ class Budgeted:
         "budget_peak_mib",
     )
     pace: Pace | None = None
+    seed = 0
     _mark: float | None = None
 
     def initialize(self) -> None:
+        seed_all(self.seed)
         super().initialize()
         self.log_lists.update({key: [] for key in self.recorded})
 
@@ -54,6 +64,18 @@ class Budgeted:
         if not hasattr(self, "build_schedule"):
             return ["all"] * self.num_epochs
         return [stage.name for stage in self.build_schedule() for _ in range(stage.start, stage.end)]
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """Data loaders of this seed; a resumed run doesn't draw once more what it began with."""
+        seed = EPOCHS_APART * self.seed + self.current_epoch
+        seed_all(seed)
+
+        def seeded(*args: Any, num_processes: int, **kwargs: Any) -> NonDetMultiThreadedAugmenter:
+            seeds = [PROCESSES_APART * seed + i for i in range(num_processes)]
+            return NonDetMultiThreadedAugmenter(*args, num_processes=num_processes, **(kwargs | {"seeds": seeds}))
+
+        with mock.patch.object(trainer_module, "NonDetMultiThreadedAugmenter", seeded):
+            return super().get_dataloaders()
 
     def on_epoch_start(self) -> None:
         now = time.perf_counter()
@@ -99,17 +121,42 @@ class Budgeted:
         os.replace(partial, filename)  # killed while writing, the checkpoint before stays
 
 
-def make_trainer(state: State, name: str) -> Any:
-    """A trainer by its name, wherever nnU-Net finds it, which takes part in the benchmark; not initialised."""
-    trainer_class = recursive_find_trainer_class_by_name(name)
-    plans = load_json(str(state.preprocessed / f"{NAME}.json")) | {"continue_training": False}
+def seed_all(seed: int) -> None:
+    """Random numbers of this process."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def make_trainer(state: State, run: Run) -> Any:
+    """The trainer of a run, wherever nnU-Net finds it, which takes part in the benchmark; not initialised.
+
+    Raises:
+        BenchmarkError: it isn't installed.
+    """
+    name = run.recipe.trainer
+    trainer_class = find_trainer(name)
+    plans = load_json(str(state.preprocessed / f"{run.recipe.plans}.json")) | {"continue_training": False}
     dataset = load_json(str(state.preprocessed / "dataset.json"))
     # The name stays, as nnU-Net names the model's folder by it and looks for it when it predicts.
     budgeted_class = type(name, (Budgeted, trainer_class), {"__module__": trainer_class.__module__})
-    trainer = budgeted_class(plans, CONFIGURATION, 0, dataset, torch.device(state.settings.device))
+    trainer = budgeted_class(plans, CONFIGURATION, run.fold, dataset, torch.device(state.settings.device))
+    trainer.seed = run.seed
     trainer.num_val_iterations_per_epoch = VALIDATION_ITERATIONS
     trainer.save_every = 1
     return trainer
+
+
+def find_trainer(name: str) -> Any:
+    """A trainer's class.
+
+    Raises:
+        BenchmarkError: nnU-Net doesn't find it.
+    """
+    try:
+        return recursive_find_trainer_class_by_name(name)
+    except RuntimeError:
+        raise BenchmarkError(f"nnU-Net finds no trainer {name}: install it, or leave it out of -tr") from None
 
 
 def load_latest_checkpoint(trainer: Any) -> None:

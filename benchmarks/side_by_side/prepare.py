@@ -6,11 +6,14 @@ import shutil
 from pathlib import Path
 
 from cpu_plans import CONFIGURATION, NAME, write_narrow_plans
+from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_focusnet.demo.commands import find_command
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.system.folders import files_with_ending
-from side_by_side.state import BenchmarkError, State, read_json, write_json
+from side_by_side.jobs import BenchmarkError, run_jobs
+from side_by_side.runs import COARSE
+from side_by_side.state import State, read_json, write_json
 
 
 def find_dataset(folder_or_id: str) -> Path:
@@ -44,25 +47,42 @@ def prepare(state: State, source: Path) -> None:
         return
     for folder in (state.raw, state.preprocessed):
         shutil.rmtree(folder, ignore_errors=True)
-    link_dataset(source, state.raw, state.settings.small_organs)
-    number = state.settings.dataset[len("Dataset") :].split("_")[0]
-    workers = str(state.settings.threads)
-    spacing = state.settings.spacing
-    target = ["-overwrite_target_spacing", *map(str, spacing)] if spacing else []
-    state.run("prepare", [find_command("nnUNetv2_extract_fingerprint"), "-d", number, "-np", workers])
-    state.run("prepare", [find_command("nnUNetv2_plan_experiment"), "-d", number, *target])
     settings = state.settings
-    write_narrow_plans(state.preprocessed, settings.patch, settings.batch, settings.features)
-    preprocess = ["-d", number, "-plans_name", NAME, "-c", CONFIGURATION, "-np", workers]
-    state.run("prepare", [find_command("nnUNetv2_preprocess"), *preprocess])
+    link_dataset(source, state.raw, settings.small_organs)
+    number = settings.dataset[len("Dataset") :].split("_")[0]
+    workers = ["-np", str(settings.threads)]
+
+    def run(command: str, *arguments: str) -> None:
+        run_jobs([state.job("prepare", [find_command(command), "-d", number, *arguments])])
+
+    run("nnUNetv2_extract_fingerprint", *workers)
+    plans = [(NAME, settings.spacing, settings.patch)]
+    if settings.stock_spacing:
+        plans.append((COARSE, settings.stock_spacing, settings.stock_patch))
+    for name, spacing, patch in plans:
+        wide = f"nnUNetPlansFor{name}"
+        target = ["-overwrite_target_spacing", *map(str, spacing)] if spacing else []
+        run("nnUNetv2_plan_experiment", "-overwrite_plans_name", wide, *target)
+        write_narrow_plans(state.preprocessed, patch, settings.batch, settings.features, wide, name)
+        run("nnUNetv2_preprocess", "-plans_name", name, "-c", CONFIGURATION, *workers)
     cases = [path.stem for path in files_with_ending(state.preprocessed / f"{NAME}_{CONFIGURATION}", ".pkl")]
-    if not 0 < settings.unseen < len(cases):
+    write_json(state.preprocessed / "splits_final.json", split(cases, settings.unseen, source))
+
+
+def split(cases: list[str], unseen: int | None, source: Path) -> list[dict[str, list[str]]]:
+    """One fold with the first cases unseen, or nnU-Net's own five folds.
+
+    Raises:
+        BenchmarkError: there are too few cases.
+    """
+    if unseen is None:
+        return generate_crossval_split(cases)
+    if not 0 < unseen < len(cases):
         raise BenchmarkError(
-            f"{source} has {len(cases)} cases, of which {settings.unseen} are unseen: leave cases for training and for"
-            " judging with --unseen"
+            f"{source} has {len(cases)} cases, of which {unseen} are unseen: leave cases for training and for judging "
+            "with --unseen"
         )
-    split = {"train": cases[settings.unseen :], "val": cases[: settings.unseen]}
-    write_json(state.preprocessed / "splits_final.json", [split])
+    return [{"train": cases[unseen:], "val": cases[:unseen]}]
 
 
 def link_dataset(source: Path, target: Path, small_organs: list[str] | None) -> None:

@@ -2,26 +2,21 @@
 
 import json
 import os
-import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cpu_plans import CONFIGURATION, NAME
+from cpu_plans import CONFIGURATION
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
-from nnunetv2_focusnet.demo.commands import CommandError
 from nnunetv2_focusnet.system.files import is_unused, make_folder, write_text
-from nnunetv2_focusnet.system.processes import process_group
+from side_by_side.jobs import BenchmarkError, Job, run_jobs
+from side_by_side.runs import Recipe, Row, Run
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-
-
-class BenchmarkError(CommandError):
-    """Something that the user has to know in one line."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +27,39 @@ class Settings:
         dataset: name of the dataset.
         spacing: target spacing (z, y, x) in mm; None: the plan's own.
         patch: in voxels (z, y, x).
+        stock_spacing: of another plan, which stock trains on as well; None: there is none.
+        stock_patch: of that plan.
         minutes: of training for each trainer.
         same_iterations: all trainers do as many iterations as the first does in that time.
-        unseen: number of cases that nobody trains on.
+        unseen: number of cases that nobody trains on; None: those of each of nnU-Net's five folds in turn.
         small_organs: written into dataset.json; None: leave that file as it is.
+        threads: of all processes together.
+        parallel: processes side by side, which share the threads.
     """
 
     dataset: str
     spacing: list[float] | None
     patch: list[int]
+    stock_spacing: list[float] | None
+    stock_patch: list[int]
     batch: int
     features: list[int]
     minutes: float
     same_iterations: bool
-    unseen: int
+    unseen: int | None
     small_organs: list[str] | None
     threads: int
+    parallel: int
     device: str
+
+    @property
+    def threads_each(self) -> int:
+        return max(1, self.threads // self.parallel)
 
 
 @dataclass(frozen=True)
 class State:
-    """Where things are in the benchmark's folder, by name of the trainer."""
+    """Where things are in the benchmark's folder."""
 
     folder: Path
     settings: Settings
@@ -71,7 +77,9 @@ class State:
                 raise BenchmarkError(f"{folder} holds other files: name a new or empty folder with -o")
             write_json(file, asdict(settings))
         earlier = read_json(file)
-        if changed := [f"{key} {earlier.get(key)}" for key, value in asdict(settings).items() if earlier[key] != value]:
+        if earlier.keys() != asdict(settings).keys():
+            raise BenchmarkError(f"{folder} was begun by another version of this script: name another folder with -o")
+        if changed := [f"{key} {earlier[key]}" for key, value in asdict(settings).items() if earlier[key] != value]:
             raise BenchmarkError(f"{folder} was begun with {', '.join(changed)}: name another folder with -o")
         return cls(folder, settings)
 
@@ -87,32 +95,45 @@ class State:
     def preprocessed(self) -> Path:
         return self.folder / "nnUNet_preprocessed" / self.settings.dataset
 
-    @property
-    def unseen_cases(self) -> list[str]:
-        return read_json(self.preprocessed / "splits_final.json")[0]["val"]
+    def unseen_cases(self, fold: int) -> list[str]:
+        return read_json(self.preprocessed / "splits_final.json")[fold]["val"]
 
     @property
     def schedule(self) -> Path:
         """Epochs of every trainer, and iterations per epoch of the first."""
         return self.folder / "schedule.json"
 
-    def speed(self, trainer: str) -> Path:
+    def speed(self, recipe: Recipe) -> Path:
         """Seconds per step of each stage and per epoch for all else, measured before training."""
-        return self.folder / "speed" / f"{trainer}.json"
+        return self.folder / "speed" / f"{recipe.name}.json"
 
-    def training(self, trainer: str) -> Path:
+    def training(self, run: Run) -> Path:
         """What a finished training recorded, epoch by epoch."""
-        return self.folder / "training" / f"{trainer}.json"
+        return self.folder / "training" / f"{run.name}.json"
 
-    def predictions(self, trainer: str) -> Path:
-        return self.folder / "predictions" / trainer
+    def predictions(self, row: Row, seed: int) -> Path:
+        """Label maps of all folds."""
+        return self.folder / "predictions" / row.model(seed)
 
-    def prediction_seconds(self, trainer: str) -> Path:
+    def prediction_seconds(self, row: Row, seed: int, fold: int) -> Path:
         """Seconds of each case that is predicted."""
-        return self.predictions(trainer) / "seconds.json"
+        return self.predictions(row, seed) / f"seconds_fold{fold}.json"
 
-    def model(self, trainer: str) -> Path:
-        return self.folder / "nnUNet_results" / self.settings.dataset / f"{trainer}__{NAME}__{CONFIGURATION}"
+    def is_predicted(self, row: Row, seed: int, fold: int) -> bool:
+        seconds = self.prediction_seconds(row, seed, fold)
+        return seconds.is_file() and len(read_json(seconds)) == len(self.unseen_cases(fold))
+
+    def trained_models(self, seed: int) -> Path:
+        """nnUNet_results of a seed's trainings."""
+        return self.folder / "nnUNet_results" / f"seed{seed}"
+
+    def model(self, run: Run) -> Path:
+        name = f"{run.recipe.trainer}__{run.recipe.plans}__{CONFIGURATION}"
+        return self.trained_models(run.seed) / self.settings.dataset / name
+
+    @property
+    def references(self) -> Path:
+        return self.folder / "references"
 
     @property
     def results(self) -> Path:
@@ -122,7 +143,7 @@ class State:
         """The caller's variables, less nnU-Net's; trainers of the benchmark, the caller and the package are found."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
         trainers = [str(BENCHMARKS / "trainers"), os.environ.get(EXT_TRAINER, ""), discovery_folder()]
-        threads = str(self.settings.threads)
+        threads = str(self.settings.threads_each)
         return (
             kept
             | {name: str(self.folder / name) for name in FOLDERS}
@@ -138,39 +159,34 @@ class State:
             }
         )
 
-    def run(self, log_name: str, command: Sequence[str], **variables: str) -> None:
-        """Run a command to its end, with whatever it has started; its output goes to a log.
+    def job(self, name: str, command: Sequence[str], **variables: str) -> Job:
+        """A command that works in this folder."""
+        return Job(name, command, self.environment() | variables, self.folder / "logs" / f"{name}.log")
+
+    def work(self, task: str, runs: Iterable[Run], models: Path | None = None) -> None:
+        """Let the worker do something for each training, in processes of their own, some side by side.
+
+        Args:
+            task: of the worker.
+            runs: the trainings.
+            models: nnUNet_results; None: that of each one's seed.
 
         Raises:
-            BenchmarkError: it ended with an error; names its last words and the log.
+            BenchmarkError: some ended with an error.
         """
-        log = self.folder / "logs" / f"{log_name}.log"
-        log.parent.mkdir(exist_ok=True)
-        with (
-            log.open("a", encoding="utf-8") as output,
-            process_group(
-                command,
-                env=self.environment() | variables,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-            ) as process,
-        ):
-            status = process.wait()
-        if status != 0:
-            last_words = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1:]
-            raise BenchmarkError(
-                f"{log_name} ended with status {status} ({''.join(last_words)[:200]}); its log is {log}"
+        worker = [sys.executable, "-m", "side_by_side.worker", task, str(self.folder)]
+        # A trainer with one thread also loads its data in it: a process more would take time of its neighbour.
+        loaders = "1" if self.settings.threads_each > 1 else "0"
+        jobs = [
+            self.job(
+                f"{task}_{run.name}",
+                [*worker, *run.arguments],
+                nnUNet_results=str(models or self.trained_models(run.seed)),
+                nnUNet_n_proc_DA=loaders,
             )
-
-    def work(self, task: str, trainer: str, **variables: str) -> None:
-        """Let the worker do something for a trainer in a process of its own.
-
-        Raises:
-            BenchmarkError: it ended with an error.
-        """
-        worker = [sys.executable, "-m", "side_by_side.worker", task, str(self.folder), trainer]
-        self.run(f"{task}_{trainer}", worker, **variables)
+            for run in runs
+        ]
+        run_jobs(jobs, self.settings.parallel)
 
 
 def read_json(file: Path) -> Any:

@@ -9,69 +9,53 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nnunetv2_focusnet.compare.pictures import DPI, model_colours
-from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.compare.statistics import METRICS
-from nnunetv2_focusnet.compare.tables import summary_table
-from nnunetv2_focusnet.compare.templates import markdown_table
-from side_by_side.scores import GROUPS, LEAST_LARGE_DSC, Curve, Figures, Goal, smooth
+from side_by_side.curves import GROUPS, Curve, Flatness, smooth
+from side_by_side.figures import Figures
+from side_by_side.goals import Goal
+from side_by_side.patients import Patients
 from side_by_side.state import Settings
 
 WITH_RATIO = (
     *("step_seconds", "last_stage_step_seconds", "parameters", "peak_mib"),
     *("inference_seconds", "network_seconds"),
 )
-DIGITS = {"dsc": 3, "hd95": 2, "minutes": 1, "seconds": 3, "peak": 0}
-
-
-def write_tables(
-    folder: Path,
-    settings: Settings,
-    results: Results,
-    figures: Sequence[Figures],
-    goals: Mapping[str, Sequence[Goal]],
-    curves: Mapping[str, Curve],
-    warnings: Sequence[str],
-) -> Path:
-    """Write everything; returns the Markdown file."""
-    write_csv(folder / "trainers.csv", [_rounded(asdict(row)) for row in figures])
-    if goals:
-        write_csv(folder / "goals.csv", goal_rows(goals))
-    write_csv(folder / "organs.csv", organ_rows(results))
-    write_csv(folder / "curves.csv", curve_rows(curves))
-    draw_curves(curves, model_colours(results.models), folder / "curves.png")
-    parts = [f"# {settings.dataset}: {describe(settings)}", *(f"**{warning}**" for warning in warnings)]
-    for trainer, of_trainer in goals.items():
-        parts += [f"## Goals of {trainer}, against the better stock row in each figure", goals_table(of_trainer)]
-    parts += ["## Trainers", trainers_table(figures)]
-    for metric in ("dsc", "hd95_mm"):
-        parts += [f"## {METRICS[metric]}", markdown_table(summary_table(results, metric, False))]
-    file = folder / "results.md"
-    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return file
+DIGITS = {"dsc": 3, "nsd": 3, "hd95": 2, "minutes": 1, "seconds": 3, "peak": 0, "missed": 1, "far": 1, "iterations": 0}
+METRICS = {"dsc": "DSC", "nsd": "NSD at 1 mm", "hd95_mm": "HD95 (mm), where found"}
 
 
 def describe(settings: Settings) -> str:
     def listed(values: Iterable[float] | None) -> str:
         return "x".join(f"{value:g}" for value in values) if values else "planned"
 
-    time = f"{settings.minutes:g} minutes a trainer"
+    time = f"{settings.minutes:g} minutes a training"
     if settings.same_iterations:
         time = f"iterations of {settings.minutes:g} minutes of the first trainer"
-    return (
-        f"{time}, {settings.device}, threads: {settings.threads}, spacing {listed(settings.spacing)} mm, patch "
-        f"{listed(settings.patch)}, batch {settings.batch}, widths {'/'.join(map(str, settings.features))}"
-    )
+    processes = f"threads: {settings.threads_each}"
+    if settings.parallel > 1:
+        processes = f"{settings.parallel} trainings side by side, threads of each: {settings.threads_each}"
+    plan = f"spacing {listed(settings.spacing)} mm, patch {listed(settings.patch)}"
+    if settings.stock_spacing:
+        plan += f" (stock also {listed(settings.stock_spacing)} mm, patch {listed(settings.stock_patch)})"
+    widths = "/".join(map(str, settings.features))
+    return f"{time}, {settings.device}, {processes}, {plan}, batch {settings.batch}, widths {widths}"
+
+
+def flatness_rows(flatness: Mapping[str, Flatness], decisive: str) -> list[dict[str, object]]:
+    return [
+        {"trainer": row} | rounded(asdict(each)) | {"flat": each.is_flat, "decides": row == decisive}
+        for row, each in flatness.items()
+    ]
 
 
 def goal_rows(goals: Mapping[str, Sequence[Goal]]) -> list[dict[str, object]]:
-    return [{"trainer": trainer} | _rounded(asdict(g)) for trainer, of_trainer in goals.items() for g in of_trainer]
+    return [{"trainer": trainer} | rounded(asdict(g)) for trainer, of_trainer in goals.items() for g in of_trainer]
 
 
 def goals_table(goals: Sequence[Goal]) -> str:
-    cells = [["figure", "goal", "stock", "measured", "change", ""]]
+    cells = [["figure", "goal", "stock's best", "its figure", "measured", "change", "95 % interval", ""]]
     for g in goals:
-        change = f"{g.change:+.3f}" if "DSC," in g.figure else f"x {g.change:.2f}"
-        cells.append([g.figure, g.goal, f"{g.stock:.3g}", f"{g.measured:.3g}", change, g.verdict])
+        values = [_number(g.stock), _number(g.measured), _change(g), _interval(g.low, g.high)]
+        cells.append([g.figure, g.goal, g.stock_row, *values, g.verdict])
     return markdown(cells)
 
 
@@ -87,20 +71,30 @@ def trainers_table(figures: Sequence[Figures]) -> str:
     return markdown(cells)
 
 
-def organ_rows(results: Results) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for organ in results.organs:
-        for model in results.models:
-            dsc, hd95 = (results.summaries[organ, model, metric] for metric in ("dsc", "hd95_mm"))
-            group = "small" if organ in results.small else "large"
-            row = {"organ": organ, "group": group, "trainer": model, "cases": dsc.n, "dsc": dsc.mean}
-            rows.append(_rounded(row | {"hd95_mm": hd95.mean, "hd95_cases": hd95.n, "missed": dsc.missed}))
-    return rows
+def organ_rows(patients: Patients, rows: Sequence[str], groups: Mapping[str, Sequence[str]]) -> list[dict[str, object]]:
+    """Means over the patients that have the organ, then over seeds; missed and far voxels per training."""
+    return [
+        {"organ": organ, "group": group, "trainer": row}
+        | rounded({metric: patients.mean(row, [organ], metric) for metric in METRICS})
+        | rounded({column: patients.total(row, [organ], column) for column in ("missed", "far_voxels")})
+        for group in reversed(GROUPS)
+        for organ in groups[group]
+        for row in rows
+    ]
+
+
+def organ_table(rows: Sequence[Mapping[str, object]], metric: str) -> str:
+    """A line per organ, a column per trainer."""
+    trainers = list(dict.fromkeys(str(row["trainer"]) for row in rows))
+    lines: dict[str, list[str]] = {}
+    for row in rows:
+        lines.setdefault(str(row["organ"]), []).append(_text(metric, row[metric]))
+    return markdown([["organ", *trainers], *([organ, *values] for organ, values in lines.items())])
 
 
 def curve_rows(curves: Mapping[str, Curve]) -> list[dict[str, object]]:
     return [
-        _rounded(
+        rounded(
             {"trainer": trainer, "epoch": epoch, "stage": curve.stages[epoch], "minutes": minutes}
             | {"iterations": curve.iterations[epoch]}
             | {f"dsc_{group}": curve.dsc[group][epoch] for group in GROUPS}
@@ -110,9 +104,10 @@ def curve_rows(curves: Mapping[str, Curve]) -> list[dict[str, object]]:
     ]
 
 
-def draw_curves(curves: Mapping[str, Curve], colours: Mapping[str, str], picture: Path) -> None:
+def draw_curves(curves: Mapping[str, Curve], picture: Path) -> None:
     """Online DSC over training time: each epoch's as dots, smoothed as a line."""
     figure = Figure(figsize=(11, 4.5), layout="constrained", facecolor="white")
+    colours = model_colours(list(curves))
     for ax, group in zip(figure.subplots(1, 2, sharey=True), GROUPS, strict=True):
         for trainer, curve in curves.items():
             ax.plot(curve.minutes, curve.dsc[group], ".", color=colours[trainer], alpha=0.4)
@@ -122,19 +117,6 @@ def draw_curves(curves: Mapping[str, Curve], colours: Mapping[str, str], picture
     figure.axes[0].set_ylabel("DSC, online validation")
     figure.axes[1].legend()
     figure.savefig(picture, dpi=DPI)
-
-
-def warn_of_stock(stock: Sequence[Figures]) -> list[str]:
-    """What has to be said where stock hasn't begun to learn."""
-    large = max(row.dsc_large for row in stock)
-    if math.isnan(large):
-        return ["There are no large organs: nothing shows whether stock has begun to learn."]
-    if large >= LEAST_LARGE_DSC:
-        return []
-    return [
-        f"Stock's mean DSC over large organs is {large:.2f}, below {LEAST_LARGE_DSC:.2f}: the budget is too short, and "
-        "a win over it is no win."
-    ]
 
 
 def warn_of_time(figures: Sequence[Figures], settings: Settings) -> list[str]:
@@ -157,12 +139,26 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
         writer.writerows(rows)
 
 
+def rounded(row: Mapping[str, object]) -> dict[str, object]:
+    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3g}"
+
+
+def _change(goal: Goal) -> str:
+    if math.isnan(goal.change):
+        return "-"
+    return f"x {goal.change:.2f}" if goal.is_ratio else f"{goal.change:+.3g}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if math.isnan(low) else f"{low:+.3g} to {high:+.3g}"
+
+
 def _text(name: str, value: object) -> str:
     if not isinstance(value, float):
         return f"{value:,}" if isinstance(value, int) else str(value)
     digits = next((n for key, n in DIGITS.items() if key in name), 3)
     return f"{value:.{digits}f}" if math.isfinite(value) else "-"
-
-
-def _rounded(row: Mapping[str, object]) -> dict[str, object]:
-    return {key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()}

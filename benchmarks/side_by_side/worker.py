@@ -1,4 +1,4 @@
-"""What small_organs.py has done in processes of their own: ``python -m side_by_side.worker TASK FOLDER TRAINER``."""
+"""What is done for a training in a process of its own: ``python -m side_by_side.worker TASK FOLDER *Run.arguments``."""
 
 import math
 import sys
@@ -11,17 +11,19 @@ import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+from nnunetv2_focusnet.trainers.host import bare_network
 from side_by_side.budget import Pace, Speed
 from side_by_side.budgeted_trainer import load_latest_checkpoint, make_trainer
+from side_by_side.runs import MAIN_NETWORK, Row, Run, ways_to_predict
 from side_by_side.state import State, read_json, write_json
 
 TIMED_EPOCHS, TIMED_ITERATIONS = 3, 12
 MANY_EPOCHS = 1000
 
 
-def measure(state: State, name: str) -> None:
+def measure(state: State, run: Run) -> None:
     """Train a few steps in each stage and note what they take."""
-    trainer = make_trainer(state, name)
+    trainer = make_trainer(state, run)
     trainer.initialize()
     trainer.num_epochs = fewest_epochs_with_all_stages(trainer)
     trainer.num_iterations_per_epoch = TIMED_ITERATIONS
@@ -35,7 +37,7 @@ def measure(state: State, name: str) -> None:
         "step_seconds": {stage: median(seconds) for stage, seconds in steps.items()},
         "overhead_seconds": median(overheads[1:]),  # the first has no checkpoint before it
     }
-    write_json(state.speed(name), content)
+    write_json(state.speed(run.recipe), content)
 
 
 def fewest_epochs_with_all_stages(trainer: Any) -> int:
@@ -49,13 +51,13 @@ def fewest_epochs_with_all_stages(trainer: Any) -> int:
     return next(n for n in range(TIMED_EPOCHS, MANY_EPOCHS + 1) if stages(n) == wanted)
 
 
-def train(state: State, name: str) -> None:
+def train(state: State, run: Run) -> None:
     """Train to the end of the schedule, or go on with it, and write what was recorded."""
     schedule = read_json(state.schedule)
-    trainer = make_trainer(state, name)
+    trainer = make_trainer(state, run)
     trainer.num_epochs, trainer.num_iterations_per_epoch = schedule["epochs"], schedule["iterations"]
     if not state.settings.same_iterations:
-        speed = Speed(**read_json(state.speed(name)))
+        speed = Speed(**read_json(state.speed(run.recipe)))
         trainer.pace = Pace(speed, state.settings.minutes * 60)
     trainer.initialize()
     load_latest_checkpoint(trainer)
@@ -64,7 +66,8 @@ def train(state: State, name: str) -> None:
     content = {key.removeprefix("budget_"): log[key] for key in trainer.recorded}
     content["dice"] = [[float(value) for value in of_epoch] for of_epoch in log["dice_per_class_or_region"]]
     content["parameters"] = sum(p.numel() for p in trainer.network.parameters())
-    write_json(state.training(name), content)
+    content["has_sos"] = hasattr(bare_network(trainer.network), "predict_with")
+    write_json(state.training(run), content)
 
 
 class TimedPredictor(nnUNetPredictor):
@@ -79,15 +82,25 @@ class TimedPredictor(nnUNetPredictor):
         return logits
 
 
-def predict(state: State, name: str) -> None:
-    """Predict the unseen cases from their raw images, one after another; those with a time are done."""
+def predict(state: State, run: Run) -> None:
+    """Predict the unseen cases in each way; those with a time are done."""
+    for way in ways_to_predict(read_json(state.training(run))):
+        row = Row(run.recipe, way)
+        if not state.is_predicted(row, run.seed, run.fold):
+            predict_row(state, run, row)
+
+
+def predict_row(state: State, run: Run, row: Row) -> None:
+    """Predict the unseen cases from their raw images, one after another."""
     predictor = TimedPredictor(device=torch.device(state.settings.device), allow_tqdm=False)
-    predictor.initialize_from_trained_model_folder(str(state.model(name)), (0,))
+    predictor.initialize_from_trained_model_folder(str(state.model(run)), (run.fold,))
+    if row.way == MAIN_NETWORK:
+        bare_network(predictor.network).predict_with(("main",))
     images = get_filenames_of_train_images_and_targets(str(state.raw))
-    file = state.prediction_seconds(name)
+    file = state.prediction_seconds(row, run.seed, run.fold)
     file.parent.mkdir(parents=True, exist_ok=True)
     seconds = read_json(file) if file.is_file() else {}
-    for case in state.unseen_cases:
+    for case in state.unseen_cases(run.fold):
         if case in seconds:
             continue
         start = time.perf_counter()
@@ -97,5 +110,6 @@ def predict(state: State, name: str) -> None:
 
 
 if __name__ == "__main__":
-    task, folder, trainer_name = sys.argv[1:]
-    {"measure": measure, "train": train, "predict": predict}[task](State.load(Path(folder)), trainer_name)
+    task, folder, *run_arguments = sys.argv[1:]
+    TASKS = {"measure": measure, "train": train, "predict": predict}
+    TASKS[task](State.load(Path(folder)), Run.parse(*run_arguments))

@@ -209,6 +209,18 @@ def wilcoxon_p(differences: np.ndarray) -> float:
     return min(1.0, 2 * float(chances[: min(sums) + 1].sum()))
 
 
+def bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean (bias-corrected and accelerated); NaN below 5 differences."""
+    if len(differences) < FEWEST_FOR_INTERVAL:
+        return math.nan, math.nan
+    if np.ptp(differences) == 0:
+        return float(differences[0]), float(differences[0])
+    interval = stats.bootstrap(
+        (differences,), np.mean, n_resamples=BOOTSTRAP_RESAMPLES, rng=np.random.default_rng(0), vectorized=True
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
 def _signed_ranks(differences: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Ranks of the differences other than 0 by their size, and which of them are positive."""
     nonzero = differences[np.abs(differences) >= TIE]
@@ -230,7 +242,7 @@ def _compare(organ: str, pairs: pd.DataFrame, p: float, p_holm: float, sign: int
         missed_by_model=int(left_out["missed_by_model"].sum()),
         false_positives=int(left_out["false_positive"].sum()),
         mean_difference=float(d.mean()) if len(d) else math.nan,
-        interval=_bootstrap_interval(d),
+        interval=bootstrap_interval(d),
         p=p,
         p_holm=p_holm,
         effect_size=rank_biserial(d),
@@ -238,14 +250,3 @@ def _compare(organ: str, pairs: pd.DataFrame, p: float, p_holm: float, sign: int
         ties=int((d == 0).sum()),
         losses=int((sign * d < 0).sum()),
     )
-
-
-def _bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:
-    if len(differences) < FEWEST_FOR_INTERVAL:
-        return math.nan, math.nan
-    if np.ptp(differences) == 0:
-        return float(differences[0]), float(differences[0])
-    interval = stats.bootstrap(
-        (differences,), np.mean, n_resamples=BOOTSTRAP_RESAMPLES, rng=np.random.default_rng(0), vectorized=True
-    ).confidence_interval
-    return float(interval.low), float(interval.high)

@@ -1,0 +1,117 @@
+"""DSC of online validation over training time, and whether it has stopped rising."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from statistics import fmean
+from typing import Any
+
+LEAST_LARGE_DSC = 0.75
+LEAST_SMALL_DSC = 0.30  # a curve that hasn't left the ground is flat, too
+LARGEST_RISE = 0.01
+LEAST_TARGET = 0.05
+SMOOTHED_EPOCHS = 3
+GROUPS = ("small", "large")
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Online validation of a training, a value per epoch; NaN where no patch held an organ of the group."""
+
+    minutes: list[float]
+    iterations: list[float]
+    stages: list[str]
+    dsc: dict[str, list[float]]  # by group
+
+
+def read_curve(training: dict[str, Any], organs: Sequence[str], groups: Mapping[str, Sequence[str]]) -> Curve:
+    """The curve of a training's record, whose DSCs are in the order of ``organs``."""
+
+    def mean_of(group: str, of_epoch: Sequence[float]) -> float:
+        return finite_mean(dsc for organ, dsc in zip(organs, of_epoch, strict=True) if organ in groups[group])
+
+    return Curve(
+        [seconds / 60 for seconds in accumulate(training["seconds"])],
+        list(accumulate(training["iterations"])),
+        training["stage"],
+        {group: [mean_of(group, of_epoch) for of_epoch in training["dice"]] for group in GROUPS},
+    )
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """The mean over trainings of one trainer, epoch by epoch."""
+
+    def mean(values: Iterable[Sequence[float]]) -> list[float]:
+        return [finite_mean(of_epoch) for of_epoch in zip(*values, strict=True)]
+
+    return Curve(
+        mean(curve.minutes for curve in curves),
+        mean(curve.iterations for curve in curves),
+        curves[0].stages,
+        {group: mean(curve.dsc[group] for curve in curves) for group in GROUPS},
+    )
+
+
+def finite_mean(values: Iterable[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return fmean(finite) if finite else math.nan
+
+
+def smooth(values: Sequence[float]) -> list[float]:
+    """Mean of each epoch and the two before; the first two have none (NaN)."""
+    windows = [values[max(0, i + 1 - SMOOTHED_EPOCHS) : i + 1] for i in range(len(values))]
+    return [finite_mean(window) if len(window) == SMOOTHED_EPOCHS else math.nan for window in windows]
+
+
+def minutes_to_reach(curve: Curve, dsc: float) -> float:
+    """Time at which the smoothed DSC over small organs first is as high as this; infinite if never.
+
+    NaN below ``LEAST_TARGET``: every curve is there from the start.
+    """
+    if dsc < LEAST_TARGET:
+        return math.nan
+    reached = (
+        minutes for minutes, value in zip(curve.minutes, smooth(curve.dsc["small"]), strict=True) if value >= dsc
+    )
+    return next(reached, math.inf)
+
+
+@dataclass(frozen=True)
+class Flatness:
+    """Whether a curve has come to its end.
+
+    A few epochs' means differ by more than 0.01 by chance. So the DSC at the end is the mean over the last fifth of the
+    training, and that of the fifth before is what it rose from.
+
+    Attributes:
+        small_rise: of the DSC over small organs in the last fifth.
+        small_end: DSC over small organs at the end.
+        large_end: DSC over large organs at the end; NaN if there are none.
+    """
+
+    small_rise: float
+    small_end: float
+    large_end: float
+
+    @classmethod
+    def of(cls, curve: Curve) -> "Flatness":
+        fifth = math.ceil(len(curve.minutes) / 5)
+        small = curve.dsc["small"]
+        end = finite_mean(small[-fifth:])
+        return cls(end - finite_mean(small[-2 * fifth : -fifth]), end, finite_mean(curve.dsc["large"][-fifth:]))
+
+    @property
+    def is_flat(self) -> bool:
+        """Without large organs the small ones decide alone, and the other way round."""
+        has_begun = not (self.large_end <= LEAST_LARGE_DSC or self.small_end <= LEAST_SMALL_DSC)
+        return has_begun and not self.small_rise >= LARGEST_RISE
+
+    @property
+    def reason(self) -> str:
+        """Why it is flat, or not."""
+        return (
+            f"online DSC of small organs {self.small_rise:+.3f} in the last fifth (flat: below +{LARGEST_RISE:.2f}) to "
+            f"{self.small_end:.2f} (above {LEAST_SMALL_DSC:.2f}), of large organs {self.large_end:.2f} at the end "
+            f"(above {LEAST_LARGE_DSC:.2f})"
+        )

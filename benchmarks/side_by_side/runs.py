@@ -1,0 +1,91 @@
+"""What is trained, and the rows of the tables that come of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cpu_plans import NAME
+
+COARSE = f"{NAME}Coarse"  # stock's own plan, at --stock_spacing
+
+NNUNET = ""  # ways to predict; nnU-Net's predictor, as nnUNetv2_predict does
+MAIN_NETWORK = "main_network"  # the same without SOL-Net and SOS-Nets
+WAYS = (NNUNET, MAIN_NETWORK)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A trainer and the plans that it trains on."""
+
+    trainer: str
+    plans: str = NAME
+
+    @property
+    def name(self) -> str:
+        return self.trainer if self.plans == NAME else f"{self.trainer}_coarse"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        recipe: trainer and plans.
+        seed: of its random numbers.
+        fold: whose validation cases it doesn't see.
+    """
+
+    recipe: Recipe
+    seed: int = 0
+    fold: int = 0
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe.name}_seed{self.seed}_fold{self.fold}"
+
+    @property
+    def arguments(self) -> list[str]:
+        return [self.recipe.trainer, self.recipe.plans, str(self.seed), str(self.fold)]
+
+    @classmethod
+    def parse(cls, trainer: str, plans: str, seed: str, fold: str) -> "Run":
+        """The inverse of ``arguments``."""
+        return cls(Recipe(trainer, plans), int(seed), int(fold))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the tables: a recipe's trainings of all seeds and folds, and a way to predict with them."""
+
+    recipe: Recipe
+    way: str = NNUNET
+
+    @property
+    def name(self) -> str:
+        return f"{self.recipe.name}_{self.way}" if self.way else self.recipe.name
+
+    def model(self, seed: int) -> str:
+        """Name of one seed's predictions."""
+        return f"{self.name}_seed{seed}"
+
+
+@dataclass(frozen=True)
+class Model:
+    """Predictions of one seed.
+
+    Attributes:
+        name: of the model, in the comparison's report.
+        row: name of the row that it belongs to.
+        seed: of its trainings.
+        folder: of the label maps.
+    """
+
+    name: str
+    row: str
+    seed: int
+    folder: Path
+
+
+def ways_to_predict(training: dict[str, Any]) -> list[str]:
+    """Those that a trained network has, as the record of its training tells."""
+    return list(WAYS) if training["has_sos"] else [NNUNET]
