@@ -19,7 +19,7 @@ import torch
 from cpu_plans import add_arguments
 from side_by_side.curves import Flatness
 from side_by_side.goals import NOT_FLAT, Judge
-from side_by_side.pipeline import Findings, evaluate, measure, say, train_and_predict
+from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
 from side_by_side.runs import COARSE, MAIN_NETWORK, WAYS, Recipe, Row, Run
 from side_by_side.state import Settings, State
@@ -62,7 +62,9 @@ def write_results(
     figures = list(findings.figures.values())
     organs = organ_rows(findings.patients, list(findings.figures), findings.groups)
     folder = state.results
-    write_csv(folder / "flatness.csv", flatness_rows(flatness, decisive))
+    write_csv(
+        folder / "flatness.csv", [row | {"decides": row["trainer"] == decisive} for row in flatness_rows(flatness)]
+    )
     write_csv(folder / "trainers.csv", [rounded(asdict(row)) for row in figures])
     write_csv(folder / "organs.csv", organs)
     write_csv(folder / "curves.csv", curve_rows(findings.curves))
@@ -137,6 +139,7 @@ def main() -> None:
 
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
     prepare(state, source)
+    check_trainers(state, [*stock, *others])
     measure(state, [*stock, *others])
     train_and_predict(state, runs)
     file = write_results(state, evaluate(state, runs, stock), stock, others, arguments.time_goal)

@@ -19,6 +19,8 @@ from side_by_side.far_voxels import count_far
 from side_by_side.figures import Figures
 from side_by_side.goals import NOT_FLAT, Goal, Judge
 from side_by_side.jobs import BenchmarkError, Job, run_jobs
+from side_by_side.paper import TABLE_1, TABLE_1_AVERAGES, orderings, published
+from side_by_side.paper_results import PaperResults, verdict_of
 from side_by_side.patients import Patients
 from side_by_side.prepare import find_dataset, split
 from side_by_side.runs import COARSE, Recipe, Run
@@ -255,6 +257,61 @@ def test_goals_without_organs_or_without_a_figure_of_stock_are_not_judged() -> N
     goals = goals_of(patients(sgd=nothing, adamw=nothing, coarse=nothing, ours=[[0.5] * 5]), **rows)
     assert goals["mean HD95 (mm), small organs that both found"].verdict == "not applicable"
     assert goals["minutes to stock's final online DSC of small organs"].verdict == "not applicable"
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((0.01, 0.05), "holds"),
+        ((-0.05, -0.01), "doesn't hold"),
+        ((-0.01, 0.05), "not decided (interval contains 0)"),
+        ((0.0, 0.05), "not decided (interval contains 0)"),
+        ((math.nan, math.nan), "not decided (no interval below 5 patients)"),
+    ],
+)
+def test_an_ordering_holds_where_its_interval_is_above_0(interval: tuple[float, float], verdict: str) -> None:
+    assert verdict_of(*interval) == verdict
+
+
+def test_orderings_are_those_of_the_paper() -> None:
+    assert all(ordering.published is None or ordering.published[0] > ordering.published[1] for ordering in orderings())
+    # Table 2's average of FocusNet is that of table 1's column; so are the other two of table 1.
+    columns = zip(*(figures for figures in TABLE_1.values()), strict=True)
+    averages = [sum(mean for mean, _ in column) / 18 for column in columns]
+    assert averages[1:] == pytest.approx(TABLE_1_AVERAGES[1:], abs=0.05)
+    # Small organs of table 1, added up: 650.6 over ten of FocusNet (65.0 in table 2), 456.3 of the atlas.
+    claims = {(ordering.claim, ordering.group): ordering.published for ordering in orderings()}
+    assert claims["FocusNet beats the atlas", "small organs"] == (65.1, 45.6)
+    assert claims["ROI 3x beats 2x", "small organs"] == (65.0, 63.9)
+    assert claims["FocusNet beats Fat U-Net", "small organs"] is None
+
+
+def test_organs_are_found_in_the_paper_however_they_are_spelt() -> None:
+    assert published("Optic-Nerve-Lt") == TABLE_1["OpticNerve_L"]
+    assert published("Orbit-Rt") == TABLE_1["Eye_R"]
+    assert published("Brainstem") == TABLE_1["Brainstem"]
+    assert published("Cochlea-Lt") is None
+
+
+def test_papers_tables_have_own_figures_beside_the_papers_and_the_state_of_each_curve() -> None:
+    measured = patients(FocusNetTrainer=[[0.8, 0.7, 0.8, 0.7, 0.8]], SNetTrainer=[[0.7, 0.6, 0.6, 0.6, 0.6]])
+    names = {"A": "Lens_L", "B": "Brainstem"}
+    measured = Patients(measured.measurements.replace({"organ": names}))
+    flat = Flatness(small_rise=0.0, small_end=0.8, large_end=0.8)
+    rising = Flatness(small_rise=0.02, small_end=0.8, large_end=0.8)
+    rows = ["FocusNetTrainer", "SNetTrainer"]
+    groups = {"small": ["Lens_L"], "large": ["Brainstem"]}
+    results = PaperResults(measured, groups, rows, dict(zip(rows, (flat, rising), strict=True)))
+    of_all, of_small = results.verdicts()
+    # FocusNet's lens is .76, S-Net's .62; the brainstem is .8 in both.
+    assert (of_small.difference, of_small.verdict) == (pytest.approx(0.14), "holds")
+    assert (of_all.difference, of_all.published, of_all.not_flat) == (
+        *(pytest.approx(0.07), pytest.approx(0.019), "SNetTrainer"),
+    )
+    assert "Dice loss helps (all organs)" in results.not_judged()
+    assert "| FocusNet | FocusNetTrainer | 78.0 | 72.5 | flat |" in results.table_2()
+    assert "| S-Net | SNetTrainer | 62.0 | 61.5 | not flat |" in results.table_2()
+    assert "| 76.0 ± 5.5 (paper: 80.8 ± 4.7) |" in results.table_1()
 
 
 def test_jobs_run_side_by_side_and_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The steps of a benchmark, each of which does what is left to do: timing, training, predicting, measuring."""
 
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from side_by_side.budget import Speed, choose_epochs
 from side_by_side.curves import GROUPS, Curve, mean_curve, minutes_to_reach, read_curve, smooth
 from side_by_side.far_voxels import add_far_voxels
 from side_by_side.figures import Figures, read_figures
+from side_by_side.jobs import run_jobs
 from side_by_side.patients import Patients
 from side_by_side.runs import Model, Recipe, Row, Run, ways_to_predict
 from side_by_side.state import State, read_json, write_json
@@ -22,6 +24,16 @@ TOLERANCE_MM = "1"
 
 def say(text: str) -> None:
     print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+
+def check_trainers(state: State, recipes: Sequence[Recipe]) -> None:
+    """Look for all trainers before hours are spent on some.
+
+    Raises:
+        BenchmarkError: nnU-Net doesn't find one.
+    """
+    names = dict.fromkeys(recipe.trainer for recipe in recipes)
+    run_jobs([state.job("check_trainers", [sys.executable, "-m", "side_by_side.check_trainers", *names])])
 
 
 def measure(state: State, recipes: Sequence[Recipe]) -> None:

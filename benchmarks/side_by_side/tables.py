@@ -40,11 +40,8 @@ def describe(settings: Settings) -> str:
     return f"{time}, {settings.device}, {processes}, {plan}, batch {settings.batch}, widths {widths}"
 
 
-def flatness_rows(flatness: Mapping[str, Flatness], decisive: str) -> list[dict[str, object]]:
-    return [
-        {"trainer": row} | rounded(asdict(each)) | {"flat": each.is_flat, "decides": row == decisive}
-        for row, each in flatness.items()
-    ]
+def flatness_rows(flatness: Mapping[str, Flatness]) -> list[dict[str, object]]:
+    return [{"trainer": row} | rounded(asdict(each)) | {"flat": each.is_flat} for row, each in flatness.items()]
 
 
 def goal_rows(goals: Mapping[str, Sequence[Goal]]) -> list[dict[str, object]]:

@@ -36,8 +36,8 @@ def published_means(organs: Sequence[str], metric: str) -> dict[str, dict[str, f
 
     DSC are from 0 to 1, HD95 in mm; metrics without published figures have no methods.
     """
-    columns = {_canonical(name): i for i, name in enumerate(PDDCA_ORGANS)}
-    known = {organ: columns[_canonical(organ)] for organ in organs if _canonical(organ) in columns}
+    columns = {canonical(name): i for i, name in enumerate(PDDCA_ORGANS)}
+    known = {organ: columns[canonical(organ)] for organ in organs if canonical(organ) in columns}
     return {
         method: {organ: values[column] / UNITS[metric] for organ, column in known.items()}
         for method, values in PDDCA.get(metric, {}).items()
@@ -45,7 +45,7 @@ def published_means(organs: Sequence[str], metric: str) -> dict[str, dict[str, f
     }
 
 
-def _canonical(name: str) -> tuple[str, str]:
+def canonical(name: str) -> tuple[str, str]:
     """Words without their side, and the side."""
     words, side = words_and_side(name)
     return "".join(word for word in words if word not in FILLERS), side

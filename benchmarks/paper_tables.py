@@ -1,0 +1,162 @@
+"""Tables 1 and 2 of the paper on one's own dataset: all systems at the same budget, and whether its orderings hold.
+
+    python benchmarks/paper_tables.py DATASET -o STATE [--minutes 60] [--folds 0 1 2] [--atlas]
+
+DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. The folds are nnU-Net's own five; the validation
+cases of each are its test cases, and the predictions of all folds are pooled. -tr chooses rows. The atlas is made with
+--atlas, or named with -pred Atlas=FOLDER. Both tables with the paper's figures beside one's own, a verdict for each of
+its orderings, CSV files, curves and the comparison's report go into STATE/results. Stopped or killed, the same command
+goes on; trainers and folds can be added later.
+"""
+
+import argparse
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from cpu_plans import CONFIGURATION, NAME, add_arguments
+from side_by_side.curves import Flatness
+from side_by_side.jobs import BenchmarkError, run_jobs
+from side_by_side.paper import ATLAS, FAMILY
+from side_by_side.paper_results import PaperResults
+from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
+from side_by_side.prepare import find_dataset, prepare
+from side_by_side.runs import Model, Recipe, Run
+from side_by_side.state import Settings, State
+from side_by_side.tables import (
+    curve_rows,
+    describe,
+    draw_curves,
+    flatness_rows,
+    organ_rows,
+    rounded,
+    trainers_table,
+    warn_of_time,
+    write_csv,
+)
+
+from nnunetv2_focusnet.cli.command import as_command
+from nnunetv2_focusnet.demo.commands import find_command
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+
+FOLDS = range(5)  # of nnU-Net's split
+
+
+def run_atlas(state: State, folds: list[int]) -> Path:
+    """Build an atlas for each fold and segment its validation cases with it; returns the folder of all of them."""
+    pooled = state.folder / "predictions" / ATLAS
+    ending = DatasetJson.read(state.preprocessed / "dataset.json").file_ending
+    command = [find_command("nnUNetv2_focusnet_atlas"), "-d", state.settings.dataset, "-p", NAME, "-c", CONFIGURATION]
+    processes = ["-np", str(state.settings.threads)]
+    pooled.mkdir(parents=True, exist_ok=True)
+    for fold in folds:
+        cases = [f"{case}{ending}" for case in state.unseen_cases(fold)]
+        if all((pooled / case).is_file() for case in cases):
+            continue
+        say(f"registering the atlas of fold {fold}")
+        models = state.trained_models(0)
+        job = state.job(f"atlas_fold{fold}", [*command, "-f", str(fold), *processes], nnUNet_results=str(models))
+        run_jobs([job])
+        made = models / state.settings.dataset / f"{ATLAS}__{NAME}__{CONFIGURATION}" / f"fold_{fold}" / "validation"
+        for case in cases:
+            shutil.copy(made / case, pooled / case)
+    return pooled
+
+
+def write_results(state: State, findings: Findings, others: list[Model]) -> Path:
+    """Write everything; returns the Markdown file."""
+    flatness = {name: Flatness.of(curve) for name, curve in findings.curves.items()}
+    rows = [*(model.row for model in others), *findings.curves]
+    results = PaperResults(findings.patients, findings.groups, rows, flatness)
+    figures = list(findings.figures.values())
+    folder = state.results
+    write_csv(folder / "flatness.csv", flatness_rows(flatness))
+    write_csv(folder / "trainers.csv", [rounded(asdict(row)) for row in figures])
+    write_csv(folder / "organs.csv", organ_rows(findings.patients, rows, findings.groups))
+    write_csv(folder / "averages.csv", results.table_2_rows())
+    write_csv(folder / "curves.csv", curve_rows(findings.curves))
+    draw_curves(findings.curves, folder / "curves.png")
+    rising = [name for name, each in flatness.items() if not each.is_flat]
+    parts = [f"# {state.settings.dataset}: {describe(state.settings)}"]
+    parts += [f"**{warning}**" for warning in [*warn_of_time(figures, state.settings), *findings.messages]]
+    parts += ["## What the paper says, and what was found"]
+    if verdicts := results.verdicts():
+        write_csv(folder / "orderings.csv", [rounded(asdict(verdict)) for verdict in verdicts])
+        parts += [results.verdicts_table()]
+    if not_judged := results.not_judged():
+        parts += [f"Not judged, as a row or its organs aren't there: {'; '.join(not_judged)}."]
+    if rising:
+        parts += [f"Not at the end of their curves: {'; '.join(f'{row}: {flatness[row].reason}' for row in rising)}."]
+    parts += ["## Table 1: DSC in %, here (in the paper, on its own cases)", results.table_1()]
+    parts += ["## Table 2: mean DSC in %", results.table_2(), "## Trainers", trainers_table(figures)]
+    file = folder / "results.md"
+    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return file
+
+
+def read_predictions(given: list[str]) -> list[Model]:
+    """Rows that were made elsewhere, from NAME=FOLDER.
+
+    Raises:
+        BenchmarkError: one isn't of that form.
+    """
+    models = []
+    for text in given:
+        name, _, folder = text.partition("=")
+        if not (name and Path(folder).is_dir()):
+            raise BenchmarkError(f"-pred takes NAME=FOLDER with a folder that exists, got {text}")
+        models.append(Model(name, name, 0, Path(folder)))
+    return models
+
+
+def parse_arguments() -> argparse.Namespace:
+    cores = os.cpu_count() or 1
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", help="folder of a raw nnU-Net dataset, or an ID")
+    parser.add_argument("-o", type=Path, required=True, metavar="STATE", help="folder for everything")
+    parser.add_argument("-tr", nargs="+", default=FAMILY, metavar="TRAINER", help="rows (default: all of the paper's)")
+    parser.add_argument("--folds", type=int, nargs="+", default=[0], choices=FOLDS, metavar="FOLD", help="(default: 0)")
+    parser.add_argument("--atlas", action="store_true", help="register atlases with nnUNetv2_focusnet_atlas")
+    parser.add_argument(
+        "-pred", nargs="+", default=[], metavar="NAME=FOLDER", help="rows that were predicted elsewhere"
+    )
+    parser.add_argument("--minutes", type=float, default=60, help="of each training (default: 60)")
+    parser.add_argument("--same_iterations", action="store_true", help="as many for all as the first does in that time")
+    parser.add_argument("--spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="in mm (default: as planned)")
+    add_arguments(parser)
+    parser.add_argument("--small_organs", nargs="+", metavar="ORGAN", help="(default: as trainers find them)")
+    parser.add_argument("--threads", type=int, default=cores, help="of all together (default: one per core)")
+    parser.add_argument(
+        "--parallel", type=int, default=min(2, cores), help="trainings side by side, sharing threads (default: 2)"
+    )
+    parser.add_argument("-device", default="cuda" if torch.cuda.is_available() else "cpu")
+    return parser.parse_args()
+
+
+@as_command("paper_tables.py", when_stopped="the same command goes on from here")
+def main() -> None:
+    arguments = parse_arguments()
+    source = find_dataset(arguments.dataset)
+    others = read_predictions(arguments.pred)
+    shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
+    alike = {"dataset": source.name, "unseen": None, "stock_spacing": None, "stock_patch": arguments.patch}
+    state = State.open(arguments.o.resolve(), Settings(**(shared | alike)))
+    recipes = [Recipe(trainer) for trainer in dict.fromkeys(arguments.tr)]
+    runs = [Run(recipe, fold=fold) for fold in arguments.folds for recipe in recipes]
+
+    say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
+    prepare(state, source)
+    check_trainers(state, recipes)
+    if arguments.atlas:
+        others = [Model(ATLAS, ATLAS, 0, run_atlas(state, arguments.folds)), *others]
+    measure(state, recipes)
+    train_and_predict(state, runs)
+    file = write_results(state, evaluate(state, runs, recipes, others), others)
+    print(file.read_text(encoding="utf-8"))
+    print(f"Results: {file.parent}")
+
+
+if __name__ == "__main__":
+    main()
