@@ -21,7 +21,7 @@ from side_by_side.curves import Flatness
 from side_by_side.goals import NOT_FLAT, Judge
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
-from side_by_side.runs import COARSE, MAIN_NETWORK, WAYS, Recipe, Row, Run
+from side_by_side.runs import COARSE, WITHOUT_SOS, Recipe, Row, Run
 from side_by_side.state import Settings, State
 from side_by_side.tables import (
     METRICS,
@@ -55,7 +55,7 @@ def write_results(
     on_same_plan = [recipe.name for recipe in stock if recipe.plans != COARSE]
     judge = Judge(findings.patients, findings.groups, findings.figures, stock_rows, on_same_plan, is_flat, time_factor)
     goals = {
-        row.name: judge.goals(row.name, Row(recipe, MAIN_NETWORK).name)
+        row.name: judge.goals(row.name, Row(recipe, WITHOUT_SOS[row.way]).name)
         for recipe in others
         for row in rows_to_judge(recipe, findings)
     }
@@ -94,9 +94,8 @@ def decisive_row(flatness: dict[str, Flatness], stock: list[str]) -> str:
 
 
 def rows_to_judge(recipe: Recipe, findings: Findings) -> list[Row]:
-    """Of the ways to predict with a recipe's trainings all but that without what it is for."""
-    ways = (Row(recipe, way) for way in WAYS if way != MAIN_NETWORK)
-    return [row for row in ways if row.name in findings.figures]
+    """Of the ways to predict with a recipe's trainings all but those without what it is for."""
+    return [row for way in WITHOUT_SOS if (row := Row(recipe, way)).name in findings.figures]
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,6 +1,7 @@
 """What is trained, and the rows of the tables that come of it."""
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ from cpu_plans import NAME
 
 COARSE = f"{NAME}Coarse"  # stock's own plan, at --stock_spacing
 
-NNUNET = ""  # ways to predict; nnU-Net's predictor, as nnUNetv2_predict does
-MAIN_NETWORK = "main_network"  # the same without SOL-Net and SOS-Nets
-WAYS = (NNUNET, MAIN_NETWORK)
+# Ways to predict with a network that has SOS-Nets: with nnU-Net's predictor, as nnUNetv2_predict does, or this
+# package's; and the same with the main network alone.
+NNUNET, OWN = "", "own_predictor"
+WITHOUT_SOS = {NNUNET: "main_network", OWN: "own_predictor_main_network"}
+HAS_OWN_PREDICTOR = find_spec("nnunetv2_focusnet.inference") is not None
 
 
 @dataclass(frozen=True)
@@ -88,4 +91,6 @@ class Model:
 
 def ways_to_predict(training: dict[str, Any]) -> list[str]:
     """Those that a trained network has, as the record of its training tells."""
-    return list(WAYS) if training["has_sos"] else [NNUNET]
+    if not training["has_sos"]:
+        return [NNUNET]
+    return [way for pair in WITHOUT_SOS.items() for way in pair if HAS_OWN_PREDICTOR or not way.startswith(OWN)]

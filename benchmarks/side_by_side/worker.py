@@ -14,7 +14,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from nnunetv2_focusnet.trainers.host import bare_network
 from side_by_side.budget import Pace, Speed
 from side_by_side.budgeted_trainer import load_latest_checkpoint, make_trainer
-from side_by_side.runs import MAIN_NETWORK, Row, Run, ways_to_predict
+from side_by_side.runs import OWN, WITHOUT_SOS, Row, Run, ways_to_predict
 from side_by_side.state import State, read_json, write_json
 
 TIMED_EPOCHS, TIMED_ITERATIONS = 3, 12
@@ -70,16 +70,29 @@ def train(state: State, run: Run) -> None:
     write_json(state.training(run), content)
 
 
-class TimedPredictor(nnUNetPredictor):
-    """nnU-Net's predictor, which notes how long the network takes."""
+class Timed:
+    """Mixin in front of a predictor, which notes how long the network takes."""
 
     network_seconds = math.nan
 
     def predict_logits_from_preprocessed_data(self, data: torch.Tensor) -> torch.Tensor:
         start = time.perf_counter()
-        logits = super().predict_logits_from_preprocessed_data(data)
+        logits = super().predict_logits_from_preprocessed_data(data)  # type: ignore[misc]
         self.network_seconds = time.perf_counter() - start
         return logits
+
+
+def make_predictor(state: State, run: Run, way: str) -> Any:
+    """A predictor with the run's weights."""
+    base = nnUNetPredictor
+    if way.startswith(OWN):
+        from nnunetv2_focusnet.inference.predictor import FocusNetPredictor as base
+    predictor = type("TimedPredictor", (Timed, base), {})(device=torch.device(state.settings.device), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(state.model(run)), (run.fold,))
+    if way in WITHOUT_SOS.values():
+        bare_network(predictor.network).predict_with(("main",))
+        predictor.list_of_parameters[0]["sos_trained"].fill_(False)  # loaded again for each case
+    return predictor
 
 
 def predict(state: State, run: Run) -> None:
@@ -92,10 +105,7 @@ def predict(state: State, run: Run) -> None:
 
 def predict_row(state: State, run: Run, row: Row) -> None:
     """Predict the unseen cases from their raw images, one after another."""
-    predictor = TimedPredictor(device=torch.device(state.settings.device), allow_tqdm=False)
-    predictor.initialize_from_trained_model_folder(str(state.model(run)), (run.fold,))
-    if row.way == MAIN_NETWORK:
-        bare_network(predictor.network).predict_with(("main",))
+    predictor = make_predictor(state, run, row.way)
     images = get_filenames_of_train_images_and_targets(str(state.raw))
     file = state.prediction_seconds(row, run.seed, run.fold)
     file.parent.mkdir(parents=True, exist_ok=True)
