@@ -1,1 +1,1 @@
-"""Training several nnU-Net trainers side by side: the same data, plans and time; parts of small_organs.py and paper_tables.py."""
+"""Training nnU-Net trainers side by side, on the same data for the same time; parts of both scripts above."""
