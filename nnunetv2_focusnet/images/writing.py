@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 import warnings
 from contextlib import suppress
 from pathlib import Path
@@ -11,27 +12,31 @@ import SimpleITK as sitk
 from matplotlib.figure import Figure
 
 from nnunetv2_focusnet.images.completeness import BrokenFileError, check_complete
-from nnunetv2_focusnet.system.files import WriteError, write_bytes
+from nnunetv2_focusnet.system.files import WriteError, naming, write_bytes
 from nnunetv2_focusnet.system.text import last_line
 
 
 def write_image(image: sitk.Image, path: Path) -> None:
-    """Write an image, compressed, and look whether all of it is there; one that isn't is removed.
+    """Write an image, compressed, in one piece: it has its name only when all of it is there.
 
     ITK truncates NIfTI files without a word.
 
     Raises:
         WriteError: it can't be written.
     """
+    temporary = path.with_name(f".{uuid.uuid4().hex[:8]}.{path.name}")  # ITK goes by the ending
     try:
-        sitk.WriteImage(image, str(path), useCompression=True)
-        check_complete(path)
+        sitk.WriteImage(image, str(temporary), useCompression=True)
+        check_complete(temporary)
+        with naming(path):
+            temporary.replace(path)
     except (RuntimeError, BrokenFileError) as error:
-        with suppress(OSError):
-            path.unlink()
         raise WriteError(
             f"{path} can't be written ({last_line(error)}): make room on that disk, or write elsewhere"
         ) from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def save_figure(figure: Figure, picture: Path, dpi: int) -> None:

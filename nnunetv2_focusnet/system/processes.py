@@ -29,18 +29,25 @@ class ProcessDiedError(RuntimeError):
 
 
 def map_in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], num_processes: int
+    function: Callable[[Item], Result], items: Sequence[Item], num_processes: int, *, apart: bool = False
 ) -> Generator[Result, None, None]:
     """Yield the results in the order of ``items``, from as many processes; with one, from this one.
 
     The processes end at once where an error, an interrupt or ``close`` ends the iteration, and where this process is
     killed.
 
+    Args:
+        function: of one item.
+        items: what it is called with.
+        num_processes: at most.
+        apart: even one process is another than this one: where a call of a library takes minutes, this process couldn't
+            be interrupted meanwhile.
+
     Raises:
         ProcessDiedError: a process died, of which memory is the usual cause.
     """
     workers = min(num_processes, len(items))
-    if workers <= 1:
+    if workers <= (0 if apart else 1):
         yield from map(function, items)
         return
     # Spawned, as nnU-Net's own are: a forked process may inherit a lock that one of torch's threads holds.

@@ -1,0 +1,255 @@
+"""What ANTs does: registrations, and images and label maps warped by them. No other module knows its interface.
+
+This module imports no torch, as each worker imports it; and ANTs, an extra, only where it is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from nnunetv2_focusnet.images.grid import Grid
+from nnunetv2_focusnet.system.text import last_line
+
+THREADS = "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"
+SEED = 1  # of the voxels at which the affine stage compares images
+OUTSIDE = -1.0  # marks what an image doesn't cover; prepared images have 0 to 1
+CT_WINDOW = -300.0, 700.0  # HU, of soft tissue and bone: air and metal count as the window's ends
+PERCENTILES = 0.5, 99.5  # of other images, whose units mean nothing
+LARGEST_SHRINKING = 8  # fewer voxels along an axis than this tell nothing of the position along it
+AFFINE, WARP, INVERSE_WARP = "0GenericAffine.mat", "1Warp.nii.gz", "1InverseWarp.nii.gz"
+Image = Any  # ANTs' own
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How finely images are registered.
+
+    Attributes:
+        spacing_mm: of the voxels that are compared, along all axes; an axis with larger voxels keeps them.
+        syn_iterations: SyN's at most on each level, from coarse to fine; each level has voxels of half the size.
+    """
+
+    spacing_mm: float
+    syn_iterations: tuple[int, ...]
+
+
+def limit_threads(threads: int) -> None:
+    """Set ITK's threads of this process and of those that it starts, before the first registration.
+
+    With one, which is the default of the command, registrations are the same each time.
+    """
+    os.environ[THREADS] = str(threads)
+
+
+def prepare(image: sitk.Image, effort: Effort, *, is_ct: bool) -> sitk.Image:
+    """An image as it is registered: grey values from 0 to 1, and no voxels finer than those of the effort.
+
+    Args:
+        image: of one channel.
+        effort: whose spacing is used.
+        is_ct: grey values are HU.
+    """
+    return _coarser(grey_values(image, is_ct=is_ct), effort.spacing_mm)
+
+
+def grey_values(image: sitk.Image, *, is_ct: bool) -> sitk.Image:
+    """An image's grey values as 0 to 1, of float32: CT's in a window of soft tissue and bone, others' without outliers.
+
+    Args:
+        image: of one channel.
+        is_ct: grey values are HU.
+    """
+    grey = sitk.GetArrayFromImage(image).astype(np.float32)
+    low, high = CT_WINDOW if is_ct else np.percentile(grey, PERCENTILES).tolist()
+    scaled = (np.clip(grey, low, high) - low) / (high - low or 1.0)
+    return Grid.of(image).put(sitk.GetImageFromArray(scaled.astype(np.float32)))
+
+
+def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort, *, deformable: bool) -> list[Path]:
+    """Find the way from a fixed image to a moving one: rigid, then affine, then, where deformable, SyN.
+
+    Args:
+        fixed: prepared.
+        moving: prepared.
+        folder: gets the transforms.
+        effort: whose iterations are used.
+        deformable: whether SyN follows.
+
+    Returns:
+        The transforms, in the order that `warp` takes.
+
+    Raises:
+        ValueError: ANTs can't register them.
+    """
+    import ants
+
+    ants.config.set_ants_deterministic(False, SEED)  # True would forbid all but two kinds of registration
+    iterations = _levels(effort.syn_iterations, fixed) if deformable else (0,)
+    try:
+        ants.registration(
+            fixed=ants.from_sitk(fixed),
+            moving=ants.from_sitk(moving),
+            type_of_transform="SyNRA" if deformable else "Affine",
+            outprefix=f"{folder}{os.sep}",
+            syn_metric="CC",
+            syn_sampling=2,  # radius in voxels, as in ANTs' own antsRegistrationSyN.sh
+            reg_iterations=iterations,
+        )
+    except RuntimeError as error:
+        raise ValueError(f"ANTs can't register them ({last_line(error)})") from None
+    (folder / INVERSE_WARP).unlink(missing_ok=True)
+    return transforms_in(folder)
+
+
+def transforms_in(folder: Path) -> list[Path]:
+    """The transforms that `register` left there."""
+    return [path for path in (folder / WARP, folder / AFFINE) if path.exists()]
+
+
+def warp_image(
+    moving: sitk.Image, grid: Grid, transforms: Sequence[Path], inverted: Sequence[bool] | None = None
+) -> sitk.Image:
+    """An image on another grid, linearly interpolated, `OUTSIDE` where it isn't known.
+
+    Args:
+        moving: of float32.
+        grid: to fill.
+        transforms: the last one is applied to the image first.
+        inverted: which of them are to be inverted, none where left out; affine ones can be.
+    """
+    return _warp(moving, grid, transforms, inverted, "linear", OUTSIDE)
+
+
+def warp_labels(
+    moving: sitk.Image,
+    grid: Grid,
+    transforms: Sequence[Path],
+    inverted: Sequence[bool] | None = None,
+    *,
+    outside: int = 0,
+    smooth: bool = False,
+) -> sitk.Image:
+    """A label map on another grid.
+
+    Args:
+        moving: of an integer type.
+        grid: to fill.
+        transforms: as `warp_image`.
+        inverted: as `warp_image`.
+        outside: label of what isn't known.
+        smooth: each voxel gets the label with the largest share in its surroundings, not that of the nearest voxel.
+    """
+    kind = moving.GetPixelID()
+    way = "genericLabel" if smooth else "nearestNeighbor"
+    warped = _warp(sitk.Cast(moving, sitk.sitkFloat32), grid, transforms, inverted, way, float(outside))
+    return sitk.Cast(sitk.Round(warped), kind)
+
+
+def write_mean_affine(files: Sequence[Path], to: Path) -> None:
+    """Average affine transforms, without the rotations and shifts in them, which say nothing about shape."""
+    import ants
+
+    with _quiet():
+        mean = ants.average_affine_transform_no_rigid([str(file) for file in files])
+    ants.write_transform(mean, str(to))
+
+
+def write_mean_warp(files: Sequence[Path], affine: Path, step: float, to: Path) -> None:
+    """Average displacements, and write a step of them in the opposite sense, seen from the other side of ``affine``."""
+    import ants
+
+    mean = ants.image_read(str(files[0])) * 0
+    for file in files:
+        mean = mean + ants.image_read(str(file)) * (1 / len(files))
+    back = ants.apply_transforms(mean, mean * -step, [str(affine)], whichtoinvert=[True], imagetype=1)
+    ants.image_write(back, str(to))
+
+
+def sharpen(image: sitk.Image, share: float) -> sitk.Image:
+    """An image with its edges stressed: averaging has blurred them."""
+    import ants
+
+    blurred = ants.from_sitk(image)
+    return _to_sitk(blurred * (1 - share) + ants.iMath(blurred, "Sharpen") * share)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what ANTs' native code prints from the user's screen."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 1)
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _warp(
+    moving: sitk.Image,
+    grid: Grid,
+    transforms: Sequence[Path],
+    inverted: Sequence[bool] | None,
+    interpolator: str,
+    outside: float,
+) -> sitk.Image:
+    import ants
+
+    onto = grid.put(sitk.Image(grid.size, sitk.sitkFloat32))
+    warped = ants.apply_transforms(
+        fixed=ants.from_sitk(onto),
+        moving=ants.from_sitk(moving),
+        transformlist=[str(file) for file in transforms],
+        whichtoinvert=list(inverted or [False] * len(transforms)),
+        interpolator=interpolator,
+        defaultvalue=outside,
+    )
+    return grid.put(_to_sitk(warped))
+
+
+def _to_sitk(image: Image) -> sitk.Image:
+    import ants
+
+    return sitk.Cast(ants.to_sitk(image), sitk.sitkFloat32)
+
+
+def _coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
+    """The image with voxels of at least that size, blurred before, lest what lies between them be passed over."""
+    grid = Grid.of(image)
+    spacing = [max(mm, spacing_mm) for mm in grid.spacing]
+    size = [max(1, round(number * mm / to)) for number, mm, to in zip(grid.size, grid.spacing, spacing, strict=True)]
+    centre = grid.points_mm((np.array(grid.size) - 1)[None] / 2)[0]
+    axes = np.reshape(grid.direction, (3, 3))
+    origin = centre - axes @ ((np.array(size) - 1) / 2 * spacing)
+    variance = [max(0.0, (to**2 - mm**2) / 12) for mm, to in zip(grid.spacing, spacing, strict=True)]  # of a box
+    blurred = sitk.DiscreteGaussian(image, variance)
+    return sitk.Resample(
+        blurred,
+        size,
+        sitk.Transform(),
+        sitk.sitkLinear,
+        origin.tolist(),
+        spacing,
+        grid.direction,
+        0.0,
+        sitk.sitkFloat32,
+    )
+
+
+def _levels(iterations: tuple[int, ...], image: sitk.Image) -> tuple[int, ...]:
+    """The finer levels alone, where the coarse ones would leave too few voxels along an axis."""
+    largest = max(1, min(image.GetSize()) // LARGEST_SHRINKING)
+    levels = largest.bit_length()
+    return iterations[-levels:]
