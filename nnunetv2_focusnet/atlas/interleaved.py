@@ -27,7 +27,7 @@ WIDTH = 24
 DEPTH = 4  # convolutions on each scale: a voxel is classified by 9 voxels along each axis, and by 9 of twice the size
 PATCH_PER_REGION = 0.75
 BATCH = 8
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 3e-3
 SEED = 1
 Maps = dict[int, sitk.Image]  # probabilities by label, each on the grid of its region
 Example = tuple[np.ndarray, np.ndarray, np.ndarray]  # inputs (C, Z, Y, X), organ (Z, Y, X), known voxels (Z, Y, X)
@@ -47,7 +47,8 @@ class PatchNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, shape (B, 1, Z, Y, X), for inputs of shape (B, C, Z, Y, X)."""
-        coarse = self.coarse(F.avg_pool3d(x, 2, ceil_mode=True))
+        half = [(size + 1) // 2 for size in x.shape[2:]]
+        coarse = self.coarse(F.adaptive_avg_pool3d(x, half))
         coarse = F.interpolate(coarse, size=x.shape[2:], mode="trilinear", align_corners=False)
         return self.classify(torch.cat([self.fine(x), coarse], 1))
 

@@ -105,7 +105,7 @@ def paste(labels: sitk.Image, probabilities: Mapping[int, sitk.Image], small: Se
     merged[np.isin(merged, list(small))] = 0
     best = np.full(merged.shape, 0.5, np.float32)
     for label, probability in probabilities.items():
-        here = sitk.GetArrayViewFromImage(_resample(probability, grid))
+        here = sitk.GetArrayFromImage(_resample(probability, grid))
         merged[here > best] = label
         np.maximum(best, here, out=best)
     return grid.put(sitk.GetImageFromArray(merged))

@@ -87,7 +87,7 @@ class Atlas:
 
     def lost_organs(self) -> list[str]:
         """Organs that no voxel has the majority for."""
-        present = np.unique(sitk.GetArrayViewFromImage(self.read_labels()))
+        present = np.unique(sitk.GetArrayFromImage(self.read_labels()))
         return [organ for organ, label in self.recipe.labels.items() if label not in present]
 
 

@@ -112,10 +112,7 @@ def main() -> None:
         print(f"WARNING: no voxel of the atlas has a majority for {', '.join(lost)}, never found then", file=sys.stderr)
     if args.interleaved:  # before images that may be faulty, and which networks don't depend on
         regions = AtlasLabels(of_networks / "regions", dataset.file_ending)
-        faults = predict_cases(
-            atlas, chosen, regions.folder, dataset_json, dataset.file_ending, title="Regions", **limits
-        )
-        exit_with(COMMAND, faults)
+        exit_with(COMMAND, predict_cases(atlas, chosen, regions.folder, dataset_json, dataset.file_ending, **limits))
         networks = train_small_organs(atlas, chosen, dataset, regions, of_networks / "networks", args.steps, **limits)
     faults = predict_cases(atlas, targets, folder, dataset_json, dataset.file_ending, **limits)
     if args.interleaved:
