@@ -79,7 +79,8 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
 
     Only classes that are there count. The term of a class that isn't is smallest where its probabilities vanish
     everywhere, and in small patches most organs are missing most of the time: their classes die and don't come back.
-    False positives of an absent class cost the true class its own term, and focal loss.
+    False positives of an absent class cost the true class its own term, and focal loss. Later they wouldn't gain by it
+    either: without an overlap the term is 1 whatever is predicted, and has no gradient.
 
     Where a sample doesn't have a class annotated, :func:`merge_unannotated` has moved its probability to the
     background: the class's three sums are those of the samples that have it annotated, and the background's hold the

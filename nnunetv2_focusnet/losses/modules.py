@@ -38,10 +38,13 @@ class SegmentationLoss(nn.Module):
         annotated: (B, C) bool, which classes the samples of the next batch have annotated, background always; None:
             all. An unannotated organ's probability counts to the background. The trainer says so before each step, as
             nnU-Net calls the loss with output and target alone.
+        learned: (C,), how far each class has been learned, 0 to 1; 0 unless the trainer says otherwise. So far its
+            focal weight has gone from the given one to 1.
         terms: of the last batch, detached.
     """
 
     weights: Tensor
+    learned: Tensor
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class SegmentationLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.register_buffer("weights", torch.tensor(weights))
+        self.register_buffer("learned", torch.zeros(len(weights)))
         self.ignore_label = ignore_label
         self.factors = dict(factors)
         self.annotated: Tensor | None = None
@@ -88,8 +92,9 @@ class SegmentationLoss(nn.Module):
         log_p = logits.float().log_softmax(1)
         if self.annotated is not None:
             log_p = functional.merge_unannotated(log_p, self.annotated)
+        weights = self.weights ** (1 - self.learned)
         return [
-            factor * SEGMENTATION_TERMS[name](log_p, labels, valid, self.weights)
+            factor * SEGMENTATION_TERMS[name](log_p, labels, valid, weights)
             for name, factor in self.factors.items()
         ]
 

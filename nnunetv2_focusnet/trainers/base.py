@@ -28,6 +28,8 @@ from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_planned_for_othe
 from nnunetv2_focusnet.organs.splits import check_splits
 from nnunetv2_focusnet.trainers.checkpoints import trained_entry
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
+from nnunetv2_focusnet.trainers.host import DICE_PER_CLASS, curves
+from nnunetv2_focusnet.trainers.learned import how_far_learned
 from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import StageLogger
@@ -54,6 +56,7 @@ class BaseTrainer(FiniteTrainer):
     roi_scale: ClassVar[float | None] = None  # length of an ROI by that of its organ; None: dataset.json's, or three
     largest_roi_margin_mm: ClassVar[float] = math.inf
     loss_factors: ClassVar[Mapping[str, float]] = FOCAL_AND_DICE  # of the main network's terms
+    relaxes_weights: ClassVar[bool] = False  # of the loss, once organs are learned; the paper's stay
     trains_patch_of_plans: ClassVar[bool] = True  # if not, the trainer makes another one of it
     predictor = FocusNetPredictor
     entry: PlansEntry  # once the trainer is initialised
@@ -249,6 +252,9 @@ class BaseTrainer(FiniteTrainer):
         stage = self.stage
         self.print_to_log_file(f"Stage: {stage}")
         self.logger.log("stage", stage.name, self.current_epoch)
+        if self.relaxes_weights:
+            dsc = curves(self.local_log)[DICE_PER_CLASS][: self.current_epoch]
+            self.loss.learned.copy_(torch.from_numpy(how_far_learned(dsc, len(self.entry.organs))))
 
     # ---- left and right, annotated organs ----
 

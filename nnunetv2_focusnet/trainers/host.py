@@ -49,7 +49,8 @@ NEEDED_TO_RESUME = (
 )
 PROGRESS_PICTURE = "progress.png"
 EMA_DICE, MEAN_DICE = "ema_fg_dice", "mean_fg_dice"  # curves of the log; the first one says which checkpoint is best
-EMA_DECAY = 0.9  # of that curve
+DICE_PER_CLASS = "dice_per_class_or_region"  # a list of the organs' for each epoch
+EMA_DECAY = 0.9  # of the first one
 NEW_IN_EVERY_TRAINING = ".seg_layers."  # in names of tensors that pretrained weights never give
 
 

@@ -1,0 +1,72 @@
+"""How far organs have been learned, and what the loss makes of it."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer
+
+from nnunetv2_focusnet.losses.modules import SegmentationLoss
+from nnunetv2_focusnet.trainers.learned import how_far_learned
+
+
+def test_an_average_of_04_is_the_beginning_and_07_the_end() -> None:
+    # The average of a constant DSC d over n epochs is d * (1 - 0.9^n).
+    after_20 = [(d * (1 - 0.9**20) - 0.4) / 0.3 for d in (0.6, 0.7)]
+    learned = how_far_learned([[0.2, 0.6, 0.7, 0.95]] * 20, 4)
+    np.testing.assert_allclose(learned[1:], [0, *after_20, 1], atol=1e-9)
+    np.testing.assert_allclose(learned[0], (sum(after_20) + 1) / 4, atol=1e-9)  # the background's
+
+
+def test_nothing_is_learned_before_the_first_epoch() -> None:
+    assert how_far_learned([], 3).tolist() == [0] * 4
+
+
+def test_epochs_without_an_organ_leave_it_as_it_was() -> None:
+    with_gaps = [[0.9], [math.nan]] * 15
+    assert how_far_learned(with_gaps, 1).tolist() == how_far_learned([[0.9]] * 15, 1).tolist()
+
+
+def test_an_organ_lost_again_gets_its_weight_back() -> None:
+    assert how_far_learned([[0.9]] * 30 + [[0.0]] * 30, 1)[1] == 0
+
+
+def test_weights_go_to_1_as_organs_are_learned() -> None:
+    logits, labels = torch.zeros(1, 3, 1, 1, 3), torch.tensor([[[[[0, 1, 2]]]]])
+    logits[0, 2] = 1.0
+    loss = SegmentationLoss([0.5, 1.0, 100.0])
+    p = logits[0, :, 0, 0, :].softmax(0).diagonal()
+    each = (1 - p) ** 2 * -p.log()
+
+    def focal(weights: list[float]) -> float:
+        return float((torch.tensor(weights) * each).sum() / sum(weights))
+
+    def measured(learned: list[float]) -> float:
+        loss.learned.copy_(torch.tensor(learned))
+        return float(loss.segmentation_terms(logits, labels)["focal"])
+
+    assert math.isclose(measured([0, 0, 0]), focal([0.5, 1, 100]), rel_tol=1e-5)
+    assert math.isclose(measured([0, 0, 0.5]), focal([0.5, 1, 10]), rel_tol=1e-5)
+    assert math.isclose(measured([1, 1, 1]), focal([1, 1, 1]), rel_tol=1e-5)
+
+
+def test_a_trainer_reads_it_from_its_log_also_of_a_resumed_run(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.on_train_start()
+    organs = len(trainer.entry.organs)
+    for epoch in range(30):
+        trainer.local_log.log("dice_per_class_or_region", [0.9] * (organs - 1) + [0.1], epoch)
+    trainer.current_epoch = 30
+    trainer.on_train_epoch_start()
+    assert trainer.loss.learned.tolist() == [pytest.approx((organs - 1) / organs)] + [1.0] * (organs - 1) + [0.0]
+
+
+def test_the_papers_weights_stay(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallFocusNetTrainer)
+    trainer.on_train_start()
+    trainer.local_log.log("dice_per_class_or_region", [0.9] * len(trainer.entry.organs), 0)
+    trainer.current_epoch = 1
+    trainer.on_train_epoch_start()
+    assert not trainer.loss.learned.any()
