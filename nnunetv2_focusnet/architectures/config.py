@@ -10,7 +10,7 @@ from nnunetv2_focusnet.system.json_objects import as_json, from_json
 
 # Raise it whenever the same numbers would build another network: what isn't a number here (squeeze-and-excitation's
 # reduction, nonlinearities, order of layers) is part of the format.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,12 +141,12 @@ class FocusNetConfig:
         sos_features: channels of the SOS-Nets; None: as many as the main network has at full resolution.
         sos_blocks: SEResBlocks of each SOS-Net.
         sos_squeeze: a 1x1x1 convolution first brings what a SOS-Net reads to its own width.
-        sos_reads_main: SOS-Nets also read the main network's own probability of their organ.
+        sos_corrects_main: SOS-Nets also read the main network's own log-odds of their organ, and correct them.
         gradient_to_main: factor on the gradient that SOL-Net and SOS-Nets send into the main network.
         detection_threshold: below this peak of the heat map the organ isn't in the image. The peak is 1 only where the
             centre is certain: for one that is uncertain by as much as the target's own width, the squared error is
             smallest at 2^-1.5.
-        jitter: largest shift of an ROI in training, in voxels, where the trainer shows the network the labels.
+        jitter: largest shift of an ROI from its organ's centre in training, in voxels.
         zoom: SOS-Nets work on a finer grid than the main network; None: on its own. With it, the attributes that begin
             with ``sos_`` mean nothing.
         logit_outside_roi: of a detected organ outside its ROI; -10 is a probability of 5e-5, and far from the limits
@@ -163,7 +163,7 @@ class FocusNetConfig:
     sos_features: int | None = None
     sos_blocks: int = 2
     sos_squeeze: bool = False
-    sos_reads_main: bool = False
+    sos_corrects_main: bool = False
     gradient_to_main: float = 1.0
     detection_threshold: float = 0.2
     logit_outside_roi: float = -10.0

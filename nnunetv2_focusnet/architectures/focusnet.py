@@ -16,7 +16,7 @@ from nnunetv2_focusnet.architectures.fusion import fuse_, own_log_odds
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
 from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
-from nnunetv2_focusnet.architectures.sos import SOSNet
+from nnunetv2_focusnet.architectures.sos import LARGEST_LOG_ODDS, SOSNet
 
 PARTS = ("main", "sol", "sos")
 
@@ -47,10 +47,11 @@ class FocusNet(nn.Module):
     """
 
     sos_trained: Tensor
-    located: tuple[Tensor, Tensor] | None = None
-    """Peaks of the last forward in eval(), as probabilities (B, K), and their voxels (B, K, 3), (z, y, x).
+    sos_shares: Tensor
+    seen: FocusNetOutput | None = None
+    """What the parts said in the last forward in eval(), None before there was one.
 
-    Kept here since nnU-Net hands on nothing but the fused logits. None before there was such a forward.
+    Kept here since nnU-Net hands on nothing but the fused logits.
     """
 
     def __init__(self, main: MainNetwork, config: FocusNetConfig) -> None:
@@ -67,13 +68,15 @@ class FocusNet(nn.Module):
         self.sos = self.build_sos_nets()
         # Saved with the weights: where it is false, the network predicts with the main network alone.
         self.register_buffer("sos_trained", torch.ones((), dtype=torch.bool))
+        # Likewise how much each organ's SOS-Net counts beside the main network: 1, it alone.
+        self.register_buffer("sos_shares", torch.ones(len(config.small_organs)))
         self.train_parts(PARTS)
         self.predict_with(PARTS)
 
     def build_sos_nets(self) -> nn.ModuleList:
         """One for each small organ."""
         config, features = self.config, self.main.features_per_stage[0]
-        channels = 2 * features + self.main.input_channels + 1 + config.sos_reads_main
+        channels = 2 * features + self.main.input_channels + 1 + config.sos_corrects_main
         return nn.ModuleList(
             SOSNet(
                 channels,
@@ -81,6 +84,7 @@ class FocusNet(nn.Module):
                 config.kernel_size,
                 num_blocks=config.sos_blocks,
                 squeeze=config.sos_squeeze,
+                corrects=config.sos_corrects_main,
             )
             for _ in config.small_organs
         )
@@ -105,6 +109,13 @@ class FocusNet(nn.Module):
         self.sos_trained.fill_("sos" in parts)
 
     @property
+    def located(self) -> tuple[Tensor, Tensor] | None:
+        """Peaks that were :attr:`seen`, as probabilities (B, K), and their voxels (B, K, 3), (z, y, x)."""
+        if self.seen is None or self.seen.peaks is None or self.seen.centres is None:
+            return None
+        return self.seen.peaks.sigmoid(), self.seen.centres
+
+    @property
     def decoder(self) -> nn.Module:
         """The main network's decoder, where nnU-Net switches deep supervision on and off."""
         return self.main.decoder
@@ -118,9 +129,7 @@ class FocusNet(nn.Module):
         """
         if self.training:
             return self.parts(x, self._last_part)
-        parts = self.parts(x, self._last_predicted_part)
-        if parts.peaks is not None and parts.centres is not None:
-            self.located = parts.peaks.sigmoid(), parts.centres
+        self.seen = parts = self.parts(x, self._last_predicted_part)
         return parts.main_logits if parts.roi_logits is None else self.fuse(parts)
 
     def parts(self, x: Tensor, last_part: int = len(PARTS) - 1) -> FocusNetOutput:
@@ -161,13 +170,14 @@ class FocusNet(nn.Module):
         heat_logits = self.sol(features.decoder[self.config.sol_level])
         return self.segment_rois(rois, organs, x, features, heat_logits, main_logits)
 
-    def fuse(self, parts: FocusNetOutput) -> Tensor | list[Tensor]:
+    def fuse(self, parts: FocusNetOutput, sos_shares: Tensor | None = None) -> Tensor | list[Tensor]:
         """The prediction that all parts make together: logits (B, C, Z, Y, X).
 
         With deep supervision they are the first of a list, in front of the main network's coarser ones.
 
         Args:
             parts: of an image; none is None.
+            sos_shares: other ones than the network's own, (K,).
         """
         assert parts.peaks is not None
         assert parts.rois is not None
@@ -176,10 +186,13 @@ class FocusNet(nn.Module):
         deep = isinstance(parts.main_logits, list)
         finest, *coarser = parts.main_logits if deep else [parts.main_logits]
         contiguous = finest.clone(memory_format=torch.contiguous_format)
-        fused = self.fuse_(contiguous, parts.roi_logits, parts.rois, detected)
+        shares = self.sos_shares if sos_shares is None else sos_shares
+        fused = self.fuse_(contiguous, parts.roi_logits, parts.rois, detected, shares)
         return [fused, *coarser] if deep else fused
 
-    def fuse_(self, main_logits: Tensor, roi_logits: Tensor, rois: Rois, detected: Tensor) -> Tensor:
+    def fuse_(
+        self, main_logits: Tensor, roi_logits: Tensor, rois: Rois, detected: Tensor, sos_shares: Tensor
+    ) -> Tensor:
         """Turn the main network's logits (B, C, Z, Y, X), which are contiguous, into fused ones, in place.
 
         Args:
@@ -187,9 +200,10 @@ class FocusNet(nn.Module):
             roi_logits: (B, N), the SOS logits of all organs' ROIs.
             rois: where these ROIs lie.
             detected: (B, K) bool, which organs are in the image.
+            sos_shares: (K,), how much the SOS logits count beside the main network's own log-odds.
         """
         small, outside = self.config.small_organs, self.config.logit_outside_roi
-        return fuse_(main_logits, roi_logits, rois, small, detected, outside)
+        return fuse_(main_logits, roi_logits, rois, small, detected, sos_shares, outside)
 
     @property
     def heat_stride(self) -> Triple:
@@ -215,8 +229,19 @@ class FocusNet(nn.Module):
         main_logits: Tensor,
     ) -> Tensor:
         """SOS logits (B, N) of the ROIs of some organs, given by their indices among the small ones."""
-        read = rois.split(self._read_rois(rois, organs, x, features, heat_logits, main_logits))
+        read = self._read_rois(rois, organs, x, features, heat_logits)
+        if not self.config.sos_corrects_main:
+            return self._run_sos_nets(organs, rois.split(read))
+        log_odds = self.main_log_odds(rois, organs, main_logits)
+        return log_odds[:, 0] + self._run_sos_nets(organs, rois.split(torch.cat([read, log_odds], 1)))
+
+    def _run_sos_nets(self, organs: Sequence[int], read: Sequence[Tensor]) -> Tensor:
         return torch.cat([self.sos[k](roi).flatten(1) for k, roi in zip(organs, read, strict=True)], 1)
+
+    def main_log_odds(self, rois: Rois, organs: Sequence[int], main_logits: Tensor) -> Tensor:
+        """What the main network says of each organ in its ROI, (B, 1, N), not too certain and without gradient."""
+        channels = [self.config.small_organs[k] for k in organs]
+        return own_log_odds(main_logits.detach(), channels, rois).clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
 
     def _centres_to_train_on(self, labels: Tensor, found: Tensor) -> Tensor:
         """Where the organs are, moved at random; of those that aren't in the image, where they were found.
@@ -245,7 +270,6 @@ class FocusNet(nn.Module):
         x: Tensor,
         features: MainFeatures,
         heat_logits: Tensor,
-        main_logits: Tensor,
     ) -> Tensor:
         """What the SOS-Nets read, (B, channels, N) with the ROIs of the organs concatenated."""
         on_heat_map = rois.on_coarser(list(heat_logits.shape[2:]))
@@ -255,9 +279,6 @@ class FocusNet(nn.Module):
             rois.gather(x).to(heat_logits.dtype),
             on_heat_map.gather_own(heat_logits.sigmoid(), organs),
         ]
-        if self.config.sos_reads_main:
-            channels = [self.config.small_organs[k] for k in organs]
-            read.append(own_log_odds(main_logits.detach(), channels, rois).sigmoid())
         return torch.cat(read, 1)
 
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:

@@ -9,6 +9,9 @@ background and small organs that weren't detected:
 The fused logits z' give softmax(z')_k = exp(s_k) / (1 + sum_i exp(s_i)): for one organ the SOS probability
 sigmoid(s_k) itself, while G's classes share the rest as the main network splits it, and overlapping ROIs compete as in
 any softmax.
+
+An organ that its SOS-Net segments no better than the main network does keeps a share of the latter's answer: s_k is
+then a mean of the SOS logit and of the main network's own log-odds.
 """
 
 import math
@@ -21,6 +24,7 @@ from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.rois import Rois
 
 SLICES_AT_ONCE = 16
+FINITE_LOG_ODDS = 1e4  # of the main network in a mean, however large its logits are
 
 
 def own_log_odds(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
@@ -35,14 +39,24 @@ def own_log_odds(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tenso
         (B, 1, N) in the type of ``main_logits``.
     """
     wide = torch.promote_types(main_logits.dtype, torch.float32)
-    z = rois.gather(main_logits).to(wide)
+    return _log_odds(rois.gather(main_logits).to(wide), small, rois)[:, None].to(main_logits.dtype)
+
+
+def _log_odds(z: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
+    """(B, N) of logits (B, C, N) in the ROIs."""
     channel = rois.spread(constant(small, z.device)[None]).expand(len(z), -1)[:, None]
     others = z.scatter(1, channel, -math.inf).logsumexp(1, keepdim=True)
-    return (z.gather(1, channel) - others).to(main_logits.dtype)
+    return (z.gather(1, channel) - others)[:, 0]
 
 
 def fuse_(
-    main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor, outside: float
+    main_logits: Tensor,
+    roi_logits: Tensor,
+    rois: Rois,
+    small: Sequence[int],
+    detected: Tensor,
+    shares: Tensor,
+    outside: float,
 ) -> Tensor:
     """Turn the main network's logits into fused ones, in place; they are finite for finite inputs.
 
@@ -54,13 +68,16 @@ def fuse_(
         rois: where these ROIs lie.
         small: the K channels of ``main_logits`` that the small organs have.
         detected: (B, K) bool; where false the organ keeps the main network's own logits.
+        shares: (K,), how much the SOS logit counts beside the main network's own log-odds, 1: it alone; 0 is the same
+            as not detected.
         outside: SOS logit of a detected organ outside its ROI, which is low: compared with the likeliest large organ
             there, not with all of G together, which takes less time and memory than anything else that is done here.
 
     Returns:
         ``main_logits``.
     """
-    in_rois = _fused_in_rois(main_logits, roi_logits, rois, small, detected)
+    detected = detected & (shares > 0)
+    in_rois = _fused_in_rois(main_logits, roi_logits, rois, small, detected, shares)
     channels = constant(small, main_logits.device)
     large = [channel for channel in range(main_logits.shape[1]) if channel not in small]
     shown = detected[:, :, None, None, None]
@@ -73,7 +90,7 @@ def fuse_(
 
 
 def _fused_in_rois(
-    main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor
+    main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor, shares: Tensor
 ) -> Tensor:
     """What each organ's channel gets in its own ROI, (B, N), in float32 at least."""
     wide = torch.promote_types(main_logits.dtype, torch.float32)
@@ -83,5 +100,7 @@ def _fused_in_rois(
     others = z.masked_fill(replaced, -math.inf).logsumexp(1)
     own = rois.gather_own(main_logits, small)[:, 0].to(wide)
     limits = torch.finfo(main_logits.dtype)
-    sos = (others + roi_logits.to(wide)).clamp(limits.min, limits.max)
+    main = _log_odds(z, small, rois).clamp(-FINITE_LOG_ODDS, FINITE_LOG_ODDS)
+    mixed = torch.lerp(main, roi_logits.to(wide), rois.spread(shares[None].to(wide)))
+    sos = (others + mixed).clamp(limits.min, limits.max)
     return torch.where(rois.spread(detected), sos, own)

@@ -8,6 +8,9 @@ from nnunetv2_focusnet.architectures.blocks import ConvNormNonlin, SEResBlock, T
 
 # An organ fills about a thirtieth of an ROI of three diameters: start near that probability.
 INITIAL_LOGIT = -3.0
+# A SOS-Net that corrects the main network starts from its answer, but never from so much certainty that it couldn't
+# take it back.
+LARGEST_LOG_ODDS = 4.0
 
 
 class SOSNet(nn.Module):
@@ -15,11 +18,12 @@ class SOSNet(nn.Module):
 
     Args:
         in_channels: last decoder features + first encoder features + image channels + 1 for the organ's heat map
-            (+ 1 for the main network's own probability).
+            (+ 1 for the main network's own log-odds).
         features: channels of the blocks.
         kernel_size: odd size per axis (z, y, x) in voxels.
         num_blocks: how many SEResBlocks; the paper has two.
         squeeze: a 1x1x1 convolution comes before the blocks, as the first one's cost is the width of what it reads.
+        corrects: its logits are a correction, which is 0 at the beginning.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class SOSNet(nn.Module):
         *,
         num_blocks: int = 2,
         squeeze: bool = False,
+        corrects: bool = False,
     ) -> None:
         super().__init__()
         widths = [features if squeeze else in_channels, *([features] * num_blocks)]
@@ -39,7 +44,10 @@ class SOSNet(nn.Module):
         )
         self.head = nn.Conv3d(features, 1, 1)
         self.apply(initialize)
-        nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]
+        if corrects:
+            nn.init.zeros_(self.head.weight)
+        else:
+            nn.init.constant_(self.head.bias, INITIAL_LOGIT)  # type: ignore[arg-type]
 
     def forward(self, roi: Tensor) -> Tensor:
         """Organ logits (B, 1, z, y, x) from pooled inputs (B, in_channels, z, y, x) of ROI size."""

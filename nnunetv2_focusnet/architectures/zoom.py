@@ -12,12 +12,8 @@ from torch import Tensor, nn
 from nnunetv2_focusnet.architectures.blocks import ConvNormNonlin, SEResBlock, Triple, initialize, zyx
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
-from nnunetv2_focusnet.architectures.fusion import own_log_odds
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
 from nnunetv2_focusnet.architectures.rois import Rois
-
-# A SOS-Net starts from what the main network says, but never from so much certainty that it can't be taken back.
-LARGEST_LOG_ODDS = 4.0
 
 
 def space_to_depth(x: Tensor, stride: Triple) -> Tensor:
@@ -147,8 +143,7 @@ class ZoomNet(FocusNet):
         """As FocusNet's, on the image's grid."""
         on_main = rois.coarsened(self.zoom.stride)
         on_heat_map = on_main.on_coarser(list(heat_logits.shape[2:]))
-        log_odds = own_log_odds(main_logits.detach(), [self.config.small_organs[k] for k in organs], rois)
-        log_odds = log_odds.clamp(-LARGEST_LOG_ODDS, LARGEST_LOG_ODDS)
+        log_odds = self.main_log_odds(rois, organs, main_logits)
         fine = torch.cat([rois.gather(x).to(log_odds.dtype), log_odds], 1)
         seen = [on_main.gather(features.decoder[0]), on_heat_map.gather_own(heat_logits.sigmoid(), organs)]
         coarse = torch.cat([self._share_gradient(seen[0]), seen[1]], 1)

@@ -25,6 +25,7 @@ from nnunetv2_focusnet.system.files import write_text
 
 ENDING = "_locations.json"  # of the file beside a prediction
 Weights = Mapping[str, Tensor]
+_EPS = 1e-6
 
 
 class FocusNetPredictor(HostPredictor):
@@ -145,15 +146,20 @@ class FocusNetPredictor(HostPredictor):
         rois = network.rois_around(peaks.voxels[None], list(image.shape[1:]))
         found = peaks.probabilities > network.config.detection_threshold
         with self.autocast():
-            roi_logits = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
+            roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
         there = Rois.at(rois.corners.to(device), rois.sizes, rois.volume_size)
-        network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device))
+        network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device), shares.to(device))
         columns = (*peaks, *self.heat_maps.second_peaks(rois), found)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
 
-    def _segment(self, image: Tensor, rois: Rois, organs: Sequence[int], folds: Sequence[Weights | None]) -> Tensor:
-        """SOS logits (1, N) of all organs' ROIs, averaged over views and folds; 0 for organs that aren't wanted."""
+    def _segment(
+        self, image: Tensor, rois: Rois, organs: Sequence[int], folds: Sequence[Weights | None]
+    ) -> tuple[Tensor, Tensor]:
+        """SOS logits (1, N) of all organs' ROIs, averaged over views and folds, and how much they count, (K,).
+
+        What they count in each fold is its weight in the average; 0 for organs that aren't wanted.
+        """
         network, patch_size = self.bare_network, self.configuration_manager.patch_size
         corners, sizes = rois.corners[0], torch.tensor(rois.sizes)
         patches = shared_patches(
@@ -163,12 +169,11 @@ class FocusNetPredictor(HostPredictor):
             multiple_of=network.roi_step,
         )
         total = [torch.zeros(tuple(size)) for size in rois.sizes]
-        seen = [0] * len(total)
+        weight, views = torch.zeros(len(total)), torch.zeros(len(total))
         for weights in folds:
             if weights is not None:
                 network.load_state_dict(weights)
-            if not network.sos_trained:
-                continue
+            shares = (network.sos_shares * network.sos_trained).cpu()
             for patch, view in product(patches, self.views):
                 members = [k for k in patch.organs if view.organs[k] is not None]
                 box = tuple(slice(low, low + size) for low, size in zip(patch.corner, patch_size, strict=True))
@@ -177,9 +182,11 @@ class FocusNetPredictor(HostPredictor):
                 in_view = Rois.at(at[None].to(self.device), sizes[members].tolist(), patch_size)
                 parts = in_view.split(network.segment_at(x, in_view, [view.organs[k] for k in members])[:, None])
                 for k, part in zip(members, parts, strict=True):
-                    total[k] += view.mirror(part)[0, 0].float().cpu()
-                    seen[k] += 1
-        return torch.cat([(sum_ / max(n, 1)).flatten() for sum_, n in zip(total, seen, strict=True)])[None]
+                    total[k] += shares[k] * view.mirror(part)[0, 0].float().cpu()
+                    weight[k] += shares[k]
+                    views[k] += 1
+        means = [sum_ / max(by, _EPS) for sum_, by in zip(total, weight.tolist(), strict=True)]
+        return torch.cat([mean.flatten() for mean in means])[None], weight / views.clamp(min=1)
 
     # ---- findings ----
 

@@ -94,8 +94,7 @@ class SegmentationLoss(nn.Module):
             log_p = functional.merge_unannotated(log_p, self.annotated)
         weights = self.weights ** (1 - self.learned)
         return [
-            factor * SEGMENTATION_TERMS[name](log_p, labels, valid, weights)
-            for name, factor in self.factors.items()
+            factor * SEGMENTATION_TERMS[name](log_p, labels, valid, weights) for name, factor in self.factors.items()
         ]
 
     def split_target(self, target: Any) -> tuple[Tensor, Tensor]:

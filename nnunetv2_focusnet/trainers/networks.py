@@ -27,11 +27,11 @@ from nnunetv2_focusnet.trainers.main_networks import (
 )
 
 JITTER_MM = 4.0  # peaks of optic nerves are as far from their centres
-SMALLEST_ZOOM_FEATURES = 8  # narrower SOS-Nets were the bottleneck in networks made narrow for CPUs
+SMALLEST_SOS_FEATURES = 8  # narrower SOS-Nets were the bottleneck in networks made narrow for CPUs
 
 
-def small_organ_settings(small_organs: Sequence[SmallOrgan]) -> dict[str, Any]:
-    """What the networks for small organs take from these: channels and ROIs.
+def small_organ_settings(configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]) -> dict[str, Any]:
+    """What the networks for small organs take from these: channels, ROIs and how far these are moved in training.
 
     Their kernels are 3x3x3 on every plan. The plan's first ones are (1, 3, 3) on ordinary CTs, which is meant for a
     network that goes deeper: with nothing else, SOL-Net and SOS-Nets would see one slice each.
@@ -39,6 +39,7 @@ def small_organ_settings(small_organs: Sequence[SmallOrgan]) -> dict[str, Any]:
     return {
         "small_organs": tuple(organ.label for organ in small_organs),
         "roi_sizes": tuple(organ.roi_size for organ in small_organs),
+        "jitter": zyx([round(JITTER_MM / mm) for mm in configuration.spacing]),
     }
 
 
@@ -50,14 +51,14 @@ def focusnet_config(configuration: ConfigurationManager, small_organs: Sequence[
         sol_level=1,
         sol_features=main.features_per_stage[0],
         sos_squeeze=True,
-        **small_organ_settings(small_organs),
+        **small_organ_settings(configuration, small_organs),
     )
 
 
 def paper_config(configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]) -> FocusNetConfig:
     """FocusNet with heat maps at full resolution, and the plan's first stride as S-Net's one downsampling."""
     main = snet_config_with_plans_stride(configuration)
-    return FocusNetConfig(main=main, sol_level=0, **small_organ_settings(small_organs))
+    return FocusNetConfig(main=main, sol_level=0, **small_organ_settings(configuration, small_organs))
 
 
 def focusnet_config_on_plans_network(
@@ -70,12 +71,12 @@ def focusnet_config_on_plans_network(
         main=None,
         sol_level=min(1, num_decoder_layers - 1),  # half resolution, if the network goes below it
         sol_blocks=1,
-        sos_features=max(arch["features_per_stage"][0] // 2, 1),
-        sos_blocks=1,
+        sos_features=max(arch["features_per_stage"][0] // 2, SMALLEST_SOS_FEATURES),
+        sos_blocks=2,
         sos_squeeze=True,
-        sos_reads_main=True,
+        sos_corrects_main=True,
         gradient_to_main=0.1,
-        **small_organ_settings(small_organs),
+        **small_organ_settings(configuration, small_organs),
     )
 
 
@@ -102,16 +103,14 @@ def zoom_config(
         for k in group:
             sizes[k] = zyx([-(-size // step) * step for size, step in zip(largest, stride, strict=True)])
     return FocusNetConfig(
+        **small_organ_settings(configuration, small_organs) | {"roi_sizes": tuple(sizes)},
         main=None,
-        small_organs=tuple(organ.label for organ in small_organs),
-        roi_sizes=tuple(sizes),
         sol_level=min(1, len(features) - 2),
         sol_blocks=1,
         gradient_to_main=0.1,
-        jitter=zyx([round(JITTER_MM / mm) for mm in configuration.spacing]),
         zoom=ZoomConfig(
             stride=stride,
-            features=(max(features[0] // 2, SMALLEST_ZOOM_FEATURES), max(features[0], 2 * SMALLEST_ZOOM_FEATURES)),
+            features=(max(features[0] // 2, SMALLEST_SOS_FEATURES), max(features[0], 2 * SMALLEST_SOS_FEATURES)),
             groups=groups,
             mirror_axis=mirror_axis,
         ),

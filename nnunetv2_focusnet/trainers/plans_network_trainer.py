@@ -21,6 +21,7 @@ class FocusNetTrainerPlansNetwork(SmallOrgansTrainer):
     """
 
     default_enable_deep_supervision = True
+    relaxes_weights = True
     # Peaks of optic nerves were 4 to 5 mm off: three times a nerve's length is room for nothing but time and memory.
     largest_roi_margin_mm = 12.0
 

@@ -60,7 +60,7 @@ def _by_part(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         part, _, rest = name.partition(".")
         if part in ("sol", "sos"):
             parts[part][rest] = value
-        elif name not in (KEY, "sos_trained"):
+        elif name not in (KEY, "sos_trained", "sos_shares"):
             parts["main"][name.removeprefix(_prefix(weights, "main"))] = value
     return parts
 

@@ -36,7 +36,7 @@ class StageLogger(LocalLogger):
         self.organs = list(organs)
         self.terms = [f"loss/{name}" for name in term_names]
         self.per_organ = {"localisation_error_mm": "localisation error [mm]", "detection_rate": "detection rate"}
-        for key in ("stage", *self.terms, *(self.per_organ if self.organs else ())):
+        for key in ("stage", *self.terms, *((*self.per_organ, "voxels_by_share") if self.organs else ())):
             curves(self)[key] = []
 
     def log(self, key: str, value: Any, epoch: int) -> None:

@@ -11,10 +11,12 @@ import torch
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.architectures.rois import find_centres
-from nnunetv2_focusnet.losses.modules import finest
+from nnunetv2_focusnet.losses.modules import as_list, finest
 from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
+from nnunetv2_focusnet.trainers.host import curves
 from nnunetv2_focusnet.trainers.schedule import Stage
+from nnunetv2_focusnet.trainers.sos_shares import NAMES, SHARES, best_shares, count_voxels, dice_by_share, find_dead
 
 
 class SmallOrgansTrainer(BaseTrainer):
@@ -35,6 +37,14 @@ class SmallOrgansTrainer(BaseTrainer):
                 " dataset.json names none. The main network is trained alone; if some are small, name them in"
                 ' dataset.json: "focusnet": {"small_organs": [...]}.'
             )
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """One step; the labels are a further channel, so that ROIs can be put around the organs."""
+        if not self.small_organs:
+            return super().train_step(batch)
+        # On the device: what is concatenated on the host would have to be waited for when it is copied.
+        images, labels = (each.to(self.device, non_blocking=True) for each in (batch["data"], finest(batch["target"])))
+        return super().train_step(batch | {"data": torch.cat([images, labels.to(images.dtype)], 1)})
 
     # ---- stages ----
 
@@ -59,7 +69,8 @@ class SmallOrgansTrainer(BaseTrainer):
         self.bare_network.train_parts(PARTS)
         self.network.train()
         size = self.configuration_manager.patch_size
-        data = torch.zeros((self.batch_size, self.num_input_channels, *size), device=self.device)
+        channels = self.num_input_channels + 1  # the labels, as in a training step
+        data = torch.zeros((self.batch_size, channels, *size), device=self.device)
         targets = [torch.zeros((self.batch_size, 1, *scaled), device=self.device) for scaled in self.target_sizes()]
         target = targets if self.enable_deep_supervision else targets[0]
         try:
@@ -125,7 +136,9 @@ class SmallOrgansTrainer(BaseTrainer):
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
         result = super().validation_step(batch)
-        return result | self._judge_peaks(batch) if self.small_organs and self._has_started("sol") else result
+        if not self.small_organs or not self._has_started("sol"):
+            return result
+        return result | self._judge_peaks(batch) | self._judge_shares(batch)
 
     def _judge_peaks(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
         """Distance in mm from peak to centre, and detection (1 or 0), per sample and organ; NaN if not visible."""
@@ -142,12 +155,49 @@ class SmallOrgansTrainer(BaseTrainer):
             "detection_rate": detected.masked_fill(~visible, math.nan).cpu().numpy(),
         }
 
+    # ---- what counts how much ----
+
+    def _judge_shares(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
+        """What the SOS-Nets, the main network and their mean would each have overlapped in this batch."""
+        network = self.bare_network
+        if network.seen.roi_logits is None:
+            return {}
+        target = [part.to(self.device, non_blocking=True) for part in as_list(batch["target"])]
+        labels, valid = self.loss.split_target(target)
+        counted = valid[:, None]
+        if (annotated := self.loss.annotated_organs) is not None:
+            counted = counted & annotated[:, :, None, None, None]
+        return {"voxels_by_share": count_voxels(network, network.seen, labels, counted).cpu().numpy()}
+
+    def _choose_shares(self, val_outputs: list[dict[str, Any]]) -> None:
+        """From now on every small organ is segmented by what was best at it."""
+        counts = [output["voxels_by_share"] for output in val_outputs if "voxels_by_share" in output]
+        self.local_log.log("voxels_by_share", np.sum(counts, 0).tolist() if counts else None, self.current_epoch)
+        if not counts:
+            return
+        names = [organ.name for organ in self.small_organs]
+        epochs = [epoch for epoch in curves(self.local_log)["voxels_by_share"] if epoch is not None]
+        dice = dice_by_share(epochs, self.num_epochs)
+        shares = best_shares(dice)
+        self.bare_network.sos_shares.copy_(torch.tensor(shares))
+        listed = ", ".join(
+            f"{name} {'/'.join(f'{value:.2f}' for value in values)} ({NAMES[SHARES.index(share)]})"
+            for name, values, share in zip(names, dice.T, shares, strict=True)
+        )
+        self.print_to_log_file(f"DSC of {'/'.join(NAMES)}: {listed}")
+        for name in find_dead(dice, names):
+            self.print_to_log_file(
+                f"WARNING: the SOS-Net of {name} answers next to nothing, though the main network finds the organ,"
+                " whose answer is taken instead."
+            )
+
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """Log what nnU-Net logs, and the mean localisation error and detection rate of each small organ."""
         super().on_validation_epoch_end(val_outputs)
         if not self.small_organs:
             return
         val_outputs = self.from_all_ranks(val_outputs)
+        self._choose_shares(val_outputs)
         names = [organ.name for organ in self.small_organs]
         for key, unit in (("localisation_error_mm", " mm"), ("detection_rate", "")):
             values = [output.get(key, np.full((1, len(names)), math.nan)) for output in val_outputs]

@@ -3,13 +3,10 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import replace
-from typing import Any
 
-import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.losses.modules import finest
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch
@@ -20,7 +17,7 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
     """Trains the plans' network on voxels as large as the plan's first stride, and SOS-Nets on the images' own.
 
     A patch covers as much more of the head, up to the whole image. A left-right pair shares its SOS-Net, the right ROI
-    mirrored; it corrects what the main network says of the organ. In training ROIs are around the organs themselves.
+    mirrored; it corrects what the main network says of the organ.
     """
 
     trains_patch_of_plans = False
@@ -46,11 +43,3 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
         flip = entry.swap_flip
         pairs, axis = (flip.pairs, flip.axis) if flip else ((), None)
         return replace(entry, network=zoom_config(self.configuration_manager, entry.small_organs, pairs, axis))
-
-    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """One step; the labels are a further channel, so that ROIs can be put around the organs."""
-        if not self.small_organs:
-            return super().train_step(batch)
-        # On the device: what is concatenated on the host would have to be waited for when it is copied.
-        images, labels = (each.to(self.device, non_blocking=True) for each in (batch["data"], finest(batch["target"])))
-        return super().train_step(batch | {"data": torch.cat([images, labels.to(images.dtype)], 1)})

@@ -40,7 +40,7 @@ def tiny_on_unet(
     deep_supervision: bool = False,
     gradient_to_main: float = 0.25,
 ) -> FocusNet:
-    """On a U-Net of three stages: SOL-Net at half resolution, narrow SOS-Nets that read the U-Net's probabilities."""
+    """On a U-Net of three stages: SOL-Net at half resolution, narrow SOS-Nets that correct the U-Net's log-odds."""
     torch.manual_seed(0)
     strides, kernels = [[1, 1, 1], [2, 2, 2], [1, 1, 2]], [[3, 3, 3]] * 3
     unet = PlainConvUNet(
@@ -56,10 +56,13 @@ def tiny_on_unet(
         sos_features=2,
         sos_blocks=1,
         sos_squeeze=True,
-        sos_reads_main=True,
+        sos_corrects_main=True,
         gradient_to_main=gradient_to_main,
     )
-    return FocusNet(PlansUNet(unet, 1), config)
+    network = FocusNet(PlansUNet(unet, 1), config)
+    for net in network.sos:  # as after some training: at the beginning they correct nothing
+        nn.init.normal_(net.head.weight)
+    return network
 
 
 NETWORKS = pytest.mark.parametrize("make_network", [tiny_focusnet, tiny_on_unet])
@@ -201,10 +204,12 @@ def fused_by_hand(network: FocusNet, x: torch.Tensor) -> tuple[torch.Tensor, tor
             corner = [int(min(max(p - s // 2, 0), n - s)) for p, s, n in zip(peak, sizes, heat_map.shape, strict=True)]
             box = tuple(slice(c, c + s) for c, s in zip(corner, sizes, strict=True))
             whole = [features.decoder[0][b], features.encoder[b], x[b], heat_maps[b, k : k + 1]]
-            if network.config.sos_reads_main:
-                whole.append(main[b].softmax(0)[SMALL[k], None].float())
+            own = torch.zeros_like(main[b, 0])
+            if network.config.sos_corrects_main:  # from the main network's own log-odds, cut at e^4
+                own = torch.logit(main[b].softmax(0)[SMALL[k]]).clamp(-4, 4)
+                whole.append(own[None].float())
             pooled = torch.cat([volume[(slice(None), *box)] for volume in whole])
-            odds[b, k][box] = network.sos[k](pooled[None])[0, 0].double().exp()
+            odds[b, k][box] = (own[box] + network.sos[k](pooled[None])[0, 0].double()).exp()
     detected = heat_maps.amax((2, 3, 4)) > 0.2
     probabilities = torch.empty_like(main)
     for b in range(len(x)):
@@ -278,6 +283,34 @@ def test_until_the_sos_nets_are_trained_the_answer_is_that_of_s_net():
     assert not torch.equal(network(image()), network.main(image()))
     network.sos_trained.fill_(False)
     assert torch.equal(network(image()), network.main(image()))
+
+
+@NETWORKS
+@torch.no_grad()
+def test_organs_of_which_the_sos_net_has_no_share_are_the_main_networks(make_network):
+    network, x = make_network().eval(), image()
+    force_heat(network, 4.0)
+    network.sos_shares.zero_()
+    assert torch.equal(network(x), network.seen.main_logits)
+    network.sos_shares[1] = 1.0
+    fused, main = network(x), network.seen.main_logits
+    assert torch.equal(fused[:, SMALL[0]], main[:, SMALL[0]])
+    assert not torch.equal(fused[:, SMALL[1]], main[:, SMALL[1]])
+
+
+@NETWORKS
+@torch.no_grad()
+def test_half_a_share_is_the_mean_of_both_log_odds(make_network):
+    network, x = make_network().eval(), image()
+    force_heat(network, 4.0)
+    network.sos_shares.copy_(torch.tensor([1.0, 0.0]))  # one organ alone, so that none competes with it
+    alone, main = network(x), network.seen.main_logits
+    network.sos_shares[0] = 0.5
+    log_odds = [torch.logit(logits.double().softmax(1)[:, SMALL[0]]) for logits in (alone, main, network(x))]
+    rois = network.seen.rois
+    of_sos, of_main, of_both = (rois.gather(values[:, None])[:, 0, : math.prod(ROI_SIZES[0])] for values in log_odds)
+    torch.testing.assert_close(of_both, (of_sos + of_main) / 2, rtol=0, atol=1e-4)
+    assert not torch.allclose(of_sos, of_main, atol=1e-2)
 
 
 @pytest.mark.parametrize("trained", [True, False])
@@ -479,7 +512,7 @@ def test_compiles_for_inference_without_graph_break(make_network):
     force_heat(network, 0.5, spread=2.0)
     expected = network(image())
     peaks, voxels = network.located
-    network.located = None
+    network.seen = None
     compiled = torch.compile(network, backend="aot_eager", fullgraph=True)
     for _ in range(2):
         torch.testing.assert_close(compiled(image()), expected)

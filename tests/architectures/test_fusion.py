@@ -37,7 +37,7 @@ def in_volume(main: torch.Tensor, roi_logits: torch.Tensor, rois: Rois) -> tuple
 
 
 def fuse(main: torch.Tensor, roi_logits: torch.Tensor, rois: Rois, detected: torch.Tensor = ALL) -> torch.Tensor:
-    return fusion.fuse_(main.clone(), roi_logits, rois, SMALL, detected, outside=-10.0)
+    return fusion.fuse_(main.clone(), roi_logits, rois, SMALL, detected, torch.ones(len(SMALL)), outside=-10.0)
 
 
 def closed_form(main: torch.Tensor, roi_logits: torch.Tensor, rois: Rois) -> torch.Tensor:
@@ -69,7 +69,9 @@ def test_one_organ_has_the_probability_of_its_own_network():
     main = torch.randn(1, 3, 2, 2, 2)
     organ = torch.linspace(-6, 6, 8)[None]
     rois = Rois.around(torch.zeros(1, 1, 3, dtype=torch.long), [[2, 2, 2]], [2, 2, 2])
-    fused = fusion.fuse_(main.clone(), organ, rois, [2], torch.ones(1, 1, dtype=torch.bool), outside=-10.0)
+    fused = fusion.fuse_(
+        main.clone(), organ, rois, [2], torch.ones(1, 1, dtype=torch.bool), torch.ones(1), outside=-10.0
+    )
     torch.testing.assert_close(fused.softmax(1)[:, 2].flatten(1), organ.sigmoid())
 
 
@@ -119,7 +121,9 @@ def test_undetected_organ_gains_nothing_where_the_main_network_sees_a_detected_o
     main = torch.tensor([0.0005, 0.99, 0.0095]).log().view(1, 3, 1, 1, 1)
     rois = Rois.around(torch.zeros(1, 2, 3, dtype=torch.long), [[1, 1, 1]] * 2, [1, 1, 1])
     detected = torch.tensor([[True, False]])
-    fused = fusion.fuse_(main.clone(), torch.tensor([[2.0, -10.0]]), rois, [1, 2], detected, outside=-10.0)
+    fused = fusion.fuse_(
+        main.clone(), torch.tensor([[2.0, -10.0]]), rois, [1, 2], detected, torch.ones(2), outside=-10.0
+    )
     probability = fused.softmax(1).flatten()
     cord = 1 / (1 + 2.718281828**-2)
     assert probability.tolist() == pytest.approx([0.05 * (1 - cord), cord, 0.95 * (1 - cord)])

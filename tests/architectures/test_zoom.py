@@ -10,8 +10,8 @@ from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
 from nnunetv2_focusnet.architectures.fusion import own_log_odds
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.rois import Rois
+from nnunetv2_focusnet.architectures.sos import LARGEST_LOG_ODDS
 from nnunetv2_focusnet.architectures.zoom import (
-    LARGEST_LOG_ODDS,
     OnCoarserGrid,
     ZoomNet,
     depth_to_space,

@@ -42,7 +42,7 @@ class Transfers(TorchFunctionMode):
 def network_and_loss(ignore_label: int | None = None) -> tuple[FocusNet, FocusNetLoss]:
     rois = ((2, 4, 4), (4, 2, 6), (4, 4, 4))
     main = SNetConfig(features_per_stage=(4, 6), dilations=((1, 1, 1), (1, 2, 2)))
-    config = FocusNetConfig(main=main, small_organs=SMALL, roi_sizes=rois, sol_level=1, sos_reads_main=True)
+    config = FocusNetConfig(main=main, small_organs=SMALL, roi_sizes=rois, sol_level=1, sos_corrects_main=True)
     sigmas, voxels = [(1.0, 2.0, 2.0)] * 3, [10.0, 20.0, 30.0]
     loss = FocusNetLoss([1.0] * CLASSES, SMALL, sigmas, voxels, ignore_label)
     return FocusNet(SNet(1, CLASSES, main), config).to("meta"), loss.to("meta")

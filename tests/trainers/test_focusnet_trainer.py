@@ -16,7 +16,7 @@ from PIL import Image
 from small_trainers import SmallSNetTrainer
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
+from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.snet import SNet
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 
@@ -178,7 +178,8 @@ def test_localisation_error_is_the_distance_from_peak_to_centre_in_mm(make_train
     trainer.on_train_start()
     organs = trainer.small_organs
     peak = torch.tensor([[[5, 3 * organ.label + 1, 14] for organ in organs]] * 2)
-    trainer.network.located = torch.full((2, len(organs)), 0.9), peak
+    peaks = torch.full((2, len(organs)), 2.0)
+    trainer.network.seen = FocusNetOutput(torch.zeros(1), peaks=peaks, centres=peak)
     located = trainer._judge_peaks(trainer.batch())
     # Each organ fills voxels 4..7, 3l..3l+2, 10..13: centre 5.5, 3l+1, 11.5. Spacing is (2.5, 1.5, 1.5) mm.
     expected = math.hypot(0.5 * 2.5, 0, 2.5 * 1.5)

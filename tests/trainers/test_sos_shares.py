@@ -1,0 +1,97 @@
+"""How much each organ's SOS-Net counts: by what it, the main network and their mean overlapped in validation."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_trainers import SmallPlansNetworkTrainer
+from test_focusnet_trainer import run
+
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.focusnet import FocusNet, FocusNetOutput
+from nnunetv2_focusnet.architectures.rois import Rois
+from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.trainers.sos_shares import best_shares, count_voxels, dice_by_share, find_dead
+
+SIZE = (2, 2, 4)
+
+
+def seen_by(network: FocusNet, main: torch.Tensor, sos: torch.Tensor) -> FocusNetOutput:
+    """An image of 16 voxels in which one organ, class 1, was found for certain, its ROI the whole image."""
+    centre = torch.tensor([[[1, 1, 2]]])
+    rois = Rois.around(centre, network.config.roi_sizes, SIZE)
+    return FocusNetOutput(main, torch.zeros(1, 1, *SIZE), sos, rois, peaks=torch.full((1, 1), 9.0), centres=centre)
+
+
+@pytest.fixture
+def network() -> FocusNet:
+    sizes = SNetConfig(features_per_stage=(2, 2), dilations=((1, 1, 1),), n_blocks=1)
+    return FocusNet(SNet(1, 2, sizes), FocusNetConfig(main=sizes, small_organs=(1,), roi_sizes=(SIZE,)))
+
+
+def test_voxels_of_each_answer_by_hand(network: FocusNet) -> None:
+    # The organ is in voxels 0 to 3. The SOS-Net finds 0 to 5, the main network 2 and 3 and, with less certainty, 8 to
+    # 15; the mean of both log-odds is above 0 where one is more certain than the other denies it.
+    labels = torch.zeros(16)
+    labels[:4] = 1
+    sos = torch.full((16,), -3.0)
+    sos[:6] = 3.0
+    main = torch.full((16,), -1.0)
+    main[2:4], main[8:] = 2.0, 1.0
+    logits = torch.stack([torch.zeros(16), main]).view(1, 2, *SIZE)
+    everywhere = torch.ones(1, 1, *SIZE, dtype=torch.bool)
+    counts = count_voxels(network, seen_by(network, logits, sos[None]), labels.view(1, *SIZE), everywhere)
+    # overlap, and half of 4 voxels + the predicted ones: SOS-Net 6, mean 6 (3 - 1 > 0, 1 - 3 < 0), main network 10
+    assert counts[:, :, 0].tolist() == [[4, 5], [4, 5], [2, 7]]
+    half = everywhere.clone()
+    half[..., 1, :, :] = False  # voxels 8 to 15 don't count
+    counts = count_voxels(network, seen_by(network, logits, sos[None]), labels.view(1, *SIZE), half)
+    assert counts[:, :, 0].tolist() == [[4, 5], [4, 5], [2, 3]]
+
+
+def of_one_epoch(*pairs: tuple[float, float]) -> np.ndarray:
+    """Counts of one organ with the three shares."""
+    return np.array(pairs, dtype=float)[:, :, None]
+
+
+def test_dice_is_that_of_the_last_epochs_together() -> None:
+    old, new = of_one_epoch((0, 9), (9, 9), (9, 9)), of_one_epoch((3, 4), (2, 4), (1, 4))
+    # ten epochs count in a short training, a tenth of a long one
+    np.testing.assert_allclose(dice_by_share([old, *[new] * 10], 40)[:, 0], [0.75, 0.5, 0.25])
+    np.testing.assert_allclose(dice_by_share([old] + [new] * 10, 200)[:, 0], [30 / 49, 29 / 49, 19 / 49])
+
+
+def test_the_best_answer_is_taken_and_of_equal_ones_the_sos_nets() -> None:
+    dice = np.array([[0.8, 0.5, 0.0, math.nan], [0.7, 0.6, 0.4, math.nan], [0.8, 0.5, 0.5, math.nan]])
+    assert best_shares(dice) == [1.0, 0.5, 0.0, 1.0]
+
+
+def test_dead_is_a_sos_net_that_answers_nothing_where_the_main_network_does() -> None:
+    dice = np.array([[0.02, 0.02, 0.5, math.nan], [0.3, 0.02, 0.5, math.nan], [0.63, 0.03, 0.9, math.nan]])
+    assert find_dead(dice, ["nerve", "nobody's", "fine", "absent"]) == ["nerve"]
+
+
+def test_a_dead_sos_net_is_overruled_and_named_in_log_and_checkpoint(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.on_train_start()
+    organs = len(trainer.small_organs)
+    dead = np.array(
+        [[[0.0] * organs, [9.0] * organs], [[1.0] * organs, [9.0] * organs], [[6.0] * organs, [9.0] * organs]]
+    )
+    outputs = [{"voxels_by_share": dead}]
+    trainer._choose_shares(outputs)
+    assert trainer.network.sos_shares.tolist() == [0.0] * organs
+    log = Path(trainer.log_file).read_text()
+    assert "0.00/0.11/0.67 (main network)" in log
+    assert log.count("answers next to nothing") == organs
+
+
+def test_checkpoints_hold_what_validation_chose(make_trainer: Any) -> None:
+    trainer = run(make_trainer(SmallPlansNetworkTrainer))
+    saved = torch.load(Path(trainer.output_folder) / "checkpoint_final.pth", weights_only=False)
+    shares = saved["network_weights"]["sos_shares"]
+    assert set(shares.tolist()) <= {0.0, 0.5, 1.0}
+    assert saved["logging"]["voxels_by_share"][-1] is not None
