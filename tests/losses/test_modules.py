@@ -254,7 +254,10 @@ def test_extreme_logits_give_a_finite_loss_and_finite_gradients(size, dtype):
 
 
 def test_moves_with_its_weights():
-    assert {name for name, _ in focusnet_loss().named_buffers()} == {"weights", "sigmas", "organ_voxels"}
+    assert {name for name, _ in focusnet_loss().named_buffers()} == {
+        *("weights", "learned"),
+        *("sigmas", "organ_voxels"),
+    }
 
 
 # ---- deep supervision ----

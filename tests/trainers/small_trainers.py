@@ -26,6 +26,10 @@ class FewBatches:
         if not self.draws_progress:
             self.logger.plot_progress_png = lambda output_folder: None  # type: ignore[attr-defined]
 
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(self.current_epoch)  # type: ignore[attr-defined]  # of how ROIs are moved, also when resumed
+        super().on_train_epoch_start()  # type: ignore[misc]
+
     def get_dataloaders(self) -> tuple[Iterator[dict[str, Any]], Iterator[dict[str, Any]]]:
         self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()  # type: ignore[attr-defined]
         batches = repeat(None)

@@ -86,6 +86,8 @@ def test_a_tenth_of_the_small_organs_gradient_reaches_the_main_network(make_trai
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.initialize()
     network, image = trainer.network, trainer.batch()["data"]
+    for net in network.sos:  # which begins at zero, where no gradient passes
+        torch.nn.init.ones_(net.head.weight)
     weight = network.main.unet.encoder.stages[0][0].convs[0].conv.weight
     gradients = []
     for share in (network.config.gradient_to_main, 1.0):
