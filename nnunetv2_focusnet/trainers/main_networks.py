@@ -127,7 +127,7 @@ def widened(config: SNetConfig, parameters: int) -> SNetConfig:
     middle = round(half * math.sqrt(parameters / num_parameters(undilated)))
     widths = [
         (full_now, half_now)
-        for half_now in range(max(middle - 2, 1), middle + 3)
+        for half_now in range(max(middle - 1, 1), middle + 2)
         for full_now in range(max(full * half_now // half - 1, 1), full * half_now // half + 3)
     ]
 
