@@ -80,7 +80,7 @@ def write_results(state: State, findings: Findings, others: list[Model]) -> Path
     draw_curves(findings.curves, folder / "curves.png")
     rising = [name for name, each in flatness.items() if not each.is_flat]
     parts = [f"# {state.settings.dataset}: {describe(state.settings)}"]
-    parts += [f"**{warning}**" for warning in [*warn_of_time(figures, state.settings), *findings.messages]]
+    parts += [f"**{warning}**" for warning in [*warn_of_time(findings.trained, state.settings), *findings.messages]]
     parts += ["## What the paper says, and what was found"]
     if verdicts := results.verdicts():
         write_csv(folder / "orderings.csv", [rounded(asdict(verdict)) for verdict in verdicts])

@@ -74,7 +74,7 @@ def write_results(
         f"# {state.settings.dataset}: {describe(state.settings)}",
         f"**{verdict}.** {decisive}, the better stock row: {flatness[decisive].reason}.",
         *(f"{row} isn't flat: {flatness[row].reason}." for row in stock_rows if not flatness[row].is_flat),
-        *(f"**{warning}**" for warning in [*warn_of_time(figures, state.settings), *findings.messages]),
+        *(f"**{warning}**" for warning in [*warn_of_time(findings.trained, state.settings), *findings.messages]),
     ]
     if goals:
         write_csv(folder / "goals.csv", goal_rows(goals))

@@ -95,6 +95,11 @@ class Findings:
     figures: Mapping[str, Figures]
     messages: Sequence[str]
 
+    @property
+    def trained(self) -> list[Figures]:
+        """Figures of each recipe, in the first way to predict."""
+        return [self.figures[recipe] for recipe in self.curves]
+
 
 def evaluate(
     state: State, runs: Sequence[Run], target_recipes: Sequence[Recipe], others: Sequence[Model] = ()
@@ -111,6 +116,7 @@ def evaluate(
     seeds = list(dict.fromkeys(run.seed for run in runs))
     models = [Model(row.model(seed), row.name, seed, state.predictions(row, seed)) for row in rows for seed in seeds]
     models += others
+    say(f"comparing {', '.join(model.name for model in models)}")
     shutil.rmtree(state.results, ignore_errors=True)
     dataset_json = state.preprocessed / "dataset.json"
     _collect_references(state, runs, DatasetJson.read(dataset_json).file_ending)
