@@ -159,6 +159,22 @@ def _listed(pairs: Sequence[Pair]) -> str:
     return ", ".join(f"{left}/{right}" for left, right in pairs)
 
 
+def left_end(properties: Mapping[str, Any], transpose_forward: Sequence[int]) -> tuple[int, bool] | None:
+    """The network's axis (0, 1, 2) that leads from right to left, and whether left is at its end; None: not known.
+
+    Args:
+        properties: of a case, as nnU-Net's preprocessing returns them.
+        transpose_forward: of the plans.
+    """
+    left = _left_in_array(properties)
+    return None if left is None else _end(left[list(transpose_forward)])
+
+
+def _end(left: np.ndarray) -> tuple[int, bool]:
+    axis = int(np.abs(left).argmax())
+    return axis, bool(left[axis] > 0)
+
+
 def _find_ends(
     cases: Iterable[tuple[str, Mapping[str, Any]]], transpose_forward: Sequence[int]
 ) -> tuple[list[tuple[int, bool]], list[str]]:
@@ -171,8 +187,8 @@ def _find_ends(
             unknown.append(case)
             continue
         left = left[list(transpose_forward)]
-        axis = int(np.abs(left).argmax())
-        ends.setdefault((axis, bool(left[axis] > 0)), []).append(case)
+        axis, at_end = _end(left)
+        ends.setdefault((axis, at_end), []).append(case)
         if np.degrees(np.arccos(min(1.0, abs(left[axis])))) > LARGEST_ANGLE_DEGREES:
             oblique.append(case)
     if unknown or not ends:

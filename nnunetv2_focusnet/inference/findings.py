@@ -73,11 +73,28 @@ class Findings:
         image_size: (Z, Y, X) of the preprocessed image.
         organs: sorted by label.
         warnings: a line each.
+        swap_flip: of the plans.
     """
 
     image_size: Sequence[int]
     organs: Sequence[PredictedOrgan]
     warnings: Sequence[str]
+    swap_flip: SwapFlip | None
+
+    def with_direction(self, left_end: tuple[int, bool] | None) -> Findings:
+        """The same, with a warning if the image lies another way than those of training.
+
+        Args:
+            left_end: axis of the network from right to left, and whether left is at its end; None: not known.
+        """
+        flip = self.swap_flip
+        if flip is None or left_end in (None, (flip.axis, flip.left_at_end)):
+            return self
+        warning = (
+            "the patient's left is on another side of the image than in training, where left and right organs may be"
+            " taken for each other: reorient the image and predict it again"
+        )
+        return replace(self, warnings=[*self.warnings, warning])
 
     def as_json(self, positions: Positions) -> dict[str, Any]:
         """What goes into the file beside the prediction; positions are (x, y, z), of voxels or in mm."""
@@ -110,7 +127,7 @@ def measure(logits: Tensor, entry: PlansEntry, places: Mapping[int, Place], spac
         for organ in entry.organs
     ]
     warnings = [line for each in organs for line in _warnings(each, spacing)]
-    return Findings(logits.shape[1:], organs, [*warnings, *(_side_warnings(organs, flip) if flip else ())])
+    return Findings(logits.shape[1:], organs, [*warnings, *(_side_warnings(organs, flip) if flip else ())], flip)
 
 
 def _measure_labels(logits: Tensor, axis: int) -> tuple[list[int], list[float]]:

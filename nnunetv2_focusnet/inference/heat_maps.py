@@ -36,12 +36,12 @@ class HeatMaps:
     def __init__(self, organs: int, image_size: Sequence[int], stride: Triple) -> None:
         self.stride = stride
         self.folds = 0
-        self._size = [size // step for size, step in zip(image_size, stride, strict=True)]
-        self._sum = torch.zeros(organs, *self._size)
+        self._shape = (organs, *(size // step for size, step in zip(image_size, stride, strict=True)))
+        self._sum: Tensor | None = None
 
     def begin_fold(self, device: torch.device) -> None:
         """Forget what was added since the last fold ended."""
-        self._highest = torch.zeros(self._sum.shape, device=device)
+        self._highest = torch.zeros(self._shape, device=device)
 
     def add(self, heat_maps: Tensor, corner: Sequence[int]) -> None:
         """Add those of a tile.
@@ -57,26 +57,24 @@ class HeatMaps:
 
     def end_fold(self) -> None:
         """A network has seen all tiles in all views."""
-        self._sum += self._highest.cpu()
+        highest = self._highest.cpu()
+        self._sum = highest if self._sum is None else self._sum.add_(highest)
         self.folds += 1
         del self._highest
 
     def peaks(self) -> Peaks:
         """Where the organs are."""
-        return self._peaks_of(self._sum)
+        assert self._sum is not None
+        values, positions = find_peaks(self._sum[None])
+        stride = torch.tensor(self.stride)
+        return Peaks(values[0] / self.folds, positions[0] * stride + stride // 2)
 
-    def second_peaks(self, rois: Rois) -> Peaks:
-        """Where else they may be: the highest voxels outside ROIs, one per organ, in the image."""
-        outside = self._sum.clone()
+    def clear(self, rois: Rois) -> None:
+        """Empty the ROIs, one per organ in the image: what then has a peak is elsewhere."""
+        assert self._sum is not None
         for k, (corner, size) in enumerate(zip(rois.corners[0].tolist(), rois.sizes, strict=True)):
             box = tuple(
                 slice(low // step, -(-(low + n) // step))
                 for low, n, step in zip(corner, size, self.stride, strict=True)
             )
-            outside[(k, *box)] = 0
-        return self._peaks_of(outside)
-
-    def _peaks_of(self, total: Tensor) -> Peaks:
-        values, positions = find_peaks(total[None])
-        stride = torch.tensor(self.stride)
-        return Peaks(values[0] / self.folds, positions[0] * stride + stride // 2)
+            self._sum[(k, *box)] = 0

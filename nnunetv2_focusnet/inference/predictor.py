@@ -20,6 +20,7 @@ from nnunetv2_focusnet.inference.host import HostPredictor, Tile
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.inference.views import Channels, View, all_views
+from nnunetv2_focusnet.laterality import left_end
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 from nnunetv2_focusnet.system.files import write_text
 
@@ -149,7 +150,8 @@ class FocusNetPredictor(HostPredictor):
             roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
         there = Rois.at(rois.corners.to(device), rois.sizes, rois.volume_size)
         network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device), shares.to(device))
-        columns = (*peaks, *self.heat_maps.second_peaks(rois), found)
+        self.heat_maps.clear(rois)
+        columns = (*peaks, *self.heat_maps.peaks(), found)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
 
@@ -194,12 +196,14 @@ class FocusNetPredictor(HostPredictor):
         """Say what the user must look at, and write it beside the prediction."""
         if self.findings is None:
             return
+        order = self.plans_manager.transpose_forward
+        found = self.findings.with_direction(left_end(properties, order))
         case = Path(output).name if output else "this image"
-        for warning in self.findings.warnings:
+        for warning in found.warnings:
             print(f"WARNING: {case}: {warning}")
         if output is not None:
-            positions = Positions.of(properties, self.plans_manager.transpose_forward, self.findings.image_size)
-            write_text(Path(f"{output}{ENDING}"), json.dumps(self.findings.as_json(positions), indent=1))
+            positions = Positions.of(properties, order, found.image_size)
+            write_text(Path(f"{output}{ENDING}"), json.dumps(found.as_json(positions), indent=1))
 
 
 def _moved_down(tile: slice, step: int) -> slice:

@@ -12,7 +12,7 @@ import torch
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.inference.findings import Findings, Place, measure
+from nnunetv2_focusnet.inference.findings import Place, measure
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.organs.organ import Organ
@@ -143,7 +143,7 @@ def test_what_was_found_is_written_beside_the_prediction_and_printed(
     predictor = FocusNetPredictor(device=torch.device("cpu"))
     predictor.plans_manager = SimpleNamespace(transpose_forward=(2, 0, 1))
     found = measure(logits_of(**GOOD), ENTRY, {4: replace(HERE, found=False, voxel=[3, 4, 9])}, SPACING)
-    predictor.findings = Findings((8, 7, 24), found.organs, found.warnings)
+    predictor.findings = replace(found, image_size=(8, 7, 24))
     predictor.finish_case(str(tmp_path / "Case_1"), properties)
     written = json.loads((tmp_path / "Case_1_locations.json").read_text())
     assert written["warnings"] == ["Lens_L was not found: the peak of its heat map is 0.90"]
@@ -157,9 +157,23 @@ def test_what_was_found_is_written_beside_the_prediction_and_printed(
     assert "peak" not in written["organs"]["Brain"]
 
 
+def test_an_image_that_lies_another_way_than_in_training_is_named(
+    head: tuple[sitk.Image, dict], capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, properties = head  # whose y runs to the left
+    predictor = FocusNetPredictor(device=torch.device("cpu"))
+    found = measure(logits_of(**GOOD), ENTRY, {}, SPACING)
+    for order, left_at_end, warned in (((2, 0, 1), True, False), ((2, 0, 1), False, True), ((0, 1, 2), True, True)):
+        predictor.plans_manager = SimpleNamespace(transpose_forward=order)
+        predictor.findings = replace(found, swap_flip=replace(ENTRY.swap_flip, left_at_end=left_at_end))
+        predictor.finish_case(None, properties)
+        assert ("left is on another side" in capsys.readouterr().out) == warned
+
+
 def test_an_image_that_is_not_written_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     predictor = FocusNetPredictor(device=torch.device("cpu"))
+    predictor.plans_manager = SimpleNamespace(transpose_forward=(0, 1, 2))
     predictor.findings = measure(logits_of(**GOOD), ENTRY, {}, SPACING)
     predictor.finish_case(None, {})
     assert list(tmp_path.iterdir()) == []
