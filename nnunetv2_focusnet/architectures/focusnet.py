@@ -183,12 +183,11 @@ class FocusNet(nn.Module):
         assert parts.rois is not None
         assert parts.roi_logits is not None
         detected = (parts.peaks.sigmoid() > self.config.detection_threshold) & self.sos_trained
-        deep = isinstance(parts.main_logits, list)
-        finest, *coarser = parts.main_logits if deep else [parts.main_logits]
-        contiguous = finest.clone(memory_format=torch.contiguous_format)
+        levels = parts.main_logits if isinstance(parts.main_logits, list) else [parts.main_logits]
+        finest = levels[0].clone(memory_format=torch.contiguous_format)
         shares = self.sos_shares if sos_shares is None else sos_shares
-        fused = self.fuse_(contiguous, parts.roi_logits, parts.rois, detected, shares)
-        return [fused, *coarser] if deep else fused
+        fused = self.fuse_(finest, parts.roi_logits, parts.rois, detected, shares)
+        return [fused, *levels[1:]] if isinstance(parts.main_logits, list) else fused
 
     def fuse_(
         self, main_logits: Tensor, roi_logits: Tensor, rois: Rois, detected: Tensor, sos_shares: Tensor

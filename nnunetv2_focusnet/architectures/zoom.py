@@ -45,7 +45,9 @@ class OnCoarserGrid(nn.Module):
         self.input_channels = input_channels
         self.stride = zyx(stride)
         self.features_per_stage: Sequence[int] = network.features_per_stage
-        self.strides = [[n * by for n, by in zip(layer, stride, strict=True)] for layer in network.strides]
+        self.strides: Sequence[Triple] = [
+            [n * by for n, by in zip(layer, stride, strict=True)] for layer in network.strides
+        ]
 
     @property
     def decoder(self) -> Any:

@@ -77,4 +77,4 @@ class HeatMaps:
                 slice(low // step, -(-(low + n) // step))
                 for low, n, step in zip(corner, size, self.stride, strict=True)
             )
-            self._sum[(k, *box)] = 0
+            self._sum[k][box] = 0

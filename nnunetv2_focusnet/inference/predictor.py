@@ -19,7 +19,7 @@ from nnunetv2_focusnet.inference.heat_maps import HeatMaps
 from nnunetv2_focusnet.inference.host import HostPredictor, Tile
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.positions import Positions
-from nnunetv2_focusnet.inference.views import Channels, View, all_views
+from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
 from nnunetv2_focusnet.laterality import left_end
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 from nnunetv2_focusnet.system.files import write_text
@@ -35,8 +35,8 @@ class FocusNetPredictor(HostPredictor):
     First the main network and SOL-Net see all tiles in all views: nnU-Net's mirrored ones, and those that are flipped
     left-right with swapped labels. Main logits are averaged as nnU-Net averages them; each organ's heat map is the
     maximum over tiles and views, averaged over folds, and its peak says where the organ is in the image. Then a patch
-    around that place, shared with organs that fit in, is what its SOS-Net segments it in. Both are fused on the whole
-    image.
+    around that place, shared with organs that fit in, is what its SOS-Net segments it in, as it is and flipped. Both
+    are fused on the whole image.
 
     Models without small organs have but the first pass, and models of other trainers are predicted as by nnU-Net.
     """
@@ -47,6 +47,8 @@ class FocusNetPredictor(HostPredictor):
     """Of the image in its first pass."""
     views: Sequence[View] = ()
     """Of the image that is being predicted."""
+    roi_views: Sequence[View] = ()
+    """Those in which its small organs are segmented."""
 
     # ---- images ----
 
@@ -74,7 +76,7 @@ class FocusNetPredictor(HostPredictor):
         # On whole voxels of heat maps those of all tiles lie on one grid.
         patch_size = self.configuration_manager.patch_size
         image, (_, *inside) = pad_nd_image(data, patch_size, "constant", {"value": 0}, True, list(stride))
-        self.views = self._views_of(image.shape[0], entry)
+        self.views, self.roi_views = self._views_of(image.shape[0], entry)
         try:
             if zooms:
                 self.heat_maps = HeatMaps(len(network.config.small_organs), image.shape[1:], stride)
@@ -92,12 +94,14 @@ class FocusNetPredictor(HostPredictor):
         configuration = self.configuration_manager.configuration
         return PlansEntry.of(configuration) if has_entry(configuration) else None
 
-    def _views_of(self, channels: int, entry: PlansEntry) -> list[View]:
+    def _views_of(self, channels: int, entry: PlansEntry) -> tuple[list[View], list[View]]:
         labels = self.label_manager
         previous = labels.foreground_labels if self.configuration_manager.previous_stage_name else []
         small = entry.network.small_organs
         described = Channels(channels - len(previous), previous, labels.num_segmentation_heads, small)
-        return all_views(self.mirror_axes, entry.swap_flip if self.use_mirroring else None, described)
+        swap_flip = entry.swap_flip if self.use_mirroring else None
+        views = all_views(self.mirror_axes, swap_flip, described)
+        return views, two_views(views, swap_flip)
 
     # ---- first pass ----
 
@@ -109,33 +113,33 @@ class FocusNetPredictor(HostPredictor):
 
     def begin_tiles(self, image_size: Sequence[int], device: torch.device) -> None:
         """Begin a fold's heat maps."""
-        self._locates = self.heat_maps is not None and bool(self.bare_network.sos_trained)
-        if self._locates:
-            self.heat_maps.begin_fold(device)
+        self._gathering = self.heat_maps if self.heat_maps and self.bare_network.sos_trained else None
+        if self._gathering:
+            self._gathering.begin_fold(device)
 
     def predict_tile(self, x: Tensor, tile: Tile) -> Tensor:
         """The main network's logits, averaged over the views; heat maps are gathered."""
         if not self.views:
             return super().predict_tile(x, tile)
-        total: Tensor | None = None
-        for view in self.views:
-            logits = view.read_logits(self._look(view.show(x), view, tile))
-            total = logits if total is None else total.add_(logits)
+        first, *others = self.views  # the first is the image itself
+        total = self._look(x, first, tile)
+        for view in others:
+            total += view.read_logits(self._look(view.show(x), view, tile))
         return total / len(self.views)
 
     def _look(self, seen: Tensor, view: View, tile: Tile) -> Tensor:
         if self.heat_maps is None:
             return self.network(seen)
-        parts = self.bare_network.parts(seen, PARTS.index("sol" if self._locates else "main"))
-        if self._locates:
+        parts = self.bare_network.parts(seen, PARTS.index("sol" if self._gathering else "main"))
+        if self._gathering:
             heat_maps = view.read_heat_maps(parts.heat_logits.float().sigmoid())
-            self.heat_maps.add(heat_maps[0], [along_axis.start for along_axis in tile[1:]])
+            self._gathering.add(heat_maps[0], [along_axis.start for along_axis in tile[1:]])
         return parts.main_logits
 
     def end_tiles(self) -> None:
         """End a fold's heat maps."""
-        if self._locates:
-            self.heat_maps.end_fold()
+        if self._gathering:
+            self._gathering.end_fold()
 
     # ---- second pass ----
 
@@ -176,8 +180,10 @@ class FocusNetPredictor(HostPredictor):
             if weights is not None:
                 network.load_state_dict(weights)
             shares = (network.sos_shares * network.sos_trained).cpu()
-            for patch, view in product(patches, self.views):
+            for patch, view in product(patches, self.roi_views):
                 members = [k for k in patch.organs if view.organs[k] is not None]
+                if not members:
+                    continue
                 box = tuple(slice(low, low + size) for low, size in zip(patch.corner, patch_size, strict=True))
                 x = view.show(image[(None, slice(None), *box)].to(self.device))
                 at = view.corners(corners[members] - torch.tensor(patch.corner), sizes[members], patch_size)

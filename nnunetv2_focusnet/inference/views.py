@@ -87,6 +87,17 @@ def all_views(mirror_axes: Sequence[int], swap_flip: SwapFlip | None, channels: 
     ]
 
 
+def two_views(views: Sequence[View], swap_flip: SwapFlip | None) -> list[View]:
+    """The image itself and one flip of it, if there is any: left-right where that is allowed.
+
+    Args:
+        views: as :func:`all_views` returns them.
+        swap_flip: as it was given.
+    """
+    axis = swap_flip.axis if swap_flip else max((axis for view in views for axis in view.axes), default=None)
+    return [view for view in views if view.axes in ((), (axis,))]
+
+
 def _view(axes: tuple[int, ...], pairs: Sequence[tuple[int, int]], channels: Channels) -> View:
     table = swap_table(pairs, channels.classes)
     previous, small = list(channels.previous), list(channels.small_organs)

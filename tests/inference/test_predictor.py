@@ -1,6 +1,7 @@
 """Prediction of whole images by networks that say what the images' channels say, so that answers follow by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -254,15 +255,28 @@ def test_what_one_view_alone_sees_is_found() -> None:
     assert torch.equal(label_map(predictor_of(blind, flip=FLIP), data), boxes((4, 8, 16), **expected))
 
 
+def test_an_organ_whose_partner_is_large_is_segmented_in_the_views_that_have_it_on_its_own_side() -> None:
+    data, network = sided_image(), reading_net()
+    network.config = replace(network.config, small_organs=(1,), roi_sizes=(ROI,))
+    network.sol.register_forward_hook(lambda _, __, heat_logits: heat_logits[:, :1])
+    data[ORGAN, ..., :4] = 3  # the main network's right one: 3 against the background's 1
+    expected = boxes((4, 8, 16), Left=(1, 2, 10))
+    expected[..., :4] = 2
+    assert torch.equal(label_map(predictor_of(network, flip=FLIP, small=(1,)), data), expected)
+
+
 @pytest.mark.parametrize(
-    ("mirror_axes", "flip", "views"), [(None, None, 1), ((0, 1), None, 4), (None, FLIP, 2), ((0, 1), FLIP, 8)]
+    ("mirror_axes", "flip", "views", "views_of_patches"),
+    [(None, None, 1, 1), ((0, 1), None, 4, 2), (None, FLIP, 2, 2), ((0, 1), FLIP, 8, 2)],
 )
-def test_each_tile_and_each_patch_is_seen_in_each_view(mirror_axes, flip, views, monkeypatch) -> None:
+def test_tiles_are_seen_in_all_views_and_patches_in_two(
+    mirror_axes, flip, views, views_of_patches, monkeypatch
+) -> None:
     data, seen = sided_image(), []  # of three tiles, and the organs are too far apart for one patch
     features = ReadingMain.features
     monkeypatch.setattr(ReadingMain, "features", lambda self, x: (seen.append(x.shape), features(self, x))[1])
     label_map(predictor_of(reading_net(), mirror_axes=mirror_axes, flip=flip), data)
-    assert seen == [(1, CHANNELS, *PATCH)] * ((3 + 2) * views)
+    assert seen == [(1, CHANNELS, *PATCH)] * (3 * views + 2 * views_of_patches)
 
 
 def test_without_test_time_augmentation_there_is_one_view() -> None:

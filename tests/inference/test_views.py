@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nnunetv2_focusnet.inference.views import Channels, View, all_views
+from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
 from nnunetv2_focusnet.organs.plans_entry import SwapFlip
 
 FLIP = SwapFlip(axis=2, left_at_end=True, pairs=((2, 3), (5, 4)))
@@ -20,6 +20,14 @@ def test_all_combinations_come_once_and_the_image_itself_first() -> None:
     assert axes == [(), (0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)]
     assert [view.axes for view in all_views((1,), None, CHANNELS)] == [(), (1,)]
     assert [view.axes for view in all_views((), None, CHANNELS)] == [()]
+
+
+@pytest.mark.parametrize(
+    ("mirror_axes", "flip", "expected"),
+    [((0, 1), FLIP, [(), (2,)]), ((0, 1), None, [(), (1,)]), ((), FLIP, [(), (2,)]), ((), None, [()])],
+)
+def test_two_views_are_the_image_and_if_possible_its_left_right_flip(mirror_axes, flip, expected) -> None:
+    assert [view.axes for view in two_views(all_views(mirror_axes, flip, CHANNELS), flip)] == expected
 
 
 def test_the_image_itself_is_not_copied() -> None:
