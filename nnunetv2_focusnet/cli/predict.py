@@ -15,6 +15,7 @@ COMMAND = "nnUNetv2_focusnet_predict"
 @as_command(COMMAND, when_stopped="--continue_prediction goes on with the cases that are left")
 def main() -> None:
     """Predict what the command line names, in the place of nnUNetv2_predict and with its flags."""
+    sys.argv = [COMMAND, *sys.argv[1:]]  # nnU-Net's parser takes its name from it
     if not {"-h", "--help"} & set(sys.argv):
         folder_from_environment("nnUNet_results")
     try:

@@ -185,13 +185,13 @@ def test_every_console_script_is_a_command(
 ) -> None:
     text = (repository / "pyproject.toml").read_text()
     names = re.findall(r"^(nnUNetv2_focusnet_\w+) = \"nnunetv2_focusnet\.cli\.scripts:(\w+)\"$", text, re.MULTILINE)
-    assert len(names) == 7
+    assert len(names) == 8
     for name, function in names:
         monkeypatch.setattr("sys.argv", ["script", "--help"])
         with pytest.raises(SystemExit) as ended:
             getattr(scripts, function)()
         assert not ended.value.code
-        assert capsys.readouterr().out.startswith(f"usage: {name} ")
+        assert f"usage: {name} " in capsys.readouterr().out  # after what nnU-Net wants to be cited
 
 
 @pytest.mark.parametrize(

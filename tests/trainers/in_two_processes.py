@@ -44,6 +44,7 @@ class FewTilesPredictor(FocusNetPredictor):
 class SharedBatches(FewBatches):
     """Mixin: each process has its samples of batches of three, and writes down what it has at the end of each epoch."""
 
+    predictor = FewTilesPredictor
     folder: Path
 
     def __init__(
