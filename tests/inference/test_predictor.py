@@ -6,15 +6,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
 from torch.nn import functional as F
 
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.main_network import MainFeatures
+from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
+from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
@@ -300,12 +303,39 @@ def tiny_focusnet() -> FocusNet:
     return network
 
 
-def test_an_image_of_one_patch_is_what_nnunet_predicts_of_the_fused_network() -> None:
-    data, network = torch.randn(1, *PATCH, generator=torch.Generator().manual_seed(0)), tiny_focusnet()
+def tiny_zoom_net() -> ZoomNet:
+    """Its SOS-Nets' last layers are at random instead of zero."""
+    torch.manual_seed(0)
+    strides, kernels = [[1, 1, 1], [2, 2, 2]], [[3, 3, 3]] * 2
+    unet = PlainConvUNet(
+        *(4, 2, (4, 6), nn.Conv3d, kernels, strides, 1, 12, 1, True, nn.InstanceNorm3d, {"affine": True}),
+        nonlin=nn.LeakyReLU,
+    )
+    zoom = ZoomConfig(stride=(1, 2, 2), features=(3, 4), groups=((0, 1),), mirror_axis=2)
+    config = FocusNetConfig(main=None, small_organs=(1, 2), roi_sizes=(ROI, ROI), sol_level=0, sol_blocks=1, zoom=zoom)
+    network = ZoomNet(OnCoarserGrid(PlansUNet(unet, 4), 1, zoom.stride), config)
+    nn.init.constant_(network.sol.head.bias, 5.0)
+    nn.init.normal_(network.sos[0].head.weight)
+    return network
+
+
+@pytest.mark.parametrize("make_network", [tiny_focusnet, tiny_zoom_net])
+def test_an_image_of_one_patch_is_what_nnunet_predicts_of_the_fused_network(make_network) -> None:
+    data, network = torch.randn(1, *PATCH, generator=torch.Generator().manual_seed(0)), make_network()
     expected = predictor_of(network, kind=nnUNetPredictor).predict_logits_from_preprocessed_data(data)
     ours = predictor_of(network).predict_logits_from_preprocessed_data(data)
     assert ours.dtype == expected.dtype
     torch.testing.assert_close(ours, expected, atol=0.02, rtol=0)  # in half precision
+
+
+@pytest.mark.parametrize("size", [(3, 5, 7), (5, 9, 21), (9, 8, 11)])
+def test_rois_of_a_zoomed_network_lie_on_its_grid_in_images_of_any_size(size: tuple[int, int, int]) -> None:
+    data, network = torch.randn(1, *size, generator=torch.Generator().manual_seed(0)), tiny_zoom_net()
+    predictor = predictor_of(network, flip=FLIP)
+    logits = predictor.predict_logits_from_preprocessed_data(data)
+    assert logits.shape == (3, *size)
+    assert logits.isfinite().all()
+    assert all(organ.place.found for organ in predictor.findings.organs)
 
 
 @pytest.mark.parametrize("mirror_axes", [None, (0, 2)])
