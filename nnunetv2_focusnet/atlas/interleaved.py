@@ -47,8 +47,8 @@ class PatchNetwork(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits, shape (B, 1, Z, Y, X), for inputs of shape (B, C, Z, Y, X)."""
-        half = [(size + 1) // 2 for size in x.shape[2:]]
-        coarse = self.coarse(F.adaptive_avg_pool3d(x, half))
+        depth, height, width = ((size + 1) // 2 for size in x.shape[2:])
+        coarse = self.coarse(F.adaptive_avg_pool3d(x, (depth, height, width)))
         coarse = F.interpolate(coarse, size=x.shape[2:], mode="trilinear", align_corners=False)
         return self.classify(torch.cat([self.fine(x), coarse], 1))
 

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--iterations", type=int, default=3, help="of the template, by SyN (default: 3)")
     parser.add_argument(
-        "--spacing", type=float, default=2.0, metavar="MM", help="of the voxels that are registered (default: 2)"
+        "--spacing", type=float, default=3.0, metavar="MM", help="of the voxels that are registered (default: 3)"
     )
     parser.add_argument(
         "--syn_iterations",

@@ -81,7 +81,7 @@ def test_a_head_is_found_in_another_one_and_each_time_alike(tmp_path: Path) -> N
 
 
 def test_an_atlas_of_three_heads_segments_a_fourth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Built in this process, as each new one takes seconds to load ANTs; predicted in another one, as by the command."""
+    """Built in this process, as each new one takes seconds to load ANTs; predicted in another one."""
     raw = write_dataset(tmp_path / "raw", cases=3)
     dataset = DatasetJson.read(raw / "dataset.json")
     cases = list(training_cases(raw, dataset).values())
