@@ -21,6 +21,7 @@ from nnunetv2_focusnet.system.folders import list_folder
 
 FOLDS = 5  # of nnU-Net's cross-validation
 ALL = "all"
+WITH_GEOMETRY = (".nii.gz", ".nii", ".nrrd", ".mha", ".gipl", ".gipl.gz")
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ def cases_to_segment(folder: Path, file_ending: str) -> list[Case]:
     """All cases of a folder of images, sorted by name.
 
     Raises:
-        ValueError: there are none, or one lacks its first channel.
+        ValueError: there are none, one lacks its first channel, or the format has no geometry.
     """
+    if file_ending not in WITH_GEOMETRY:
+        raise ValueError(f"images of {file_ending} don't say where their voxels lie: convert them to NIfTI (.nii.gz)")
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name one with images")
     channel = re.compile(r"(.+)_(\d{4})" + re.escape(file_ending))

@@ -26,7 +26,7 @@ FIRST, SECOND = "first", "second"
 WIDTH = 24
 DEPTH = 4  # convolutions on each scale: a voxel is classified by 9 voxels along each axis, and by 9 of twice the size
 PATCH_PER_REGION = 0.75
-BATCH = 8
+BATCH = 4
 LEARNING_RATE = 3e-3
 SEED = 1
 Maps = dict[int, sitk.Image]  # probabilities by label, each on the grid of its region
@@ -58,13 +58,13 @@ class Sample:
     """A case, as the networks see it.
 
     Attributes:
-        image: grey values from 0 to 1.
+        images: grey values from 0 to 1 in each region by label, shape (Z, Y, X).
         grids: regions by label; organs that the atlas doesn't find in the image have none.
         targets: by label, whether voxels are the organ, and whether that is known, both of shape (Z, Y, X); organs that
             aren't annotated have none.
     """
 
-    image: sitk.Image
+    images: Mapping[int, np.ndarray]
     grids: Mapping[int, Grid]
     targets: Mapping[int, tuple[np.ndarray, np.ndarray]]
 
@@ -78,33 +78,37 @@ class InterleavedNetworks:
         neighbours: by label, whose first probabilities the organ's second network reads, its own first.
         folder: where weights are kept.
         device: where networks are trained and used.
+        steps: of the training of each.
     """
 
     regions: Sequence[Region]
     neighbours: Mapping[int, Sequence[int]]
     folder: Path
     device: torch.device
+    steps: int
 
-    def train(self, samples: Sequence[Sample], steps: int, *, show_progress: bool = True) -> None:
-        """Train the networks that aren't there yet, each for so many steps.
+    def train(self, samples: Sequence[Sample], *, show_progress: bool = True) -> None:
+        """Train the networks that aren't there yet.
 
         Raises:
             ValueError: no sample has an organ.
         """
-        with tqdm(total=2 * len(self.regions) * steps, desc="Networks", unit="step", disable=not show_progress) as bar:
-            self._train_stage(FIRST, samples, [{} for _ in samples], steps, bar)
+        with tqdm(
+            total=2 * len(self.regions) * self.steps, desc="Networks", unit="step", disable=not show_progress
+        ) as bar:
+            self._train_stage(FIRST, samples, [{} for _ in samples], bar)
             maps = [self._maps(FIRST, sample, {}) for sample in samples]
-            self._train_stage(SECOND, samples, maps, steps, bar)
+            self._train_stage(SECOND, samples, maps, bar)
 
     def predict(self, sample: Sample) -> Maps:
         """Probabilities of the small organs, by label."""
         return self._maps(SECOND, sample, self._maps(FIRST, sample, {}))
 
-    def _train_stage(self, stage: str, samples: Sequence[Sample], maps: Sequence[Maps], steps: int, bar: tqdm) -> None:
+    def _train_stage(self, stage: str, samples: Sequence[Sample], maps: Sequence[Maps], bar: tqdm) -> None:
         for region in self.regions:
             file = self._file(stage, region)
             if file.exists():
-                bar.update(steps)
+                bar.update(self.steps)
                 continue
             examples = [
                 (self._input(stage, region, sample, of_first), *sample.targets[region.label])
@@ -114,7 +118,7 @@ class InterleavedNetworks:
             if not examples:
                 raise ValueError(f"{region.name}: the atlas finds it in no training case that has it annotated")
             weights = io.BytesIO()
-            torch.save(train_network(examples, steps, self.device, bar).state_dict(), weights)
+            torch.save(train_network(examples, self.steps, self.device, bar).state_dict(), weights)
             write_bytes(file, weights.getvalue())
 
     def _maps(self, stage: str, sample: Sample, of_first: Maps) -> Maps:
@@ -133,7 +137,7 @@ class InterleavedNetworks:
 
     def _input(self, stage: str, region: Region, sample: Sample, of_first: Maps) -> np.ndarray:
         grid = sample.grids[region.label]
-        images = [cut(sample.image, grid)]
+        images = [sample.images[region.label]]
         if stage == SECOND:
             unknown = np.zeros(grid.shape, np.float32)
             others = self.neighbours[region.label]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,10 +11,11 @@ import SimpleITK as sitk
 
 from nnunetv2_focusnet.atlas import registration
 from nnunetv2_focusnet.atlas.cases import Case, read_case_image
-from nnunetv2_focusnet.atlas.template import Atlas, claim, for_each
+from nnunetv2_focusnet.atlas.template import RECIPE, Atlas, Recipe, claim, for_each
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.writing import write_image
-from nnunetv2_focusnet.system.files import write_bytes
+from nnunetv2_focusnet.system.files import make_folder, write_bytes
+from nnunetv2_focusnet.system.folders import files_with_ending
 
 LARGEST_IN_8_BITS = 255
 
@@ -46,10 +47,9 @@ def predict_cases(
         A message for each case that was left out.
 
     Raises:
-        ValueError: the folder holds predictions by another atlas.
+        ValueError: the folder holds other predictions.
     """
-    claim(folder, atlas.recipe)
-    write_bytes(folder / "dataset.json", dataset_json.read_bytes())
+    claim_predictions(folder, atlas.recipe, dataset_json, file_ending)
     work = partial(_predict_case, atlas=atlas, folder=folder, file_ending=file_ending)
     return for_each(
         cases,
@@ -61,30 +61,40 @@ def predict_cases(
     )
 
 
+def claim_predictions(folder: Path, recipe: Recipe, dataset_json: Path, file_ending: str, **more: int) -> None:
+    """As `claim`, with the dataset.json, for a folder of label maps: those of other models mustn't count as finished.
+
+    Raises:
+        ValueError: the folder holds other predictions.
+    """
+    if not (folder / RECIPE).exists() and (others := files_with_ending(folder, file_ending)):
+        raise ValueError(f"{others[0]} is there already, and not by the atlas: name another folder")
+    claim(folder, recipe, **more)
+    write_bytes(folder / "dataset.json", dataset_json.read_bytes())
+
+
 def _predict_case(case: Case, *, atlas: Atlas, folder: Path, file_ending: str) -> str | None:
+    transforms = folder / f".{case.name}.registration"  # one that a killed process left is removed by the next one
+    shutil.rmtree(transforms, ignore_errors=True)
+    make_folder(transforms)
     try:
-        write_image(transferred_labels(atlas, case), folder / f"{case.name}{file_ending}")
+        write_image(_transferred_labels(atlas, case, transforms), folder / f"{case.name}{file_ending}")
     except ValueError as error:  # those of other cases must not be lost for it
         return str(error)
+    finally:
+        shutil.rmtree(transforms, ignore_errors=True)
     return None
 
 
-def transferred_labels(atlas: Atlas, case: Case) -> sitk.Image:
-    """The atlas's label on the grid of a case's image.
-
-    Raises:
-        ValueError: the image can't be read or registered.
-    """
+def _transferred_labels(atlas: Atlas, case: Case, folder: Path) -> sitk.Image:
+    """The atlas's label on the grid of a case's image; the folder gets the transforms."""
     image = read_case_image(case)
     recipe = atlas.recipe
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            fixed = registration.prepare(image, recipe.effort, is_ct=recipe.is_ct)
-            transforms = registration.register(
-                fixed, atlas.read_template(), Path(folder), recipe.effort, deformable=True
-            )
-        except ValueError as error:
-            raise ValueError(f"{case.image}: {error}") from None
-        labels = registration.warp_labels(atlas.read_labels(), Grid.of(image), transforms, smooth=True)
+    fixed = registration.prepare(image, recipe.effort, is_ct=recipe.is_ct)
+    try:
+        transforms = registration.register(fixed, atlas.read_template(), folder, recipe.effort, deformable=True)
+    except ValueError as error:
+        raise ValueError(f"{case.image}: {error}") from None
+    labels = registration.warp_labels(atlas.read_labels(), Grid.of(image), transforms, smooth=True)
     kind = sitk.sitkUInt8 if max(recipe.labels.values()) <= LARGEST_IN_8_BITS else sitk.sitkUInt16
     return sitk.Cast(labels, kind)

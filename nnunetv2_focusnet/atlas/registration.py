@@ -85,7 +85,7 @@ def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort
         deformable: whether SyN follows.
 
     Returns:
-        The transforms, in the order that `warp` takes.
+        The transforms, in the order that `warp_image` takes.
 
     Raises:
         ValueError: ANTs can't register them.

@@ -12,13 +12,13 @@ from tqdm import tqdm
 
 from nnunetv2_focusnet.atlas.cases import Case, read_case_image, read_case_labels
 from nnunetv2_focusnet.atlas.interleaved import InterleavedNetworks, Sample
-from nnunetv2_focusnet.atlas.regions import Region, cut_labels, neighbours, paste, plan_regions
+from nnunetv2_focusnet.atlas.prediction import claim_predictions
+from nnunetv2_focusnet.atlas.regions import Region, cut, cut_labels, neighbours, paste, plan_regions
 from nnunetv2_focusnet.atlas.registration import grey_values
 from nnunetv2_focusnet.atlas.template import Atlas, claim
 from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.system.files import make_folder, write_bytes
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ def train_small_organs(
     if lost := sorted(set(atlas.lost_organs()) & {region.name for region in regions}):
         raise ValueError(f"the atlas has no voxel of {', '.join(lost)}: build it of more cases or with finer voxels")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    networks = InterleavedNetworks(regions, neighbours(regions, atlas.read_labels()), folder, device)
-    networks.train([_sample(case, regions, dataset, transferred) for case in cases], steps, show_progress=show_progress)
+    networks = InterleavedNetworks(regions, neighbours(regions, atlas.read_labels()), folder, device, steps)
+    networks.train([_sample(case, regions, dataset, transferred) for case in cases], show_progress=show_progress)
     return networks
 
 
 def predict_small_organs(
+    atlas: Atlas,
     networks: InterleavedNetworks,
     cases: Sequence[Case],
     dataset: DatasetJson,
@@ -94,6 +95,7 @@ def predict_small_organs(
     """Segment cases into ``FOLDER/CASE.ENDING``; those that are there, or that the atlas left out, are passed over.
 
     Args:
+        atlas: that finds the regions.
         networks: of the small organs.
         cases: to segment.
         dataset: the dataset.json.
@@ -101,9 +103,11 @@ def predict_small_organs(
         folder: gets the label maps.
         dataset_json: goes there, too.
         show_progress: with a bar.
+
+    Raises:
+        ValueError: the folder holds other predictions.
     """
-    make_folder(folder)
-    write_bytes(folder / "dataset.json", dataset_json.read_bytes())
+    claim_predictions(folder, atlas.recipe, dataset_json, dataset.file_ending, steps=networks.steps)
     files = {folder / f"{case.name}{dataset.file_ending}": case for case in cases if transferred.has(case)}
     pending = {file: case for file, case in files.items() if not file.exists()}
     for file, case in tqdm(pending.items(), desc="Small organs", unit="case", disable=not (show_progress and pending)):
@@ -124,4 +128,5 @@ def _sample(
         for label in grids.keys() - dataset.unannotated.get(case.name, frozenset()):
             here = cut_labels(drawn, grids[label])
             targets[label] = here == label, here != (dataset.ignore_label or -1)
-    return Sample(grey_values(read_case_image(case), is_ct=dataset.is_ct), grids, targets)
+    grey = grey_values(read_case_image(case), is_ct=dataset.is_ct)
+    return Sample({label: cut(grey, grid) for label, grid in grids.items()}, grids, targets)

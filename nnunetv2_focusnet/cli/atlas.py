@@ -117,8 +117,8 @@ def main() -> None:
     faults = predict_cases(atlas, targets, folder, dataset_json, dataset.file_ending, **limits)
     if args.interleaved:
         transferred = AtlasLabels(folder, dataset.file_ending)
-        show_progress = limits["show_progress"]
-        predict_small_organs(networks, targets, dataset, transferred, final, dataset_json, show_progress=show_progress)
+        bar = limits["show_progress"]
+        predict_small_organs(atlas, networks, targets, dataset, transferred, final, dataset_json, show_progress=bar)
     print(f"Atlas: {atlas.folder}\nLabel maps: {final}")
     exit_with(COMMAND, [f"left out: {fault}" for fault in faults])
 

@@ -38,6 +38,8 @@ def test_a_folder_without_first_channels_is_named(tmp_path: Path, names: list[st
         cases_to_segment(touch(tmp_path / "in", *names), ".nii.gz")
     with pytest.raises(ValueError, match="is no folder"):
         cases_to_segment(tmp_path / "out", ".nii.gz")
+    with pytest.raises(ValueError, match=r"images of \.tif don't say where"):
+        cases_to_segment(tmp_path / "in", ".tif")
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,14 @@ def test_a_faulty_image_is_left_out_and_named(run: Run, folders: Path, identity:
     assert sorted(path.name for path in (folders / "out").iterdir()) == ["atlas.json", "b.nii.gz", "dataset.json"]
 
 
+def test_predictions_of_others_are_not_taken_for_finished_ones(run: Run, folders: Path, identity: Identity) -> None:
+    images = folders / "raw" / "Dataset007_Heads" / "imagesTr"
+    (folders / "out").mkdir()
+    (folders / "out" / "head_0.nii.gz").touch()
+    with pytest.raises(SystemExit, match=r"head_0.nii.gz is there already, and not by the atlas"):
+        run("-i", str(images), "-o", str(folders / "out"))
+
+
 def test_a_faulty_training_case_ends_it_before_a_registration(run: Run, folders: Path, identity: Identity) -> None:
     labels = folders / "raw/Dataset007_Heads/labelsTr/head_1.nii.gz"
     turned = sitk.ReadImage(str(labels))
@@ -171,7 +179,7 @@ def test_small_organs_come_from_networks(run: Run, identity: Identity) -> None:
     results = run("--interleaved", "--steps", "2")
     fold = results / "AtlasInterleaved__nnUNetPlans__3d_fullres" / "fold_0"
     assert {path.name for path in (fold / "networks").iterdir()} == {"002_first.pt", "002_second.pt", "atlas.json"}
-    assert {path.name for path in (fold / "validation").iterdir()} == {"head_3.nii.gz", "dataset.json"}
+    assert {path.name for path in (fold / "validation").iterdir()} == {"head_3.nii.gz", "dataset.json", "atlas.json"}
     label_maps = (
         sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "validation" / "head_3.nii.gz")))
         for folder in (fold, results / "Atlas__nnUNetPlans__3d_fullres" / "fold_0")

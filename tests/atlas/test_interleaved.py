@@ -27,8 +27,10 @@ def sample(number: int) -> Sample:
     seen[z : z + 3, y : y + 3, x + 3 : x + 6] = True
     hidden[z : z + 3, y : y + 3, x : x + 3] = True
     known = np.ones(GRID.shape, bool)
-    image = GRID.put(sitk.GetImageFromArray(seen.astype(np.float32)))
-    return Sample(image, {SEEN: GRID, HIDDEN: GRID}, {SEEN: (seen, known), HIDDEN: (hidden, known)})
+    image = seen.astype(np.float32)
+    return Sample(
+        {SEEN: image, HIDDEN: image}, {SEEN: GRID, HIDDEN: GRID}, {SEEN: (seen, known), HIDDEN: (hidden, known)}
+    )
 
 
 def dsc(one: np.ndarray, other: np.ndarray) -> float:
@@ -36,14 +38,13 @@ def dsc(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def networks(folder: Path) -> InterleavedNetworks:
-    return InterleavedNetworks(REGIONS, NEIGHBOURS, folder, torch.device("cpu"))
+    return InterleavedNetworks(REGIONS, NEIGHBOURS, folder, torch.device("cpu"), STEPS)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _small_and_quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interleaved, "WIDTH", 8)
-        patch.setattr(interleaved, "BATCH", 4)
         patch.setattr(interleaved, "LEARNING_RATE", 1e-2)
         yield
 
@@ -51,7 +52,7 @@ def _small_and_quick() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> InterleavedNetworks:
     made = networks(tmp_path_factory.mktemp("networks"))
-    made.train([sample(number) for number in range(6)], STEPS, show_progress=False)
+    made.train([sample(number) for number in range(6)], show_progress=False)
     return made
 
 
@@ -79,7 +80,7 @@ def test_networks_that_are_there_are_not_trained_again(trained: InterleavedNetwo
     before = torch.load(lost, weights_only=True)
     lost.unlink()
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    networks(tmp_path).train([sample(number) for number in range(6)], STEPS, show_progress=False)
+    networks(tmp_path).train([sample(number) for number in range(6)], show_progress=False)
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
     after = torch.load(lost, weights_only=True)
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
@@ -87,9 +88,9 @@ def test_networks_that_are_there_are_not_trained_again(trained: InterleavedNetwo
 
 def test_an_organ_that_is_annotated_nowhere_is_named(tmp_path: Path) -> None:
     only_seen = sample(0)
-    without = Sample(only_seen.image, only_seen.grids, {SEEN: only_seen.targets[SEEN]})
+    without = Sample(only_seen.images, only_seen.grids, {SEEN: only_seen.targets[SEEN]})
     with pytest.raises(ValueError, match="hidden: the atlas finds it in no training case"):
-        networks(tmp_path).train([without], 1, show_progress=False)
+        networks(tmp_path).train([without], show_progress=False)
 
 
 def test_any_size_goes_through() -> None:
