@@ -25,7 +25,8 @@ from nnunetv2_focusnet.system.files import write_bytes
 FIRST, SECOND = "first", "second"
 WIDTH = 24
 DEPTH = 4  # convolutions on each scale: a voxel is classified by 9 voxels along each axis, and by 9 of twice the size
-PATCH_PER_REGION = 0.75
+PATCH = 16  # voxels along each axis, at most
+AROUND_ORGAN = 0.5  # of the patches; regions are far larger than small organs
 BATCH = 4
 LEARNING_RATE = 3e-3
 SEED = 1
@@ -167,10 +168,13 @@ def train_network(examples: Sequence[Example], steps: int, device: torch.device,
 
 
 def _random_patch(example: Example, random: np.random.Generator) -> tuple[np.ndarray, ...]:
-    shape = example[0].shape[1:]
-    sizes = [max(1, round(PATCH_PER_REGION * size)) for size in shape]
-    starts = [int(random.integers(size - part + 1)) for size, part in zip(shape, sizes, strict=True)]
-    z, y, x = (slice(start, start + part) for start, part in zip(starts, sizes, strict=True))
+    shape = np.array(example[1].shape)
+    sizes = np.minimum(shape, PATCH)
+    starts = random.integers(shape - sizes + 1)
+    organ = np.argwhere(example[1])
+    if len(organ) and random.random() < AROUND_ORGAN:
+        starts = np.clip(organ[random.integers(len(organ))] - sizes // 2, 0, shape - sizes)
+    z, y, x = (slice(start, start + size) for start, size in zip(starts, sizes, strict=True))
     return tuple(array[..., z, y, x] for array in example)
 
 

@@ -5,6 +5,7 @@ This module imports no torch, as each worker imports it; and ANTs, an extra, onl
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from scipy.ndimage import find_objects
 
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.system.text import last_line
@@ -24,6 +26,8 @@ SEED = 1  # of the voxels at which the affine stage compares images
 OUTSIDE = -1.0  # marks what an image doesn't cover; prepared images have 0 to 1
 CT_WINDOW = -300.0, 700.0  # HU, of soft tissue and bone: air and metal count as the window's ends
 PERCENTILES = 0.5, 99.5  # of other images, whose units mean nothing
+AIR = 0.05  # of grey values from 0 to 1: of CT -250 HU
+MARGIN_MM = 10.0  # of air around the patient, an edge to be found
 LARGEST_SHRINKING = 8  # fewer voxels along an axis than this tell nothing of the position along it
 AFFINE, WARP, INVERSE_WARP = "0GenericAffine.mat", "1Warp.nii.gz", "1InverseWarp.nii.gz"
 Image = Any  # ANTs' own
@@ -51,14 +55,14 @@ def limit_threads(threads: int) -> None:
 
 
 def prepare(image: sitk.Image, effort: Effort, *, is_ct: bool) -> sitk.Image:
-    """An image as it is registered: grey values from 0 to 1, and no voxels finer than those of the effort.
+    """An image as it is registered: the patient, in grey values from 0 to 1, no voxels finer than those of the effort.
 
     Args:
         image: of one channel.
         effort: whose spacing is used.
         is_ct: grey values are HU.
     """
-    return _coarser(grey_values(image, is_ct=is_ct), effort.spacing_mm)
+    return _patient(_coarser(grey_values(image, is_ct=is_ct), effort.spacing_mm))
 
 
 def grey_values(image: sitk.Image, *, is_ct: bool) -> sitk.Image:
@@ -246,6 +250,20 @@ def _coarser(image: sitk.Image, spacing_mm: float) -> sitk.Image:
         0.0,
         sitk.sitkFloat32,
     )
+
+
+def _patient(image: sitk.Image) -> sitk.Image:
+    """The part around the largest thing that isn't air: most of a usual CT shows air and table."""
+    things = sitk.RelabelComponent(sitk.ConnectedComponent(image > AIR), sortByObjectSize=True)
+    box = find_objects(sitk.GetArrayFromImage(things), 1)
+    if not box or box[0] is None:
+        return image
+    margins = [math.ceil(MARGIN_MM / mm) for mm in image.GetSpacing()]
+    z, y, x = box[0]
+    starts = [max(0, side.start - margin) for side, margin in zip((x, y, z), margins, strict=True)]
+    stops = [side.stop + margin for side, margin in zip((x, y, z), margins, strict=True)]
+    sizes = [min(stop, end) - start for start, stop, end in zip(starts, stops, image.GetSize(), strict=True)]
+    return sitk.RegionOfInterest(image, sizes, starts)
 
 
 def _levels(iterations: tuple[int, ...], image: sitk.Image) -> tuple[int, ...]:
