@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,7 +98,8 @@ def split(cases: Sequence[str], fold: str, splits_file: Path, file_ending: str) 
     """
     if fold == ALL:
         return sorted(cases), []
-    check_splits(splits_file, cases, file_ending)
+    if warning := check_splits(splits_file, cases, file_ending):
+        print(f"WARNING: {warning}", file=sys.stderr)
     if splits_file.exists():
         folds = read_splits(splits_file)
     elif len(cases) >= FOLDS:

@@ -85,9 +85,9 @@ def main() -> None:
     args = _parser().parse_args()
     check_library()
     _check_flags(args)
-    raw = folder_from_environment("nnUNet_raw") / _dataset_name(args.d)
-    results = folder_from_environment("nnUNet_results") / raw.name
-    preprocessed = folder_from_environment("nnUNet_preprocessed") / raw.name
+    raw, results, preprocessed = (
+        folder_from_environment(f"nnUNet_{name}") / _dataset_name(args.d) for name in ("raw", "results", "preprocessed")
+    )
     of_atlas, of_networks = (
         results / f"{name}__{args.p}__{args.c}" / f"fold_{args.f}" for name in (ATLAS, INTERLEAVED)
     )
@@ -109,7 +109,9 @@ def main() -> None:
     recipe = Recipe.of([case.name for case in chosen], dataset, args.iterations, effort)
     atlas = build_atlas(chosen, dataset, recipe, of_atlas / "atlas", **limits)
     if lost := atlas.lost_organs():
-        print(f"WARNING: no voxel of the atlas has a majority for {', '.join(lost)}, never found then", file=sys.stderr)
+        print(
+            f"WARNING: no voxel of the atlas has a majority for {', '.join(lost)}: it never finds them", file=sys.stderr
+        )
     if args.interleaved:  # before images that may be faulty, and which networks don't depend on
         regions = AtlasLabels(of_networks / "regions", dataset.file_ending)
         exit_with(COMMAND, predict_cases(atlas, chosen, regions.folder, dataset_json, dataset.file_ending, **limits))
