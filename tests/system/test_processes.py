@@ -43,6 +43,17 @@ def write_script(folder: Path, run: str, prepare: str = "") -> str:
     return str(script)
 
 
+def process_of(_: int) -> int:
+    return os.getpid()
+
+
+@pytest.mark.parametrize(("items", "apart"), [([0], False), ([0], True), ([], True)])
+def test_one_process_is_this_one_unless_it_is_to_be_apart(items: list[int], apart: bool) -> None:
+    processes = list(map_in_processes(process_of, items, 1, apart=apart))
+    assert len(processes) == len(items)
+    assert all((process != os.getpid()) == apart for process in processes)
+
+
 def die_or_sleep(item: int) -> None:
     if item:
         time.sleep(2)
