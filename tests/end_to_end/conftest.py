@@ -5,17 +5,19 @@ import json
 import pytest
 from nnunet_project import CONFIGURATION, DATASET_ID, Project
 
+COARSE = ("-overwrite_target_spacing", "5", "3", "3")  # twice as coarse as the images: a sixth of the tiles to predict
+
 
 @pytest.fixture(scope="package")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Five simulated heads to train on and one to predict, planned and preprocessed; patch and widths made small."""
     project = Project(tmp_path_factory.mktemp("head project") / "in here")
     project.run("nnUNetv2_focusnet_phantom", "-d", DATASET_ID, "-n", "5", "--test", "1")
-    project.run("nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", "2", "-np", "2")
+    project.run("nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", "2", "-np", "2", *COARSE)
     plans_file = project.preprocessed / "nnUNetPlans.json"
     plans = json.loads(plans_file.read_text())
     configuration = plans["configurations"][CONFIGURATION]
-    configuration["patch_size"], configuration["batch_size"] = [32, 64, 64], 2
+    configuration["patch_size"], configuration["batch_size"] = [16, 32, 32], 2
     stages = configuration["architecture"]["arch_kwargs"]["n_stages"]
     configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4] * stages
     plans_file.write_text(json.dumps(plans))

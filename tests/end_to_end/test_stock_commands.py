@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -138,15 +137,6 @@ def test_best_configuration_is_found_against_the_stock_trainer(project: Project,
     for trainer in trainers:
         assert f"{trainer}__nnUNetPlans__{CONFIGURATION}" in found["all_results"]
     assert Path(found["best_model_or_ensemble"]["postprocessing_file"]).is_file()
-
-
-def test_postprocessing_is_determined(project: Project, two_folds: Path, tmp_path: Path) -> None:
-    validation = tmp_path / "validation"
-    shutil.copytree(two_folds / "fold_0" / "validation", validation)
-    reference = project.preprocessed / "gt_segmentations"
-    plans = ["-plans_json", str(two_folds / "plans.json"), "-dataset_json", str(two_folds / "dataset.json")]
-    project.run("nnUNetv2_determine_postprocessing", "-i", str(validation), "-ref", str(reference), *plans, "-np", "1")
-    assert (validation / "postprocessing.pkl").is_file()
 
 
 def test_every_stage_is_timed_and_counted_beside_stock(project: Project, repository: Path, tmp_path: Path) -> None:
