@@ -13,7 +13,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Five simulated heads to train on and one to predict, planned and preprocessed; patch and widths made small."""
     project = Project(tmp_path_factory.mktemp("head project") / "in here")
     project.run("nnUNetv2_focusnet_phantom", "-d", DATASET_ID, "-n", "5", "--test", "1")
-    project.run("nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", "2", "-np", "2", *COARSE)
+    project.run(
+        "nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", "2", "-np", "2", *COARSE
+    )
     plans_file = project.preprocessed / "nnUNetPlans.json"
     plans = json.loads(plans_file.read_text())
     configuration = plans["configurations"][CONFIGURATION]
