@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nnunetv2_focusnet.architectures.blocks import Triple
 from nnunetv2_focusnet.architectures.rois import Rois, find_peaks
@@ -70,8 +71,9 @@ class HeatMaps:
         return Peaks(values[0] / self.folds, positions[0] * stride + stride // 2)
 
     def clear(self, rois: Rois) -> None:
-        """Empty the ROIs, one per organ in the image: what then has a peak is elsewhere."""
+        """Empty the ROIs, one per organ in the image, and all slopes, of which some reach out of an ROI."""
         assert self._sum is not None
+        self._sum.masked_fill_(functional.max_pool3d(self._sum, 3, 1, 1) > self._sum, 0)
         for k, (corner, size) in enumerate(zip(rois.corners[0].tolist(), rois.sizes, strict=True)):
             box = tuple(
                 slice(low // step, -(-(low + n) // step))

@@ -51,6 +51,17 @@ def test_what_was_added_before_a_new_beginning_is_forgotten() -> None:
     assert torch.allclose(maps.peaks().probabilities, torch.tensor([0.3]))
 
 
+def test_a_slope_that_reaches_out_of_the_roi_is_no_second_peak() -> None:
+    maps = HeatMaps(1, (4, 8, 8), STRIDE)
+    maps.begin_fold(CPU)
+    maps.add(tile((0.9, (1, 1, 1)), (0.8, (1, 2, 1)), (0.7, (1, 3, 1)), (0.2, (3, 0, 3))), (0, 0, 0))
+    maps.end_fold()
+    maps.clear(Rois.at(torch.tensor([[[0, 2, 2]]]), [(2, 4, 4)], (4, 8, 8)))
+    second = maps.peaks()
+    assert torch.allclose(second.probabilities, torch.tensor([0.2]))
+    assert second.voxels.tolist() == [[3, 1, 7]]
+
+
 def test_second_peaks_are_outside_the_roi() -> None:
     maps = HeatMaps(1, (4, 8, 8), STRIDE)
     maps.begin_fold(CPU)
