@@ -12,6 +12,7 @@ goes on; trainers and folds can be added later.
 import argparse
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -44,25 +45,54 @@ from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 FOLDS = range(5)  # of nnU-Net's split
 
 
-def run_atlas(state: State, folds: list[int]) -> Path:
-    """Build an atlas for each fold and segment its validation cases with it; returns the folder of all of them."""
-    pooled = state.folder / "predictions" / ATLAS
+def label_maps(state: State, folds: Iterable[int]) -> list[str]:
+    """Names of the files that are predicted in these folds."""
     ending = DatasetJson.read(state.preprocessed / "dataset.json").file_ending
+    return [f"{case}{ending}" for fold in folds for case in state.unseen_cases(fold)]
+
+
+def run_atlas(state: State, folds: Sequence[int]) -> Model:
+    """Build an atlas for each fold and segment its validation cases with it."""
+    atlas = Model(ATLAS, ATLAS, 0, state.folder / "predictions" / ATLAS)
     command = [find_command("nnUNetv2_focusnet_atlas"), "-d", state.settings.dataset, "-p", NAME, "-c", CONFIGURATION]
     processes = ["-np", str(state.settings.threads)]
-    pooled.mkdir(parents=True, exist_ok=True)
+    models = state.trained_models(0)
     for fold in folds:
-        cases = [f"{case}{ending}" for case in state.unseen_cases(fold)]
-        if all((pooled / case).is_file() for case in cases):
+        if all((atlas.folder / file).is_file() for file in label_maps(state, [fold])):
             continue
         say(f"registering the atlas of fold {fold}")
-        models = state.trained_models(0)
         job = state.job(f"atlas_fold{fold}", [*command, "-f", str(fold), *processes], nnUNet_results=str(models))
         run_jobs([job])
         made = models / state.settings.dataset / f"{ATLAS}__{NAME}__{CONFIGURATION}" / f"fold_{fold}" / "validation"
-        for case in cases:
-            shutil.copy(made / case, pooled / case)
-    return pooled
+        copy_predictions(made, atlas.folder, label_maps(state, [fold]))
+    return atlas
+
+
+def take_predictions(state: State, given: str, folds: Sequence[int]) -> Model:
+    """A row that was predicted elsewhere, from NAME=FOLDER.
+
+    Raises:
+        BenchmarkError: it isn't of that form, or a case is missing.
+    """
+    name, _, folder = given.partition("=")
+    if not (name and folder):
+        raise BenchmarkError(f"-pred takes NAME=FOLDER, got {given}")
+    model = Model(name, name, 0, state.folder / "predictions" / name)
+    copy_predictions(Path(folder), model.folder, label_maps(state, folds))
+    return model
+
+
+def copy_predictions(source: Path, target: Path, files: Iterable[str]) -> None:
+    """Of all folds into one folder, where there are no others.
+
+    Raises:
+        BenchmarkError: one isn't there.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        if not (source / file).is_file():
+            raise BenchmarkError(f"{source} has no {file}: predict the unseen cases of all --folds")
+        shutil.copy(source / file, target / file)
 
 
 def write_results(state: State, findings: Findings, others: list[Model]) -> Path:
@@ -96,21 +126,6 @@ def write_results(state: State, findings: Findings, others: list[Model]) -> Path
     return file
 
 
-def read_predictions(given: list[str]) -> list[Model]:
-    """Rows that were made elsewhere, from NAME=FOLDER.
-
-    Raises:
-        BenchmarkError: one isn't of that form.
-    """
-    models = []
-    for text in given:
-        name, _, folder = text.partition("=")
-        if not (name and Path(folder).is_dir()):
-            raise BenchmarkError(f"-pred takes NAME=FOLDER with a folder that exists, got {text}")
-        models.append(Model(name, name, 0, Path(folder)))
-    return models
-
-
 def parse_arguments() -> argparse.Namespace:
     cores = os.cpu_count() or 1
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -139,7 +154,6 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
-    others = read_predictions(arguments.pred)
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
     alike = {"dataset": source.name, "unseen": None, "stock_spacing": None, "stock_patch": arguments.patch}
     state = State.open(arguments.o.resolve(), Settings(**(shared | alike)))
@@ -149,8 +163,9 @@ def main() -> None:
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
     prepare(state, source)
     check_trainers(state, recipes)
+    others = [take_predictions(state, given, arguments.folds) for given in arguments.pred]
     if arguments.atlas:
-        others = [Model(ATLAS, ATLAS, 0, run_atlas(state, arguments.folds)), *others]
+        others.append(run_atlas(state, arguments.folds))
     measure(state, recipes)
     train_and_predict(state, runs)
     file = write_results(state, evaluate(state, runs, recipes, others), others)
