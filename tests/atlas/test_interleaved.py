@@ -45,6 +45,8 @@ def networks(folder: Path) -> InterleavedNetworks:
 def _small_and_quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(interleaved, "WIDTH", 8)
+        patch.setattr(interleaved, "PATCH", 9)
+        patch.setattr(interleaved, "BATCH", 8)
         patch.setattr(interleaved, "LEARNING_RATE", 1e-2)
         yield
 
