@@ -3,7 +3,7 @@
     python benchmarks/paper_tables.py DATASET -o STATE [--minutes 60] [--folds 0 1 2] [--atlas]
 
 DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. The folds are nnU-Net's own five; the validation
-cases of each are its test cases, and the predictions of all folds are pooled. -tr chooses rows. The atlas is made with
+cases of each are its unseen cases, and the predictions of all folds are pooled. -tr chooses rows. The atlas is made with
 --atlas, or named with -pred Atlas=FOLDER. Both tables with the paper's figures beside one's own, a verdict for each of
 its orderings, CSV files, curves and the comparison's report go into STATE/results. Stopped or killed, the same command
 goes on; trainers and folds can be added later.
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from cpu_plans import CONFIGURATION, NAME, add_arguments
+from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 from side_by_side.curves import Flatness
 from side_by_side.jobs import BenchmarkError, run_jobs
 from side_by_side.paper import ATLAS, FAMILY
@@ -52,8 +53,9 @@ def label_maps(state: State, folds: Iterable[int]) -> list[str]:
 
 
 def run_atlas(state: State, folds: Sequence[int]) -> Model:
-    """Build an atlas for each fold and segment its validation cases with it."""
+    """Build an atlas from each fold's training cases and segment its unseen cases with it."""
     atlas = Model(ATLAS, ATLAS, 0, state.folder / "predictions" / ATLAS)
+    images = get_filenames_of_train_images_and_targets(str(state.raw))
     command = [find_command("nnUNetv2_focusnet_atlas"), "-d", state.settings.dataset, "-p", NAME, "-c", CONFIGURATION]
     processes = ["-np", str(state.settings.threads)]
     models = state.trained_models(0)
@@ -61,9 +63,13 @@ def run_atlas(state: State, folds: Sequence[int]) -> Model:
         if all((atlas.folder / file).is_file() for file in label_maps(state, [fold])):
             continue
         say(f"registering the atlas of fold {fold}")
-        job = state.job(f"atlas_fold{fold}", [*command, "-f", str(fold), *processes], nnUNet_results=str(models))
-        run_jobs([job])
-        made = models / state.settings.dataset / f"{ATLAS}__{NAME}__{CONFIGURATION}" / f"fold_{fold}" / "validation"
+        source, made = (state.folder / "atlas" / f"fold_{fold}" / part for part in ("images", "predictions"))
+        source.mkdir(parents=True, exist_ok=True)
+        for image in (Path(file) for case in state.unseen_cases(fold) for file in images[case]["images"]):
+            (source / image.name).unlink(missing_ok=True)
+            (source / image.name).symlink_to(image.resolve())
+        arguments = ["-f", str(fold), "-i", str(source), "-o", str(made), *processes]
+        run_jobs([state.job(f"atlas_fold{fold}", [*command, *arguments], nnUNet_results=str(models))])
         copy_predictions(made, atlas.folder, label_maps(state, [fold]))
     return atlas
 

@@ -22,7 +22,7 @@ from side_by_side.jobs import BenchmarkError, Job, run_jobs
 from side_by_side.paper import TABLE_1, TABLE_1_AVERAGES, orderings, published
 from side_by_side.paper_results import PaperResults, verdict_of
 from side_by_side.patients import Patients
-from side_by_side.prepare import find_dataset, split
+from side_by_side.prepare import choose_unseen, find_dataset, split
 from side_by_side.runs import COARSE, Recipe, Run
 from side_by_side.state import Settings, State
 
@@ -341,11 +341,18 @@ def test_the_name_of_a_run_leads_back_to_it() -> None:
 
 def test_unseen_cases_are_the_first_by_name_or_those_of_five_folds() -> None:
     cases = [f"case{i}" for i in range(10)]
-    assert split(cases, 2, Path("heads")) == [{"train": cases[2:], "val": cases[:2]}]
-    folds = split(cases, None, Path("heads"))
-    assert sorted(case for fold in folds for case in fold["val"]) == cases
-    with pytest.raises(BenchmarkError, match="heads has 10 cases, of which 10 are unseen"):
-        split(cases, 10, Path("heads"))
+    assert choose_unseen(cases, 2, Path("heads")) == [cases[:2]]
+    folds = choose_unseen(cases, None, Path("heads"))
+    assert len(folds) == 5
+    assert sorted(case for fold in folds for case in fold) == cases
+    with pytest.raises(BenchmarkError, match="heads has 10 cases, of which 9 are unseen"):
+        choose_unseen(cases, 9, Path("heads"))
+
+
+def test_what_is_unseen_is_not_validated_on_either() -> None:
+    cases = [f"case{i}" for i in range(10)]
+    assert split(cases, cases[:2]) == {"train": cases[4:], "val": cases[2:4]}
+    assert split(cases[:3], cases[:1]) == {"train": cases[2:3], "val": cases[1:2]}
 
 
 def test_a_dataset_has_the_name_that_nnunet_wants(tmp_path: Path) -> None:

@@ -66,23 +66,32 @@ def prepare(state: State, source: Path) -> None:
         write_narrow_plans(state.preprocessed, patch, settings.batch, settings.features, wide, name)
         run("nnUNetv2_preprocess", "-plans_name", name, "-c", CONFIGURATION, *workers)
     cases = [path.stem for path in files_with_ending(state.preprocessed / f"{NAME}_{CONFIGURATION}", ".pkl")]
-    write_json(state.preprocessed / "splits_final.json", split(cases, settings.unseen, source))
+    unseen = choose_unseen(cases, settings.unseen, source)
+    write_json(state.unseen_file, unseen)
+    write_json(state.preprocessed / "splits_final.json", [split(cases, of_fold) for of_fold in unseen])
 
 
-def split(cases: list[str], unseen: int | None, source: Path) -> list[dict[str, list[str]]]:
-    """One fold with the first cases unseen, or nnU-Net's own five folds.
+def choose_unseen(cases: list[str], number: int | None, source: Path) -> list[list[str]]:
+    """The first cases in one fold, or the validation cases of nnU-Net's own five folds.
 
     Raises:
         BenchmarkError: there are too few cases.
     """
-    if unseen is None:
-        return generate_crossval_split(cases)
-    if not 0 < unseen < len(cases):
+    if number is None:
+        return [fold["val"] for fold in generate_crossval_split(cases)]
+    if not 0 < number < len(cases) - 1:
         raise BenchmarkError(
-            f"{source} has {len(cases)} cases, of which {unseen} are unseen: leave cases for training and for judging "
-            "with --unseen"
+            f"{source} has {len(cases)} cases, of which {number} are unseen: leave two at least for training and "
+            "validation, and one for judging, with --unseen"
         )
-    return [{"train": cases[unseen:], "val": cases[:unseen]}]
+    return [cases[:number]]
+
+
+def split(cases: list[str], unseen: list[str]) -> dict[str, list[str]]:
+    """A quarter of the other cases for validation, which chooses checkpoints and whose answer counts."""
+    others = [case for case in cases if case not in unseen]
+    number = max(1, len(others) // 4)
+    return {"train": others[number:], "val": others[:number]}
 
 
 def link_dataset(source: Path, target: Path, small_organs: list[str] | None) -> None:

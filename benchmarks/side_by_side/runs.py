@@ -1,7 +1,6 @@
 """What is trained, and the rows of the tables that come of it."""
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ COARSE = f"{NAME}Coarse"  # stock's own plan, at --stock_spacing
 # package's; and the same with the main network alone.
 NNUNET, OWN = "", "own_predictor"
 WITHOUT_SOS = {NNUNET: "main_network", OWN: "own_predictor_main_network"}
-HAS_OWN_PREDICTOR = find_spec("nnunetv2_focusnet.inference") is not None
 
 
 @dataclass(frozen=True)
@@ -93,4 +91,4 @@ def ways_to_predict(training: dict[str, Any]) -> list[str]:
     """Those that a trained network has, as the record of its training tells."""
     if not training["has_sos"]:
         return [NNUNET]
-    return [way for pair in WITHOUT_SOS.items() for way in pair if HAS_OWN_PREDICTOR or not way.startswith(OWN)]
+    return [way for pair in WITHOUT_SOS.items() for way in pair]

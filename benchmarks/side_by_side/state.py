@@ -96,7 +96,13 @@ class State:
         return self.folder / "nnUNet_preprocessed" / self.settings.dataset
 
     def unseen_cases(self, fold: int) -> list[str]:
-        return read_json(self.preprocessed / "splits_final.json")[fold]["val"]
+        """Cases that no training of a fold has to do with, not even its validation."""
+        return read_json(self.unseen_file)[fold]
+
+    @property
+    def unseen_file(self) -> Path:
+        """The unseen cases of each fold."""
+        return self.folder / "unseen.json"
 
     @property
     def schedule(self) -> Path:
