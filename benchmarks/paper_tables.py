@@ -3,7 +3,7 @@
     python benchmarks/paper_tables.py DATASET -o STATE [--minutes 60] [--folds 0 1 2] [--atlas]
 
 DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. The folds are nnU-Net's own five; the validation
-cases of each are its unseen cases, and the predictions of all folds are pooled. -tr chooses rows. The atlas is made with
+cases of each are its unseen cases, and predictions of all folds are pooled. -tr chooses rows. The atlas is made with
 --atlas, or named with -pred Atlas=FOLDER. Both tables with the paper's figures beside one's own, a verdict for each of
 its orderings, CSV files, curves and the comparison's report go into STATE/results. Stopped or killed, the same command
 goes on; trainers and folds can be added later.
