@@ -27,6 +27,7 @@ TRAINERS = {
     "FocusNetTrainerPaper": "focusnet_trainer",
     "FocusNetTrainerPlansNetwork": "plans_network_trainer",
     "FocusNetTrainerZoom": "zoom_trainer",
+    "FocusNetTrainerZoomSNet": "zoom_trainer",
     "SEResUNetTrainer": "seres_unet_trainer",
     "SEResUNetTrainer_1ds": "seres_unet_trainer",
     "SEResUNetTrainer_1ds_CE": "seres_unet_trainer",

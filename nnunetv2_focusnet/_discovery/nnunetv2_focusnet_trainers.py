@@ -27,7 +27,7 @@ from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer_CE,
 )
 from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer, SNetTrainer
-from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom, FocusNetTrainerZoomSNet
 
 __all__ = [
     "AnatomyNetTrainer",
@@ -38,6 +38,7 @@ __all__ = [
     "FocusNetTrainerPaper",
     "FocusNetTrainerPlansNetwork",
     "FocusNetTrainerZoom",
+    "FocusNetTrainerZoomSNet",
     "FocusNetTrainer_5epochs",
     "FocusNetTrainer_100epochs",
     "FocusNetTrainer_250epochs",

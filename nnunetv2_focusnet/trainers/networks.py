@@ -10,10 +10,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_focusnet.architectures.blocks import zyx
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, ZoomConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
-from nnunetv2_focusnet.architectures.snet import SNet
 from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
 from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, FocusNetLoss, SegmentationLoss
 from nnunetv2_focusnet.organs.organ import SmallOrgan
@@ -85,6 +84,7 @@ def zoom_config(
     small_organs: Sequence[SmallOrgan],
     pairs: Sequence[tuple[int, int]],
     mirror_axis: int | None,
+    main: SNetConfig | None = None,
 ) -> FocusNetConfig:
     """SOS-Nets on the image's grid, one for each pair, on the plans' network on a coarser grid.
 
@@ -93,6 +93,7 @@ def zoom_config(
         small_organs: at its spacing.
         pairs: (left label, right label) of the organs that are mirror images of each other.
         mirror_axis: the left-right axis; None: no two organs share a SOS-Net.
+        main: of :func:`zoomed_snet_config`; None: the plans' network.
     """
     features = unet_kwargs(configuration)["features_per_stage"]
     stride = first_stride(configuration)
@@ -104,8 +105,8 @@ def zoom_config(
             sizes[k] = zyx([-(-size // step) * step for size, step in zip(largest, stride, strict=True)])
     return FocusNetConfig(
         **small_organ_settings(configuration, small_organs) | {"roi_sizes": tuple(sizes)},
-        main=None,
-        sol_level=min(1, len(features) - 2),
+        main=main,
+        sol_level=1 if main else min(1, len(features) - 2),
         sol_blocks=1,
         gradient_to_main=0.1,
         zoom=ZoomConfig(
@@ -115,6 +116,16 @@ def zoom_config(
             mirror_axis=mirror_axis,
         ),
     )
+
+
+def zoomed_snet_config(configuration: ConfigurationManager) -> SNetConfig:
+    """S-Net on the coarser grid, in the plan's sizes."""
+    stride = first_stride(configuration)
+    coarser = {
+        "spacing": [mm * by for mm, by in zip(configuration.spacing, stride, strict=True)],
+        "patch_size": [size // by for size, by in zip(configuration.patch_size, stride, strict=True)],
+    }
+    return snet_config(ConfigurationManager(configuration.configuration | coarser))
 
 
 def zoomed_patch(configuration: ConfigurationManager) -> list[int]:
@@ -160,30 +171,36 @@ def build_network(
     Raises:
         ValueError: the plans' network is needed and is no U-Net.
     """
-    if config.main is not None:
-        network = build_main_network(config.main, input_channels, num_classes)
-        return FocusNet(network, config) if config.small_organs and isinstance(network, SNet) else network
     share = math.prod(config.zoom.stride) if config.zoom else 1  # voxels of the image in one of the main network's
-    unet = get_network_from_plans(
-        configuration.network_arch_class_name,
-        configuration.network_arch_init_kwargs,
-        configuration.network_arch_init_kwargs_req_import,
-        input_channels * share,
-        num_classes * share,
-        deep_supervision=deep_supervision,
-    )
-    if not config.small_organs and config.zoom is None:
-        return unet
-    if not hasattr(unet, "encoder") or not hasattr(unet, "decoder"):
-        raise ValueError(
-            f"The plans' network {configuration.network_arch_class_name} has no encoder and decoder to read features"
-            " from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
+    channels = input_channels * share, num_classes * share
+    main: Any  # a main network, or one that stands alone
+    if config.main is not None:
+        main = build_main_network(config.main, *channels)
+    else:
+        main = get_network_from_plans(
+            configuration.network_arch_class_name,
+            configuration.network_arch_init_kwargs,
+            configuration.network_arch_init_kwargs_req_import,
+            *channels,
+            deep_supervision=deep_supervision,
         )
-    main = PlansUNet(unet, input_channels * share)
+    if not config.small_organs and config.zoom is None:
+        return main
+    if config.main is None:
+        main = _readable(main, configuration.network_arch_class_name, channels[0])
     if config.zoom is None:
         return FocusNet(main, config)
     coarser = OnCoarserGrid(main, input_channels, config.zoom.stride)
     return ZoomNet(coarser, config) if config.small_organs else coarser
+
+
+def _readable(unet: nn.Module, name: str, input_channels: int) -> PlansUNet:
+    if not hasattr(unet, "encoder") or not hasattr(unet, "decoder"):
+        raise ValueError(
+            f"The plans' network {name} has no encoder and decoder to read features from: use plans of a U-Net, for"
+            " example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
+        )
+    return PlansUNet(unet, input_channels)
 
 
 def build_loss(

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
-from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
-from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch
+from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch, zoomed_snet_config
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 
 
@@ -35,11 +35,28 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
         cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
         """SOS-Nets on the images' grid, one for each organ."""
-        return zoom_config(configuration, small_organs, [], None)
+        return zoom_config(configuration, small_organs, [], None, cls.describe_main_network(configuration))
+
+    @classmethod
+    def describe_main_network(cls, configuration: ConfigurationManager) -> SNetConfig | None:
+        """The network on the coarser grid; None: the plans' own."""
+        return None
 
     def complete(self, entry: PlansEntry) -> PlansEntry:
         """One SOS-Net for each pair that a flip may swap."""
         entry = super().complete(entry)
         flip = entry.swap_flip
         pairs, axis = (flip.pairs, flip.axis) if flip else ((), None)
-        return replace(entry, network=zoom_config(self.configuration_manager, entry.small_organs, pairs, axis))
+        network = zoom_config(self.configuration_manager, entry.small_organs, pairs, axis, entry.network.main)
+        return replace(entry, network=network)
+
+
+class FocusNetTrainerZoomSNet(FocusNetTrainerZoom):
+    """The same with S-Net on the coarser grid."""
+
+    default_enable_deep_supervision = False
+
+    @classmethod
+    def describe_main_network(cls, configuration: ConfigurationManager) -> SNetConfig:
+        """S-Net in the plan's sizes."""
+        return zoomed_snet_config(configuration)

@@ -35,10 +35,10 @@ from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer_CE,
 )
 from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer, SNetTrainer
-from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom, FocusNetTrainerZoomSNet
 
 ON_S_NET = [FocusNetTrainer, FocusNetTrainer_ROI2x, FocusNetTrainer_ROI5x, FocusNetTrainerPaper]
-ON_PLANS_NETWORK = [FocusNetTrainerPlansNetwork, FocusNetTrainerZoom]
+ON_PLANS_NETWORK = [FocusNetTrainerPlansNetwork, FocusNetTrainerZoom, FocusNetTrainerZoomSNet]
 WITH_CROSS_ENTROPY = [
     *(SEResUNetTrainer_CE, SEResUNetTrainer_1ds_CE, SEResUNetTrainer_2ds_CE, SEResUNetTrainer_3ds_CE),
 ]
@@ -55,7 +55,10 @@ DIFFERENT = [
 
 ISOTROPIC, ANISOTROPIC = (1.0, 1.0, 1.0), (3.0, 1.0, 1.0)
 PATCH = {ISOTROPIC: (8, 16, 16), ANISOTROPIC: (10, 24, 32)}  # 10 slices are halved but once
-ORGANS = [Organ("Brain", 1, 500.0, (9.0, 9.0, 9.0), 5), Organ("Lens_L", 2, 60.0, (4.0, 4.0, 4.0), 5)]
+ORGANS = [
+    Organ("Brain", 1, 500.0, (9.0, 9.0, 9.0), 5, (500.0, 500.0)),
+    Organ("Lens_L", 2, 60.0, (4.0, 4.0, 4.0), 5, (60.0, 60.0)),
+]
 CLASSES = len(ORGANS) + 1
 DATASET = DatasetJson(
     "dataset.json", {"Brain": 1, "Lens_L": 2}, ".nii.gz", small_organs=("Lens_L",), left_right_pairs=()
@@ -265,7 +268,7 @@ def test_with_one_downsampling_it_is_s_net_without_dense_aspp() -> None:
 def test_fat_unet_has_focusnets_number_of_parameters(features: Any, num_organs: int, channels: int) -> None:
     plans = plans_of(ANISOTROPIC, features)
     names = [f"Lens{i}" for i in range(num_organs)]
-    organs = [Organ(name, i, 60.0, (4.0, 4.0, 4.0), 5) for i, name in enumerate(names, 1)]
+    organs = [Organ(name, i, 60.0, (4.0, 4.0, 4.0), 5, (60.0, 60.0)) for i, name in enumerate(names, 1)]
     dataset = DatasetJson("dataset.json", {name: i for i, name in enumerate(names, 1)}, ".nii.gz")
     counts, widths = [], []
     for trainer in (FatUNetTrainer, FocusNetTrainer):
