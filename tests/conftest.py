@@ -3,16 +3,12 @@
 import os
 from pathlib import Path
 
-# The tests run in parallel, and threads of tiny networks only wait for each other. nnU-Net's commands take all
-# cores, whatever OMP_NUM_THREADS says, but not more than this; it is read when torch is imported.
-os.environ["OMP_THREAD_LIMIT"] = "1"
-
 import pytest
 import torch
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, OPT_OUT
 
-torch.set_num_threads(1)
+torch.set_num_threads(1)  # the tests themselves run in parallel, and threads of tiny networks only wait for each other
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

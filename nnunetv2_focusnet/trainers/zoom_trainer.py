@@ -47,7 +47,8 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
         entry = super().complete(entry)
         flip = entry.swap_flip
         pairs, axis = (flip.pairs, flip.axis) if flip else ((), None)
-        network = zoom_config(self.configuration_manager, entry.small_organs, pairs, axis, entry.network.main)
+        main = self.describe_main_network(self.configuration_manager)
+        network = zoom_config(self.configuration_manager, entry.small_organs, pairs, axis, main)
         return replace(entry, network=network)
 
 

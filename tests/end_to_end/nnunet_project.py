@@ -11,11 +11,14 @@ DATASET_ID = "905"
 DATASET = "Dataset905_HeadPhantom"
 CONFIGURATION = "3d_fullres"
 
-# What a user puts into a folder of nnUNet_extTrainer: shortened runs.
+# What a user puts into a folder of nnUNet_extTrainer: shortened runs. On one thread: nnU-Net's commands have just taken
+# all cores, whatever OMP_NUM_THREADS says, and commands that run side by side would wait for each other at every layer.
 USER_TRAINERS = """
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
+
+torch.set_num_threads(1)
 
 
 class ShortFocusNetTrainer(FocusNetTrainer):
