@@ -185,7 +185,7 @@ def test_every_console_script_is_a_command(
 ) -> None:
     text = (repository / "pyproject.toml").read_text()
     names = re.findall(r"^(nnUNetv2_focusnet_\w+) = \"nnunetv2_focusnet\.cli\.scripts:(\w+)\"$", text, re.MULTILINE)
-    assert len(names) == 8
+    assert len(names) == 9
     for name, function in names:
         monkeypatch.setattr("sys.argv", ["script", "--help"])
         with pytest.raises(SystemExit) as ended:

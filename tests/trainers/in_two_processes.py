@@ -32,7 +32,7 @@ from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 DATASET, CONFIGURATION = "900", "3d_fullres"
 CASES = ["Head_000", "Head_001", "Head_002"]  # of every batch; the second process has the last one alone
 ABSENT, NOT_ANNOTATED = 5, frozenset({4, 9})  # in the last one
-NO_FIGURES = ("stage", "schedule", "epoch_start_timestamps", "epoch_end_timestamps")
+NO_FIGURES = ("stage", "schedule", "voxels_by_share", "epoch_start_timestamps", "epoch_end_timestamps")
 OVERFLOW_IN_EPOCH, BROKEN_IMAGE_IN_EPOCH = 1, 5
 
 
@@ -112,6 +112,7 @@ class SharedBatches(FewBatches):
             "weights": digest(self.bare_network.state_dict()),
             "optimizer": digest(self.optimizer.state_dict()["state"]),
             "scale": self.grad_scaler.get_scale(),
+            "voxels_by_share": log["voxels_by_share"][-1],
             "wrappers": len(self.wrappers),
             "log": {name: values[-1] for name, values in log.items() if values and name not in NO_FIGURES},
         }
@@ -199,5 +200,7 @@ if __name__ == "__main__":
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     without_cuda()
     FocusNet._find_peaks = staticmethod(look_in_the_middle)  # type: ignore[method-assign]
+    # One process doesn't draw the random numbers of two.
+    FocusNet._centres_to_train_on = lambda network, labels, found: found  # type: ignore[method-assign]
     train_in_two(Path(sys.argv[1]))
     train_in_one(Path(sys.argv[1]))  # last, as autograd's threads mustn't be forked
