@@ -4,7 +4,7 @@
 
 Whole images, tile by tile as nnU-Net predicts them; an organ's location is the highest peak of its heat map over all
 tiles. It counts as found where that lies within the organ's own mean diameter of the reference's centre of mass. DSC is
-read from the validation that nnUNetv2_train ends with.
+read from the validation that nnUNetv2_train ends with, which places each organ once per image and also sees flips.
 """
 
 import argparse

@@ -157,7 +157,9 @@ class PaperResults:
     def _cell(self, row: str, organ: str) -> str:
         if row not in self.rows:
             return "-"
-        values = self.patients.values(row, [organ], "dsc")[organ]
+        values = self.patients.values(row, [organ], "dsc").get(organ)
+        if values is None:  # no unseen case has it
+            return "-"
         return f"{_percent(float(values.mean()))} ± {_percent(float(values.std()))}"
 
 

@@ -139,7 +139,8 @@ class FocusNet(nn.Module):
             x: the image, in training perhaps with labels.
             last_part: index in PARTS of the last part to run.
         """
-        x, labels = x[:, : self.main.input_channels], x[:, self.main.input_channels :]
+        labels = x[:, self.main.input_channels :] if self.training else x[:, :0]
+        x = x[:, : self.main.input_channels] if self.training else x
         features = self.main.features(x)
         main_logits = self.main.classify(features.decoder)
         if last_part == 0:

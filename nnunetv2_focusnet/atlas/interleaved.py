@@ -10,6 +10,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -21,6 +22,7 @@ from tqdm import tqdm
 from nnunetv2_focusnet.atlas.regions import Region, cut
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.system.files import write_bytes
+from nnunetv2_focusnet.system.json_objects import as_json
 
 FIRST, SECOND = "first", "second"
 WIDTH = 24
@@ -87,6 +89,11 @@ class InterleavedNetworks:
     folder: Path
     device: torch.device
     steps: int
+
+    @property
+    def made_with(self) -> dict[str, Any]:
+        """What decides about the weights besides the cases and their label maps."""
+        return {"steps": self.steps, "regions": [as_json(region) for region in self.regions]}
 
     def train(self, samples: Sequence[Sample], *, show_progress: bool = True) -> None:
         """Train the networks that aren't there yet.

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import SimpleITK as sitk
 
@@ -61,7 +62,7 @@ def predict_cases(
     )
 
 
-def claim_predictions(folder: Path, recipe: Recipe, dataset_json: Path, file_ending: str, **more: int) -> None:
+def claim_predictions(folder: Path, recipe: Recipe, dataset_json: Path, file_ending: str, **more: Any) -> None:
     """As `claim`, with the dataset.json, for a folder of label maps: those of other models mustn't count as finished.
 
     Raises:

@@ -71,12 +71,12 @@ def train_small_organs(
     Raises:
         ValueError: no organ is small, the atlas has lost one, or the folder has networks that were made otherwise.
     """
-    claim(folder, atlas.recipe, steps=steps)
     regions = plan_regions(cases, dataset, num_processes)
     if lost := sorted(set(atlas.lost_organs()) & {region.name for region in regions}):
         raise ValueError(f"the atlas has no voxel of {', '.join(lost)}: build it of more cases or with finer voxels")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     networks = InterleavedNetworks(regions, neighbours(regions, atlas.read_labels()), folder, device, steps)
+    claim(folder, atlas.recipe, **networks.made_with)
     networks.train([_sample(case, regions, dataset, transferred) for case in cases], show_progress=show_progress)
     return networks
 
@@ -107,7 +107,7 @@ def predict_small_organs(
     Raises:
         ValueError: the folder holds other predictions.
     """
-    claim_predictions(folder, atlas.recipe, dataset_json, dataset.file_ending, steps=networks.steps)
+    claim_predictions(folder, atlas.recipe, dataset_json, dataset.file_ending, **networks.made_with)
     files = {folder / f"{case.name}{dataset.file_ending}": case for case in cases if transferred.has(case)}
     pending = {file: case for file, case in files.items() if not file.exists()}
     for file, case in tqdm(pending.items(), desc="Small organs", unit="case", disable=not (show_progress and pending)):

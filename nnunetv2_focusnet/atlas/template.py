@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -163,7 +164,7 @@ def for_each(
         return [message for message in bar if message is not None]
 
 
-def claim(folder: Path, recipe: Recipe, **more: int) -> None:
+def claim(folder: Path, recipe: Recipe, **more: Any) -> None:
     """Write beside what an atlas makes how it is made, or compare it with what is there.
 
     Args:

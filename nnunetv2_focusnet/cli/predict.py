@@ -21,6 +21,8 @@ def main() -> None:
     try:
         predict_with(FocusNetPredictor)
     except AssertionError as error:  # this is how nnU-Net refuses what it was given
+        if not str(error):
+            raise
         raise ValueError(error) from None
 
 

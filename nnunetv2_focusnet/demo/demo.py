@@ -23,6 +23,7 @@ from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS, STEPS
 DATASET_ID = "901"
 DATASET = f"Dataset{DATASET_ID}_HeadPhantom"
 TRAINERS = {"stock": "StockDemoTrainer", "focusnet": "FocusNetDemoTrainer"}
+PREDICT = {"stock": "nnUNetv2_predict", "focusnet": "nnUNetv2_focusnet_predict"}
 TRAINING_CASES, TEST_CASES = 10, 3
 STATE_FILE = "demo.json"
 
@@ -118,7 +119,7 @@ class Demo:
         """Predict the unseen cases."""
         arguments = ["-i", str(self.raw / "imagesTs"), "-o", str(self.predictions / model), "-d", DATASET_ID]
         arguments += ["-c", CONFIGURATION, "-tr", TRAINERS[model], "-f", "0", "-device", self.device]
-        self._command(log, "nnUNetv2_predict", *arguments)
+        self._command(log, PREDICT[model], *arguments)
 
     def compare(self, log: Path) -> None:
         """Compare both models' predictions with the references."""

@@ -135,13 +135,11 @@ def _measure_labels(logits: Tensor, axis: int) -> tuple[list[int], list[float]]:
     voxels, moments = torch.zeros(2, len(logits), dtype=torch.float64)
     start = 0
     for slices in logits.split(SLICES_AT_ONCE, 1):
-        labels = slices.argmax(0)
-        index = torch.arange(labels.shape[axis], device=labels.device, dtype=torch.float64) + (
-            start if axis == 0 else 0
-        )
+        labels = slices.argmax(0).cpu()
+        index = torch.arange(labels.shape[axis], dtype=torch.float64) + (start if axis == 0 else 0)
         index = index.view([-1 if each == axis else 1 for each in range(3)]).expand_as(labels)
-        voxels += labels.flatten().bincount(minlength=len(logits)).cpu()
-        moments += labels.flatten().bincount(index.flatten(), minlength=len(logits)).cpu()
+        voxels += labels.flatten().bincount(minlength=len(logits))
+        moments += labels.flatten().bincount(index.flatten(), minlength=len(logits))
         start += len(labels)
     return voxels.long().tolist(), (moments / voxels.clamp(min=1)).tolist()
 

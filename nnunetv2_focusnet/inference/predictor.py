@@ -71,16 +71,17 @@ class FocusNetPredictor(HostPredictor):
         if (entry := self._entry) is None:
             return first_pass(data)
         network = self.bare_network
-        zooms = isinstance(network, FocusNet)
-        stride = network.heat_stride if zooms else (1, 1, 1)
+        has_small_organs = isinstance(network, FocusNet)
+        stride = network.heat_stride if has_small_organs else (1, 1, 1)
         # On whole voxels of heat maps those of all tiles lie on one grid.
         patch_size = self.configuration_manager.patch_size
         image, (_, *inside) = pad_nd_image(data, patch_size, "constant", {"value": 0}, True, list(stride))
         self.views, self.roi_views = self._views_of(image.shape[0], entry)
         try:
-            if zooms:
+            if has_small_organs:
                 self.heat_maps = HeatMaps(len(network.config.small_organs), image.shape[1:], stride)
-            logits = first_pass(image)
+            # Where its callers take them next: the device, which was filled to gather them, may have no room for more.
+            logits = first_pass(image).cpu()
             places = self._add_small_organs(logits, image, folds) if self.heat_maps and self.heat_maps.folds else {}
         finally:
             self.views, self.heat_maps = (), None
@@ -190,8 +191,9 @@ class FocusNetPredictor(HostPredictor):
                 in_view = Rois.at(at[None].to(self.device), sizes[members].tolist(), patch_size)
                 parts = in_view.split(network.segment_at(x, in_view, [view.organs[k] for k in members])[:, None])
                 for k, part in zip(members, parts, strict=True):
-                    total[k] += shares[k] * view.mirror(part)[0, 0].float().cpu()
-                    weight[k] += shares[k]
+                    share = shares[view.organs[k]]  # of the SOS-Net that has segmented it: a flip's is the other side's
+                    total[k] += share * view.mirror(part)[0, 0].float().cpu()
+                    weight[k] += share
                     views[k] += 1
         means = [sum_ / max(by, _EPS) for sum_, by in zip(total, weight.tolist(), strict=True)]
         return torch.cat([mean.flatten() for mean in means])[None], weight / views.clamp(min=1)

@@ -185,8 +185,9 @@ def unet_kwargs(configuration: ConfigurationManager) -> dict[str, Any]:
     missing = [key for key in ("features_per_stage", "strides", "kernel_sizes") if key not in kwargs]
     if missing:
         raise ValueError(
-            f"The plans' network {configuration.network_arch_class_name} has no {', '.join(missing)}, which S-Net takes"
-            " its sizes from: use plans of a U-Net, for example -p nnUNetPlans or -p nnUNetResEncUNetMPlans."
+            f"The plans' network {configuration.network_arch_class_name} has no {', '.join(missing)}, which this"
+            " trainer's network takes its sizes from: use plans of a U-Net, for example -p nnUNetPlans or -p"
+            " nnUNetResEncUNetMPlans."
         )
     return kwargs
 

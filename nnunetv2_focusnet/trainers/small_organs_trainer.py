@@ -16,7 +16,15 @@ from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.host import curves
 from nnunetv2_focusnet.trainers.schedule import Stage
-from nnunetv2_focusnet.trainers.sos_shares import NAMES, SHARES, best_shares, count_voxels, dice_by_share, find_dead
+from nnunetv2_focusnet.trainers.sos_shares import (
+    NAMES,
+    SHARES,
+    SHORTEST_WINDOW,
+    best_shares,
+    count_voxels,
+    dice_by_share,
+    find_dead,
+)
 
 
 class SmallOrgansTrainer(BaseTrainer):
@@ -57,6 +65,7 @@ class SmallOrgansTrainer(BaseTrainer):
         super().on_train_start()
         self._entered_stage: Stage | None = None
         self._compiled_parts: tuple[str, ...] | None = None
+        self._known_dead: set[str] = set()
         if self.small_organs and self.device.type == "cuda":
             self._try_joint_step()
 
@@ -135,10 +144,14 @@ class SmallOrgansTrainer(BaseTrainer):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
-        result = super().validation_step(batch)
         if not self.small_organs or not self._has_started("sol"):
-            return result
-        return result | self._judge_peaks(batch) | self._judge_shares(batch)
+            return super().validation_step(batch)
+        # nnU-Net's step writes 0 into the target's ignored voxels, in place.
+        target = [part.clone() for part in as_list(batch["target"])]
+        result = super().validation_step(batch | {"target": target if self.enable_deep_supervision else target[0]})
+        result = result | self._judge_peaks(batch) | self._judge_shares(batch)
+        self.bare_network.seen = None  # as large as the logits of a batch
+        return result
 
     def _judge_peaks(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
         """Distance in mm from peak to centre, and detection (1 or 0), per sample and organ; NaN if not visible."""
@@ -185,11 +198,13 @@ class SmallOrgansTrainer(BaseTrainer):
             for name, values, share in zip(names, dice.T, shares, strict=True)
         )
         self.print_to_log_file(f"DSC of {'/'.join(NAMES)}: {listed}")
-        for name in find_dead(dice, names):
+        dead = find_dead(dice, names) if len(epochs) > SHORTEST_WINDOW else []  # before, they may have just begun
+        for name in set(dead) - self._known_dead:
             self.print_to_log_file(
-                f"WARNING: the SOS-Net of {name} answers next to nothing, though the main network finds the organ,"
-                " whose answer is taken instead."
+                f"WARNING: the SOS-Net of {name} answers next to nothing, though the main network finds the organ: the"
+                " main network's answer is taken."
             )
+        self._known_dead = set(dead)
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """Log what nnU-Net logs, and the mean localisation error and detection rate of each small organ."""

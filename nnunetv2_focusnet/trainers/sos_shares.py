@@ -1,5 +1,6 @@
 """Never worse than the main network: how much each organ's SOS-Net counts, by what both did in validation."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,8 @@ def count_voxels(network: FocusNet, seen: FocusNetOutput, labels: Tensor, counte
 def dice_by_share(counts: Sequence[np.ndarray], num_epochs: int) -> np.ndarray:
     """DSC with each share over the last tenth of the epochs, ten at least; NaN for organs that weren't there.
 
+    The first half of the epochs never counts, in which SOS-Nets have just begun.
+
     Args:
         counts: of each epoch so far, (len(SHARES), 2, K).
         num_epochs: of the training.
@@ -49,7 +52,7 @@ def dice_by_share(counts: Sequence[np.ndarray], num_epochs: int) -> np.ndarray:
     Returns:
         (len(SHARES), K).
     """
-    window = max(SHORTEST_WINDOW, num_epochs // 10)
+    window = min(max(SHORTEST_WINDOW, num_epochs // 10), math.ceil(len(counts) / 2))
     overlap, volume = np.sum(counts[-window:], 0).swapaxes(0, 1)
     return np.divide(overlap, volume, out=np.full(volume.shape, np.nan), where=volume > 0)
 

@@ -251,6 +251,35 @@ def test_in_the_flipped_view_an_organ_is_its_partner_s() -> None:
         torch.testing.assert_close(inside, torch.full_like(inside, 4.5).sigmoid(), atol=1e-3, rtol=0)
 
 
+def half_and_half(network: FocusNet, data: torch.Tensor, label: int, inside: tuple[slice, ...]) -> torch.Tensor:
+    """Probability of an organ in a box if its SOS logit, 3, and the main network's own log-odds count alike."""
+    main = network.main.classify(network.main.features(data[None]).decoder)[0]
+    return ((torch.logit(main.softmax(0)[label][inside]) + 3) / 2).sigmoid()
+
+
+@pytest.mark.parametrize(("dead", "factors"), [(0, (-3.0, 1.0)), (1, (1.0, -3.0))])
+def test_a_dead_sos_net_has_no_share_in_its_partner_s_flipped_view_either(
+    dead: int, factors: tuple[float, float]
+) -> None:
+    data, network = sided_image(), reading_net(factors=factors)
+    network.sos_shares[dead] = 0
+    logits = predictor_of(network, flip=FLIP).predict_logits_from_preprocessed_data(data)
+    for label, along_x in {1: slice(10, 14), 2: slice(1, 5)}.items():
+        inside = (slice(1, 3), slice(2, 6), along_x)
+        # In one view of two each organ is segmented by the other network, and there the main network counts instead.
+        expected = half_and_half(network, data, label, inside)
+        torch.testing.assert_close(logits.float().softmax(0)[label][inside], expected, atol=2e-3, rtol=0)
+
+
+def test_folds_count_as_much_as_each_has_chosen() -> None:
+    data, network = sided_image(), reading_net()
+    chosen = [weights(network) | {"sos_shares": torch.tensor([share, share])} for share in (1.0, 0.0)]
+    logits = predictor_of(network, *chosen).predict_logits_from_preprocessed_data(data)
+    inside = (slice(1, 3), slice(2, 6), slice(10, 14))
+    expected = half_and_half(network, data, 1, inside)
+    torch.testing.assert_close(logits.float().softmax(0)[1][inside], expected, atol=2e-3, rtol=0)
+
+
 def test_what_one_view_alone_sees_is_found() -> None:
     data, expected = sided_image(), {"Left": (1, 2, 10), "Right": (1, 2, 1)}
     blind = reading_net(blind_for=0)

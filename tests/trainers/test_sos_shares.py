@@ -1,5 +1,6 @@
 """How much each organ's SOS-Net counts: by what it, the main network and their mean overlapped in validation."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from small_trainers import SmallPlansNetworkTrainer
-from test_focusnet_trainer import run
+from test_focusnet_trainer import log_of, run
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet, FocusNetOutput
@@ -59,9 +60,10 @@ def of_one_epoch(*pairs: tuple[float, float]) -> np.ndarray:
 
 def test_dice_is_that_of_the_last_epochs_together() -> None:
     old, new = of_one_epoch((0, 9), (9, 9), (9, 9)), of_one_epoch((3, 4), (2, 4), (1, 4))
-    # ten epochs count in a short training, a tenth of a long one
-    np.testing.assert_allclose(dice_by_share([old, *[new] * 10], 40)[:, 0], [0.75, 0.5, 0.25])
-    np.testing.assert_allclose(dice_by_share([old] + [new] * 10, 200)[:, 0], [30 / 49, 29 / 49, 19 / 49])
+    # ten epochs count in a short training, a tenth of a long one, and never the first half
+    np.testing.assert_allclose(dice_by_share([*[old] * 11, *[new] * 10], 40)[:, 0], [0.75, 0.5, 0.25])
+    np.testing.assert_allclose(dice_by_share([*[old] * 21, *[new] * 19], 200)[:, 0], [57 / 85, 47 / 85, 28 / 85])
+    np.testing.assert_allclose(dice_by_share([old, old, new, new], 40)[:, 0], [0.75, 0.5, 0.25])
 
 
 def test_the_best_answer_is_taken_and_of_equal_ones_the_sos_nets() -> None:
@@ -74,24 +76,50 @@ def test_dead_is_a_sos_net_that_answers_nothing_where_the_main_network_does() ->
     assert find_dead(dice, ["nerve", "nobody's", "fine", "absent"]) == ["nerve"]
 
 
-def test_a_dead_sos_net_is_overruled_and_named_in_log_and_checkpoint(make_trainer: Any) -> None:
+def counts_of(trainer: Any, *overlaps: float) -> list[dict[str, np.ndarray]]:
+    """What a validation of one batch finds: the same overlaps of 9 voxels for every organ."""
+    organs = len(trainer.small_organs)
+    return [{"voxels_by_share": np.array([[[overlap] * organs, [9.0] * organs] for overlap in overlaps])}]
+
+
+def test_a_dead_sos_net_is_overruled_and_named_once(make_trainer: Any) -> None:
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.on_train_start()
     organs = len(trainer.small_organs)
-    dead = np.array(
-        [[[0.0] * organs, [9.0] * organs], [[1.0] * organs, [9.0] * organs], [[6.0] * organs, [9.0] * organs]]
-    )
-    outputs = [{"voxels_by_share": dead}]
-    trainer._choose_shares(outputs)
+    for epoch in range(15):
+        trainer.current_epoch = epoch
+        trainer._choose_shares(counts_of(trainer, 0.0, 1.0, 6.0))
     assert trainer.network.sos_shares.tolist() == [0.0] * organs
     log = Path(trainer.log_file).read_text()
     assert "0.00/0.11/0.67 (main network)" in log
-    assert log.count("answers next to nothing") == organs
+    assert log.count("answers next to nothing") == organs  # once they have had ten epochs to begin
 
 
-def test_checkpoints_hold_what_validation_chose(make_trainer: Any) -> None:
+def test_a_checkpoint_holds_what_was_chosen_and_why(make_trainer: Any) -> None:
     trainer = run(make_trainer(SmallPlansNetworkTrainer))
-    saved = torch.load(Path(trainer.output_folder) / "checkpoint_final.pth", weights_only=False)
-    shares = saved["network_weights"]["sos_shares"]
-    assert set(shares.tolist()) <= {0.0, 0.5, 1.0}
-    assert saved["logging"]["voxels_by_share"][-1] is not None
+    trainer.current_epoch = trainer.num_epochs
+    trainer._choose_shares(counts_of(trainer, 0.0, 9e9, 0.0))
+    file = Path(trainer.output_folder) / "checkpoint_latest.pth"
+    trainer.save_checkpoint(str(file))
+    resumed = make_trainer(SmallPlansNetworkTrainer)
+    resumed.initialize()
+    resumed.load_checkpoint(str(file))
+    assert resumed.network.sos_shares.tolist() == [0.5] * len(trainer.small_organs)
+    assert log_of(resumed)["voxels_by_share"] == log_of(trainer)["voxels_by_share"]
+
+
+def test_ignored_voxels_count_for_nobody(make_trainer: Any, project: Path) -> None:
+    file = project / "dataset.json"
+    content = json.loads(file.read_text())
+    content["labels"] |= {"ignore": max(content["labels"].values()) + 1}
+    file.write_text(json.dumps(content))
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.on_train_start()
+    trainer.on_train_epoch_start()
+    trainer.network.eval()
+    batch = trainer.batch()
+    for target in batch["target"]:
+        target.fill_(trainer.label_manager.ignore_label)
+    counts = trainer.validation_step(batch)["voxels_by_share"]
+    assert not counts.any()
+    assert trainer.network.seen is None  # it would keep the logits of a batch from one validation to the next
