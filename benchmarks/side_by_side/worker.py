@@ -12,6 +12,7 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_focusnet.trainers.host import bare_network
+from nnunetv2_focusnet.trainers.main_networks import count_parameters
 from side_by_side.budget import Pace, Speed
 from side_by_side.budgeted_trainer import load_latest_checkpoint, make_trainer
 from side_by_side.runs import OWN, WITHOUT_SOS, Row, Run, ways_to_predict
@@ -65,7 +66,7 @@ def train(state: State, run: Run) -> None:
     log = trainer.log_lists
     content = {key.removeprefix("budget_"): log[key] for key in trainer.recorded}
     content["dice"] = [[float(value) for value in of_epoch] for of_epoch in log["dice_per_class_or_region"]]
-    content["parameters"] = sum(p.numel() for p in trainer.network.parameters())
+    content["parameters"] = count_parameters(trainer.network)
     content["has_sos"] = hasattr(bare_network(trainer.network), "predict_with")
     write_json(state.training(run), content)
 

@@ -11,7 +11,7 @@ import torch
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.architectures.rois import find_centres
-from nnunetv2_focusnet.losses.modules import as_list, finest
+from nnunetv2_focusnet.losses.modules import finest
 from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.host import curves
@@ -147,9 +147,9 @@ class SmallOrgansTrainer(BaseTrainer):
         if not self.small_organs or not self._has_started("sol"):
             return super().validation_step(batch)
         # nnU-Net's step writes 0 into the target's ignored voxels, in place.
-        target = [part.clone() for part in as_list(batch["target"])]
-        result = super().validation_step(batch | {"target": target if self.enable_deep_supervision else target[0]})
-        result = result | self._judge_peaks(batch) | self._judge_shares(batch)
+        judged = batch | {"target": finest(batch["target"]).clone()}
+        result = super().validation_step(batch)
+        result = result | self._judge_peaks(judged) | self._judge_shares(judged)
         self.bare_network.seen = None  # as large as the logits of a batch
         return result
 
@@ -175,8 +175,7 @@ class SmallOrgansTrainer(BaseTrainer):
         network = self.bare_network
         if network.seen.roi_logits is None:
             return {}
-        target = [part.to(self.device, non_blocking=True) for part in as_list(batch["target"])]
-        labels, valid = self.loss.split_target(target)
+        labels, valid = self.loss.split_target(finest(batch["target"]).to(self.device, non_blocking=True))
         counted = valid[:, None]
         if (annotated := self.loss.annotated_organs) is not None:
             counted = counted & annotated[:, :, None, None, None]
