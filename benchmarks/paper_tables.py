@@ -3,10 +3,10 @@
     python benchmarks/paper_tables.py DATASET -o STATE [--minutes 60] [--folds 0 1 2] [--atlas]
 
 DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. The folds are nnU-Net's own five; the validation
-cases of each are its unseen cases, and predictions of all folds are pooled. -tr chooses rows. The atlas is made with
---atlas, or named with -pred Atlas=FOLDER. Both tables with the paper's figures beside one's own, a verdict for each of
-its orderings, CSV files, curves and the comparison's report go into STATE/results. Stopped or killed, the same command
-goes on; trainers and folds can be added later.
+cases of each are its unseen cases, and predictions of all folds are pooled; with --unseen there is one fold, of the
+first cases by name. -tr chooses rows. The atlas is made with --atlas, or named with -pred Atlas=FOLDER. Both tables
+with the paper's figures beside one's own, a verdict for each of its orderings, CSV files, curves and the comparison's
+report go into STATE/results. Stopped or killed, the same command goes on; trainers and folds can be added later.
 """
 
 import argparse
@@ -126,7 +126,7 @@ def write_results(state: State, findings: Findings, others: list[Model]) -> Path
     if rising:
         parts += [f"Not at the end of their curves: {'; '.join(f'{row}: {flatness[row].reason}' for row in rising)}."]
     parts += ["## Table 1: DSC in %, here (in the paper, on its own cases)", results.table_1()]
-    parts += ["## Table 2: mean DSC in %", results.table_2(), "## Trainers", trainers_table(figures)]
+    parts += ["## Table 2: mean DSC in %", results.table_2(), "## Trainers", trainers_table(findings.trained)]
     file = folder / "results.md"
     file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return file
@@ -139,6 +139,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-o", type=Path, required=True, metavar="STATE", help="folder for everything")
     parser.add_argument("-tr", nargs="+", default=FAMILY, metavar="TRAINER", help="rows (default: all of the paper's)")
     parser.add_argument("--folds", type=int, nargs="+", default=[0], choices=FOLDS, metavar="FOLD", help="(default: 0)")
+    parser.add_argument("--unseen", type=int, metavar="N", help="cases of the only fold that nobody trains on")
     parser.add_argument("--atlas", action="store_true", help="register atlases with nnUNetv2_focusnet_atlas")
     parser.add_argument(
         "-pred", nargs="+", default=[], metavar="NAME=FOLDER", help="rows that were predicted elsewhere"
@@ -153,7 +154,10 @@ def parse_arguments() -> argparse.Namespace:
         "--parallel", type=int, default=min(2, cores), help="trainings side by side, sharing threads (default: 2)"
     )
     parser.add_argument("-device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.unseen is not None and arguments.folds != [0]:
+        parser.error("--unseen makes one fold: leave out --folds")
+    return arguments
 
 
 @as_command("paper_tables.py", when_stopped="the same command goes on from here")
@@ -161,7 +165,7 @@ def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
-    alike = {"dataset": source.name, "unseen": None, "stock_spacing": None, "stock_patch": arguments.patch}
+    alike = {"dataset": source.name, "stock_spacing": None, "stock_patch": arguments.patch}
     state = State.open(arguments.o.resolve(), Settings(**(shared | alike)))
     recipes = [Recipe(trainer) for trainer in dict.fromkeys(arguments.tr)]
     runs = [Run(recipe, fold=fold) for fold in arguments.folds for recipe in recipes]
