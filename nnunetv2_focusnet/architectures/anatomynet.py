@@ -1,7 +1,7 @@
 """AnatomyNet, a rival in the paper's table 3: one downsampling, at the very beginning, and SEResBlocks below it.
 
 Zhu et al., "AnatomyNet: Deep learning for fast and fully automated whole-volume segmentation of head and neck anatomy",
-Medical Physics 2019.
+Medical Physics 2019, and what it doesn't say after https://github.com/wentaozhu/AnatomyNet-for-anatomical-segmentation.
 """
 
 from itertools import pairwise

@@ -70,7 +70,7 @@ class SqueezeExcitation(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Two convolutions with a skip connection (He et al., CVPR 2016, in the order of their figure 2).
+    """Two convolutions with a skip connection (He et al., CVPR 2016), a nonlinearity before the sum and after it.
 
     Args:
         in_channels: channels of the input.

@@ -13,8 +13,8 @@ PDDCA_ORGANS = (
     *("Parotid_L", "Parotid_R", "Submandibular_L", "Submandibular_R"),
 )
 # Means over the 10 off-site test cases of MICCAI 2015, as the FocusNet paper has them: DSC in % in table 3, HD95 in mm
-# in table 5, where S-Net has no row. FocusNetv2 (Gao et al. 2021) and UaNet (Tang et al. 2019) are left out: figures of
-# theirs at second hand may be of other test cases.
+# in table 5, where S-Net has no row. UaNet (Tang et al. 2019) is left out, as its means are over 15 cases, these 10 and
+# the 5 on-site ones; FocusNetv2 (Gao et al. 2021), as its own table couldn't be read.
 PDDCA: dict[str, dict[str, tuple[float, ...]]] = {
     "dsc": {
         "MICCAI 2015 best": (88.0, 55.7, 93.0, 64.4, 63.9, 82.7, 81.4, 72.3, 72.3),

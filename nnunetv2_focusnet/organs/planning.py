@@ -14,7 +14,7 @@ SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
 # rule is all there is. Optic nerves and smaller organs make balls below 12 mm, spinal cords, eyes and larger ones balls
 # of 23 mm and more, see docs/planning.md.
 SMALL_ORGAN_BALL_MM = 20.0
-HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # the first author's later code has 5 mm for organs of about 1 cm
+HEAT_MAP_SIGMA_PER_DIAMETER = 0.5  # from minus to plus sigma as wide as the organ
 SMALLEST_SIGMA_VOXELS = 1.0  # a narrower Gaussian is a single voxel, which is hard to regress
 FOCAL_WEIGHT_EXPONENT = 1.0  # paper, equation 1: weights inversely proportional to the organ's size
 BACKGROUND_FOCAL_WEIGHT = 0.5

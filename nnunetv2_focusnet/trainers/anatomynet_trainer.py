@@ -11,7 +11,11 @@ from nnunetv2_focusnet.trainers.main_networks import anatomynet_config
 
 
 class AnatomyNetTrainer(MainNetworkTrainer):
-    """Trains AnatomyNet with its own loss: Dice, and half of a focal loss that has no weights."""
+    """Trains AnatomyNet with its own loss: Dice, and half of a focal loss that has no weights.
+
+    Others who wrote the loss from the paper have one half, too; its authors' script of AnatomyNet defines the focal
+    loss and trains with Dice alone.
+    """
 
     stage_name = "AnatomyNet"
     loss_factors = {"unweighted_focal": 0.5, "dice": 1.0}  # noqa: RUF012 (declared in the base class)

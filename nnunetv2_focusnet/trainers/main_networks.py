@@ -52,7 +52,9 @@ def snet_config(configuration: ConfigurationManager) -> SNetConfig:
 
 
 def snet_config_with_plans_stride(configuration: ConfigurationManager) -> SNetConfig:
-    """S-Net whose one downsampling is the plan's first: on ordinary CTs within slices alone, as the first author's.
+    """S-Net whose one downsampling is the plan's first: on ordinary CTs within slices alone.
+
+    So is the first of two in the first author's later code.
 
     Raises:
         ValueError: the plan's network has no such entries.

@@ -29,8 +29,9 @@ class Stage:
         return f"{self.name} (epochs {self.start} to {self.end - 1})"
 
 
-# Name, parts, share of the epochs, factor on the initial learning rate. The paper (sec. 3) gives the order; the shares
-# are those of the first author's later code (600, 300, 300, 600 epochs). Joint training is fine-tuning: a lower rate.
+# Name, parts, share of the epochs, factor on the initial learning rate. The paper (sec. 3) gives the order; the first
+# three shares are in proportion as in the first author's later code (600, 300, 300 epochs), which has no joint stage.
+# Joint training is fine-tuning: a lower rate.
 _FOCUSNET_STAGES = (
     ("S-Net", ("main",), 1 / 3, 1.0),
     ("SOL", ("sol",), 1 / 6, 1.0),

@@ -323,6 +323,20 @@ def test_each_has_the_loss_of_its_row(trainers: list[type[BaseTrainer]], terms: 
         assert loss_of(trainer, plans_of(ISOTROPIC)).factors == terms, trainer
 
 
+def test_anatomynet_has_the_convolutions_of_its_authors_code() -> None:
+    # Read off ResNetUNET3D of src/AnatomyNet.py, for one image channel: channels in and out of each 3x3x3 convolution.
+    encoder = [(28, 30), *[(30, 30)] * 3, (30, 32), *[(32, 32)] * 3, (32, 34), *[(34, 34)] * 3]
+    joined = [(34 + 32, 32), *[(32, 32)] * 3, (32 + 30, 30), *[(30, 30)] * 3, (30 + 28, 28), *[(28, 28)] * 3]
+    expected = [(1, 28), *encoder, *joined, (14 + 1, 14), (14, 14), (14, CLASSES)]
+    with torch.device("meta"):
+        network = network_of(AnatomyNetTrainer, plans_of(ISOTROPIC, features=(32, 64, 128)))
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv3d) and m.kernel_size == (3, 3, 3)]
+    assert [(m.in_channels, m.out_channels) for m in convolutions] == expected
+    assert [m.stride for m in convolutions] == [(2, 2, 2), *[(1, 1, 1)] * (len(expected) - 1)]
+    (upsampling,) = (m for m in network.modules() if isinstance(m, nn.ConvTranspose3d))
+    assert (upsampling.in_channels, upsampling.out_channels, upsampling.stride) == (28, 14, (2, 2, 2))
+
+
 @torch.no_grad()
 def test_deeplab_reads_the_whole_map() -> None:
     # Image pooling: a change in one corner reaches the opposite one, which no convolution here does.
