@@ -1,5 +1,6 @@
 """The steps of a benchmark, each of which does what is left to do: timing, training, predicting, measuring."""
 
+import os
 import shutil
 import sys
 import time
@@ -123,7 +124,7 @@ def evaluate(
     inputs = read_folders(
         state.references, [f"{model.name}={model.folder}" for model in models], dataset_json, TOLERANCE_MM
     )
-    threads = state.settings.threads
+    threads = min(state.settings.threads, os.cpu_count() or 1)  # the folder may come from a larger machine
     results = compare(inputs, state.results / "report", state.raw / "imagesTr", False, threads, show_progress=False)
     patients = Patients.of(add_far_voxels(results.measurements, inputs.comparison, threads), models)
     groups = dict(zip(GROUPS, (results.small, results.large), strict=True))

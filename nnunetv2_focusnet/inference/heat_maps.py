@@ -70,13 +70,24 @@ class HeatMaps:
         stride = torch.tensor(self.stride)
         return Peaks(values[0] / self.folds, positions[0] * stride + stride // 2)
 
-    def clear(self, rois: Rois) -> None:
-        """Empty the ROIs, one per organ in the image, and all slopes, of which some reach out of an ROI."""
+    def clear(self, rois: Rois, partners: Sequence[int]) -> None:
+        """Leave what may be the organs' places as well: peaks outside their ROIs.
+
+        All slopes are emptied, of which some reach out of an ROI, and the ROI of the organ on the other side, which
+        heat maps of left and right organs often have a peak in.
+
+        Args:
+            rois: one per organ, in the image.
+            partners: of each organ, the one on the other side; itself if there is none.
+        """
         assert self._sum is not None
         self._sum.masked_fill_(functional.max_pool3d(self._sum, 3, 1, 1) > self._sum, 0)
-        for k, (corner, size) in enumerate(zip(rois.corners[0].tolist(), rois.sizes, strict=True)):
-            box = tuple(
+        boxes = [
+            tuple(
                 slice(low // step, -(-(low + n) // step))
                 for low, n, step in zip(corner, size, self.stride, strict=True)
             )
-            self._sum[k][box] = 0
+            for corner, size in zip(rois.corners[0].tolist(), rois.sizes, strict=True)
+        ]
+        for k, partner in enumerate(partners):
+            self._sum[k][boxes[k]] = self._sum[k][boxes[partner]] = 0

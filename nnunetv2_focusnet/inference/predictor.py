@@ -20,7 +20,7 @@ from nnunetv2_focusnet.inference.host import HostPredictor, Tile
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
-from nnunetv2_focusnet.laterality import left_end
+from nnunetv2_focusnet.laterality import left_end, swap_table
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 from nnunetv2_focusnet.system.files import write_text
 
@@ -155,10 +155,17 @@ class FocusNetPredictor(HostPredictor):
             roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
         there = Rois.at(rois.corners.to(device), rois.sizes, rois.volume_size)
         network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device), shares.to(device))
-        self.heat_maps.clear(rois)
+        self.heat_maps.clear(rois, self._partners())
         columns = (*peaks, *self.heat_maps.peaks(), found)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
+
+    def _partners(self) -> list[int]:
+        """Of each small organ, the one on the other side; itself if there is none."""
+        assert self._entry is not None
+        small, flip = list(self.bare_network.config.small_organs), self._entry.swap_flip
+        table = swap_table(flip.pairs if flip else (), self.label_manager.num_segmentation_heads)
+        return [small.index(table[label]) if table[label] in small else k for k, label in enumerate(small)]
 
     def _segment(
         self, image: Tensor, rois: Rois, organs: Sequence[int], folds: Sequence[Weights | None]

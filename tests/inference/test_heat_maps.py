@@ -56,7 +56,7 @@ def test_a_slope_that_reaches_out_of_the_roi_is_no_second_peak() -> None:
     maps.begin_fold(CPU)
     maps.add(tile((0.9, (1, 1, 1)), (0.8, (1, 2, 1)), (0.7, (1, 3, 1)), (0.2, (3, 0, 3))), (0, 0, 0))
     maps.end_fold()
-    maps.clear(Rois.at(torch.tensor([[[0, 2, 2]]]), [(2, 4, 4)], (4, 8, 8)))
+    maps.clear(Rois.at(torch.tensor([[[0, 2, 2]]]), [(2, 4, 4)], (4, 8, 8)), [0])
     second = maps.peaks()
     assert torch.allclose(second.probabilities, torch.tensor([0.2]))
     assert second.voxels.tolist() == [[3, 1, 7]]
@@ -69,7 +69,18 @@ def test_second_peaks_are_outside_the_roi() -> None:
     maps.end_fold()
     # An ROI of 2 x 3 x 3 voxels from (0, 2, 2) on reaches y = 4, in the third voxel of the heat map.
     assert torch.allclose(maps.peaks().probabilities, torch.tensor([0.9]))
-    maps.clear(Rois.at(torch.tensor([[[0, 2, 2]]]), [(2, 3, 3)], (4, 8, 8)))
+    maps.clear(Rois.at(torch.tensor([[[0, 2, 2]]]), [(2, 3, 3)], (4, 8, 8)), [0])
     second = maps.peaks()
     assert torch.allclose(second.probabilities, torch.tensor([0.5]))
     assert second.voxels.tolist() == [[1, 7, 7]]
+
+
+def test_where_the_organ_of_the_other_side_is_there_is_no_second_peak() -> None:
+    left, right = (1, 1, 1), (1, 1, 3)  # voxels of the heat maps
+    maps = HeatMaps(2, (4, 8, 8), STRIDE)
+    maps.begin_fold(CPU)
+    maps.add(torch.cat([tile((0.9, left), (0.8, right), (0.3, (3, 3, 0))), tile((0.9, right), (0.7, left))]), (0, 0, 0))
+    maps.end_fold()
+    rois = Rois.at(torch.tensor([[[0, 2, 2], [0, 2, 6]]]), [(2, 2, 2)] * 2, (4, 8, 8))
+    maps.clear(rois, partners=[1, 0])
+    assert torch.allclose(maps.peaks().probabilities, torch.tensor([0.3, 0.0]))
