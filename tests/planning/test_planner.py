@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from boxes import BOXES, DATASET, use_folders, write_dataset, write_fingerprint
 
+from nnunetv2_focusnet.planning.comparison import describe_plans
 from nnunetv2_focusnet.planning.counting import GIB
 from nnunetv2_focusnet.planning.planner import PLANS_NAME, FocusNetPlanner
 from nnunetv2_focusnet.trainers.base import BaseTrainer
@@ -45,6 +46,14 @@ def test_patch_holds_the_largest_roi_where_the_memory_allows_it(preprocessed: Pa
     _, without = plan(0.6)
     assert without["patch_size"][1] < 90 <= with_nerve["patch_size"][1]
     assert math.prod(with_nerve["patch_size"]) <= math.prod(without["patch_size"]) * 1.25
+
+
+@pytest.mark.parametrize(("trainer", "cuts_rois"), [(FocusNetTrainer, True), (SNetTrainer, False)])
+@pytest.mark.usefixtures("preprocessed")
+def test_rois_that_do_not_fit_are_told_of_where_there_are_any(trainer: type[BaseTrainer], cuts_rois: bool) -> None:
+    planner = FocusNetPlanner(DATASET, 0.1, num_processes=1, trainer=trainer)
+    text = "\n".join(describe_plans(planner, planner.plan_experiment()))
+    assert ("The ROI of Nerve should have 12 x 90 x 18 voxels" in text) == cuts_rois
 
 
 @pytest.mark.parametrize("trainer", [FocusNetTrainer, FocusNetTrainerPlansNetwork])
