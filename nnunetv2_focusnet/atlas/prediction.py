@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -90,12 +91,19 @@ def _predict_case(case: Case, *, atlas: Atlas, folder: Path, file_ending: str) -
 def _transferred_labels(atlas: Atlas, case: Case, folder: Path) -> sitk.Image:
     """The atlas's label on the grid of a case's image; the folder gets the transforms."""
     image = read_case_image(case)
-    recipe = atlas.recipe
+    recipe, template = atlas.recipe, atlas.read_template()
     fixed = registration.prepare(image, recipe.effort, is_ct=recipe.is_ct)
     try:
-        transforms = registration.register(fixed, atlas.read_template(), folder, recipe.effort, deformable=True)
+        transforms = registration.register(fixed, template, folder, recipe.effort, deformable=True)
     except ValueError as error:
         raise ValueError(f"{case.image}: {error}") from None
+    similarity = registration.similarity(fixed, template, transforms)
+    if not similarity >= registration.LEAST_SIMILARITY:  # NaN of an empty image, too
+        print(
+            f"WARNING: {case.image}: the template lies badly on it (correlation {similarity:.2f}), its label map may be"
+            " wrong throughout: look at it",
+            file=sys.stderr,
+        )
     labels = registration.warp_labels(atlas.read_labels(), Grid.of(image), transforms, smooth=True)
     kind = sitk.sitkUInt8 if max(recipe.labels.values()) <= LARGEST_IN_8_BITS else sitk.sitkUInt16
     return sitk.Cast(labels, kind)

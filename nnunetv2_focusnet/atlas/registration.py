@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -29,7 +30,9 @@ PERCENTILES = 0.5, 99.5  # of other images, whose units mean nothing
 AIR = 0.05  # of grey values from 0 to 1: of CT -250 HU
 MARGIN_MM = 10.0  # of air around the patient, an edge to be found
 LARGEST_SHRINKING = 8  # fewer voxels along an axis than this tell nothing of the position along it
-AFFINE, WARP, INVERSE_WARP = "0GenericAffine.mat", "1Warp.nii.gz", "1InverseWarp.nii.gz"
+LEAST_SIMILARITY = 0.5  # parts of heads that ANTs had put on each other had 0.78 to 0.90, others -0.07 and 0.34
+AFFINE, WARP = "0GenericAffine.mat", "1Warp.nii.gz"
+SHIFT, TRIAL = "shift.mat", "trial_"  # until the better trial is known
 Image = Any  # ANTs' own
 
 
@@ -81,6 +84,10 @@ def grey_values(image: sitk.Image, *, is_ct: bool) -> sitk.Image:
 def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort, *, deformable: bool) -> list[Path]:
     """Find the way from a fixed image to a moving one: rigid, then affine, then, where deformable, SyN.
 
+    All of it is done twice, beginning with the centres of mass on each other and with those of the images: the former
+    lie elsewhere in one part of a head than in another, the latter where fields of view differ. What makes the images
+    more alike in the end is taken.
+
     Args:
         fixed: prepared.
         moving: prepared.
@@ -98,20 +105,36 @@ def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort
 
     ants.config.set_ants_deterministic(False, SEED)  # True would forbid all but two kinds of registration
     iterations = _levels(effort.syn_iterations, fixed) if deformable else (0,)
-    try:
-        ants.registration(
-            fixed=ants.from_sitk(fixed),
-            moving=ants.from_sitk(moving),
-            type_of_transform="SyNRA" if deformable else "Affine",
-            outprefix=f"{folder}{os.sep}",
-            syn_metric="CC",
-            syn_sampling=2,  # radius in voxels, as in ANTs' own antsRegistrationSyN.sh
-            reg_iterations=iterations,
-        )
-    except RuntimeError as error:
-        raise ValueError(f"ANTs can't register them ({last_line(error)})") from None
-    (folder / INVERSE_WARP).unlink(missing_ok=True)
+    images = {"fixed": ants.from_sitk(fixed), "moving": ants.from_sitk(moving)}
+    tried = []
+    for start in (None, [str(_write_shift_of_centres(fixed, moving, folder))]):  # None: ANTs' own, centres of mass
+        tried.append(folder / f"{TRIAL}{len(tried)}")
+        tried[-1].mkdir()
+        try:
+            ants.registration(
+                **images,
+                type_of_transform="SyNRA" if deformable else "Affine",
+                initial_transform=start,
+                outprefix=f"{tried[-1]}{os.sep}",
+                syn_metric="CC",
+                syn_sampling=2,  # radius in voxels, as in ANTs' own antsRegistrationSyN.sh
+                reg_iterations=iterations,
+            )
+        except RuntimeError as error:
+            raise ValueError(f"ANTs can't register them ({last_line(error)})") from None
+    best = max(tried, key=lambda trial: similarity(fixed, moving, transforms_in(trial)))
+    for file in transforms_in(best):
+        file.rename(folder / file.name)
+    for trial in tried:
+        shutil.rmtree(trial)
+    (folder / SHIFT).unlink()
     return transforms_in(folder)
+
+
+def similarity(fixed: sitk.Image, moving: sitk.Image, transforms: Sequence[Path]) -> float:
+    """Correlation of a fixed image with a moving one on its grid; what the latter doesn't cover counts as air."""
+    warped = sitk.GetArrayFromImage(warp_image(moving, Grid.of(fixed), transforms)).clip(0)
+    return float(np.corrcoef(warped.ravel(), sitk.GetArrayFromImage(fixed).ravel())[0, 1])
 
 
 def transforms_in(folder: Path) -> list[Path]:
@@ -184,6 +207,20 @@ def sharpen(image: sitk.Image, share: float) -> sitk.Image:
 
     blurred = ants.from_sitk(image)
     return _to_sitk(blurred * (1 - share) + ants.iMath(blurred, "Sharpen") * share)
+
+
+def _write_shift_of_centres(fixed: sitk.Image, moving: sitk.Image, folder: Path) -> Path:
+    """The transform that brings the centres of both images together."""
+    import ants
+
+    here, there = (
+        image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+        for image in (fixed, moving)
+    )
+    shift = [b - a for a, b in zip(here, there, strict=True)]
+    transform = ants.create_ants_transform(transform_type="Euler3DTransform", center=here, translation=shift)
+    ants.write_transform(transform, str(folder / SHIFT))
+    return folder / SHIFT
 
 
 @contextmanager

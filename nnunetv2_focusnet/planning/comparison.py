@@ -81,7 +81,11 @@ def describe_plans(planner: FocusNetPlanner, plans: dict[str, Any]) -> list[str]
         theirs = _stock_costs(planner, stock["configurations"].get(name))
         entry = planner.entry_of(ours.plan)
         table = organ_table(entry, ours.plan["spacing"])
-        paragraphs += [f"{name}\n{table}", _cost_table(planner, ours, theirs), *roi_warnings(entry.organs_with_networks)]
+        paragraphs += [
+            f"{name}\n{table}",
+            _cost_table(planner, ours, theirs),
+            *roi_warnings(entry.organs_with_networks),
+        ]
     return paragraphs
 
 
