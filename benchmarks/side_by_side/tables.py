@@ -103,7 +103,7 @@ def curve_rows(curves: Mapping[str, Curve]) -> list[dict[str, object]]:
 
 def draw_curves(curves: Mapping[str, Curve], picture: Path) -> None:
     """Online DSC over training time: each epoch's as dots, smoothed as a line."""
-    figure = Figure(figsize=(11, 4.5), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(13, 5), layout="constrained", facecolor="white")
     colours = model_colours(list(curves))
     for ax, group in zip(figure.subplots(1, 2, sharey=True), GROUPS, strict=True):
         for trainer, curve in curves.items():
@@ -112,7 +112,7 @@ def draw_curves(curves: Mapping[str, Curve], picture: Path) -> None:
         ax.set(title=f"{group} organs", xlabel="training time (min)", ylim=(0, 1))
         ax.grid(alpha=0.3)
     figure.axes[0].set_ylabel("DSC, online validation")
-    figure.axes[1].legend()
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
     figure.savefig(picture, dpi=DPI)
 
 

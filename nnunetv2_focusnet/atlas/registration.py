@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,7 +32,6 @@ MARGIN_MM = 10.0  # of air around the patient, an edge to be found
 LARGEST_SHRINKING = 8  # fewer voxels along an axis than this tell nothing of the position along it
 LEAST_SIMILARITY = 0.5  # parts of heads that ANTs had put on each other had 0.78 to 0.90, others -0.07 and 0.34
 AFFINE, WARP = "0GenericAffine.mat", "1Warp.nii.gz"
-SHIFT, TRIAL = "shift.mat", "trial_"  # until the better trial is known
 Image = Any  # ANTs' own
 
 
@@ -104,30 +103,36 @@ def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort
     import ants
 
     ants.config.set_ants_deterministic(False, SEED)  # True would forbid all but two kinds of registration
-    iterations = _levels(effort.syn_iterations, fixed) if deformable else (0,)
-    images = {"fixed": ants.from_sitk(fixed), "moving": ants.from_sitk(moving)}
-    tried = []
-    for start in (None, [str(_write_shift_of_centres(fixed, moving, folder))]):  # None: ANTs' own, centres of mass
-        tried.append(folder / f"{TRIAL}{len(tried)}")
-        tried[-1].mkdir()
-        try:
-            ants.registration(
-                **images,
-                type_of_transform="SyNRA" if deformable else "Affine",
-                initial_transform=start,
-                outprefix=f"{tried[-1]}{os.sep}",
-                syn_metric="CC",
-                syn_sampling=2,  # radius in voxels, as in ANTs' own antsRegistrationSyN.sh
-                reg_iterations=iterations,
-            )
-        except RuntimeError as error:
-            raise ValueError(f"ANTs can't register them ({last_line(error)})") from None
-    best = max(tried, key=lambda trial: similarity(fixed, moving, transforms_in(trial)))
-    for file in transforms_in(best):
-        file.rename(folder / file.name)
-    for trial in tried:
-        shutil.rmtree(trial)
-    (folder / SHIFT).unlink()
+    options = {
+        "type_of_transform": "SyNRA" if deformable else "Affine",
+        "syn_metric": "CC",
+        "syn_sampling": 2,  # radius in voxels, as in ANTs' own antsRegistrationSyN.sh
+        "reg_iterations": _levels(effort.syn_iterations, fixed) if deformable else (0,),
+    }
+    found, faults = list[Path](), list[str]()
+    with TemporaryDirectory(dir=folder) as scratch:
+        shift = Path(scratch) / "shift.mat"
+        _write_shift_of_centres(fixed, moving, shift)
+        for name, start in (("mass", None), ("centres", [str(shift)])):  # None: ANTs' own, centres of mass
+            trial = Path(scratch) / name
+            trial.mkdir()
+            try:
+                ants.registration(
+                    ants.from_sitk(fixed),
+                    ants.from_sitk(moving),
+                    initial_transform=start,
+                    outprefix=f"{trial}{os.sep}",
+                    **options,
+                )
+            except RuntimeError as error:
+                faults.append(last_line(error))
+            else:
+                found.append(trial)
+        if not found:
+            raise ValueError(f"ANTs can't register them ({faults[0]})")
+        best = max(found, key=lambda trial: similarity(fixed, moving, transforms_in(trial)))
+        for file in transforms_in(best):
+            file.rename(folder / file.name)
     return transforms_in(folder)
 
 
@@ -209,8 +214,8 @@ def sharpen(image: sitk.Image, share: float) -> sitk.Image:
     return _to_sitk(blurred * (1 - share) + ants.iMath(blurred, "Sharpen") * share)
 
 
-def _write_shift_of_centres(fixed: sitk.Image, moving: sitk.Image, folder: Path) -> Path:
-    """The transform that brings the centres of both images together."""
+def _write_shift_of_centres(fixed: sitk.Image, moving: sitk.Image, to: Path) -> None:
+    """The transform that puts the centres of both images on each other."""
     import ants
 
     here, there = (
@@ -219,8 +224,7 @@ def _write_shift_of_centres(fixed: sitk.Image, moving: sitk.Image, folder: Path)
     )
     shift = [b - a for a, b in zip(here, there, strict=True)]
     transform = ants.create_ants_transform(transform_type="Euler3DTransform", center=here, translation=shift)
-    ants.write_transform(transform, str(folder / SHIFT))
-    return folder / SHIFT
+    ants.write_transform(transform, str(to))
 
 
 @contextmanager
