@@ -97,13 +97,8 @@ def _transferred_labels(atlas: Atlas, case: Case, folder: Path) -> sitk.Image:
         transforms = registration.register(fixed, template, folder, recipe.effort, deformable=True)
     except ValueError as error:
         raise ValueError(f"{case.image}: {error}") from None
-    similarity = registration.similarity(fixed, template, transforms)
-    if not similarity >= registration.LEAST_SIMILARITY:  # NaN of an empty image, too
-        print(
-            f"WARNING: {case.image}: the template lies badly on it (correlation {similarity:.2f}), its label map may be"
-            " wrong throughout: look at it",
-            file=sys.stderr,
-        )
+    if warning := registration.warning_of(case.image, registration.similarity(fixed, template, transforms)):
+        print(warning, file=sys.stderr)
     labels = registration.warp_labels(atlas.read_labels(), Grid.of(image), transforms, smooth=True)
     kind = sitk.sitkUInt8 if max(recipe.labels.values()) <= LARGEST_IN_8_BITS else sitk.sitkUInt16
     return sitk.Cast(labels, kind)

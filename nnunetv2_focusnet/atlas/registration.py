@@ -83,9 +83,9 @@ def grey_values(image: sitk.Image, *, is_ct: bool) -> sitk.Image:
 def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort, *, deformable: bool) -> list[Path]:
     """Find the way from a fixed image to a moving one: rigid, then affine, then, where deformable, SyN.
 
-    All of it is done twice, beginning with the centres of mass on each other and with those of the images: the former
-    lie elsewhere in one part of a head than in another, the latter where fields of view differ. What makes the images
-    more alike in the end is taken.
+    It begins with the centres of mass on each other, or with those of the images, whichever leaves the images more
+    alike after the affine stage: the former lie elsewhere in one part of a head than in another, the latter where
+    fields of view differ.
 
     Args:
         fixed: prepared.
@@ -103,13 +103,15 @@ def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort
     import ants
 
     ants.config.set_ants_deterministic(False, SEED)  # True would forbid all but two kinds of registration
-    options = {
-        "type_of_transform": "SyNRA" if deformable else "Affine",
-        "syn_metric": "CC",
-        "syn_sampling": 2,  # radius in voxels, as in ANTs' own antsRegistrationSyN.sh
-        "reg_iterations": _levels(effort.syn_iterations, fixed) if deformable else (0,),
-    }
-    found, faults = list[Path](), list[str]()
+
+    def run(kind: str, start: list[str] | None, into: Path, **options: Any) -> None:
+        images = ants.from_sitk(fixed), ants.from_sitk(moving)
+        try:
+            ants.registration(*images, kind, initial_transform=start, outprefix=f"{into}{os.sep}", **options)
+        except RuntimeError as error:
+            raise ValueError(f"ANTs can't register them ({last_line(error)})") from None
+
+    starts, faults = dict[Path, list[str] | None](), list[ValueError]()  # the former by the folder of what came of them
     with TemporaryDirectory(dir=folder) as scratch:
         shift = Path(scratch) / "shift.mat"
         _write_shift_of_centres(fixed, moving, shift)
@@ -117,29 +119,40 @@ def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort
             trial = Path(scratch) / name
             trial.mkdir()
             try:
-                ants.registration(
-                    ants.from_sitk(fixed),
-                    ants.from_sitk(moving),
-                    initial_transform=start,
-                    outprefix=f"{trial}{os.sep}",
-                    **options,
-                )
-            except RuntimeError as error:
-                faults.append(last_line(error))
-            else:
-                found.append(trial)
-        if not found:
-            raise ValueError(f"ANTs can't register them ({faults[0]})")
-        best = max(found, key=lambda trial: similarity(fixed, moving, transforms_in(trial)))
+                run("Affine", start, trial)
+                starts[trial] = start
+            except ValueError as error:
+                faults.append(error)
+        if not starts:
+            raise faults[0]
+        best = max(starts, key=lambda trial: similarity(fixed, moving, transforms_in(trial)))
+        if deformable:
+            # CC within a radius of 2 voxels, as in ANTs' own antsRegistrationSyN.sh
+            iterations = _levels(effort.syn_iterations, fixed)
+            run("SyNRA", starts[best], best, syn_metric="CC", syn_sampling=2, reg_iterations=iterations)
         for file in transforms_in(best):
             file.rename(folder / file.name)
     return transforms_in(folder)
 
 
 def similarity(fixed: sitk.Image, moving: sitk.Image, transforms: Sequence[Path]) -> float:
-    """Correlation of a fixed image with a moving one on its grid; what the latter doesn't cover counts as air."""
-    warped = sitk.GetArrayFromImage(warp_image(moving, Grid.of(fixed), transforms)).clip(0)
-    return float(np.corrcoef(warped.ravel(), sitk.GetArrayFromImage(fixed).ravel())[0, 1])
+    """Correlation of a fixed image with a moving one on its grid; what the latter doesn't cover counts as air.
+
+    It is 0 where either image is the same everywhere, as where the moving one covers nothing.
+    """
+    there = sitk.GetArrayFromImage(fixed).ravel()
+    warped = sitk.GetArrayFromImage(warp_image(moving, Grid.of(fixed), transforms)).clip(0).ravel()
+    return float(np.corrcoef(warped, there)[0, 1]) if warped.std() and there.std() else 0.0
+
+
+def warning_of(image: Path, similarity: float) -> str | None:
+    """What to say of an image that a template was registered to, or that was registered to one."""
+    if similarity >= LEAST_SIMILARITY:
+        return None
+    return (
+        f"WARNING: {image}: template and image are poorly aligned (correlation {similarity:.2f}), labels may be wrong"
+        " throughout: look at them"
+    )
 
 
 def transforms_in(folder: Path) -> list[Path]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -197,7 +198,7 @@ def _register_all(
         this = progress / f"iteration_{number}"
         if not (this / TEMPLATE).exists():
             make_folder(this)
-            work = partial(_register_case, template=template, recipe=recipe, folder=this, deformable=number > 0)
+            work = partial(_register_case, template=template, recipe=recipe, folder=this, number=number)
             title = f"Template, SyN {number} of {recipe.iterations}" if number else "Template, affine"
             over_cases(work, lambda case, this=this: this / case.name, title=title)
             _update([this / case.name for case in cases], this, grid)
@@ -208,14 +209,18 @@ def _register_all(
     return this
 
 
-def _register_case(case: Case, *, template: sitk.Image, recipe: Recipe, folder: Path, deformable: bool) -> None:
+def _register_case(case: Case, *, template: sitk.Image, recipe: Recipe, folder: Path, number: int) -> None:
     image = registration.prepare(read_case_image(case), recipe.effort, is_ct=recipe.is_ct)
     with new_folder(folder / case.name) as unfinished:
         try:
-            transforms = registration.register(template, image, unfinished, recipe.effort, deformable=deformable)
+            transforms = registration.register(template, image, unfinished, recipe.effort, deformable=number > 0)
         except ValueError as error:
             raise ValueError(f"{case.image}: {error}") from None
         write_image(registration.warp_image(image, Grid.of(template), transforms), unfinished / WARPED)
+    if number == recipe.iterations:  # before that, the template is still to change
+        similarity = registration.similarity(template, image, registration.transforms_in(folder / case.name))
+        if warning := registration.warning_of(case.image, similarity):
+            print(warning, file=sys.stderr)
 
 
 def _update(registered: Sequence[Path], folder: Path, grid: Grid) -> None:

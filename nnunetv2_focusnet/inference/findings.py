@@ -28,7 +28,7 @@ class Place:
     Attributes:
         peak: probability of the highest voxel.
         voxel: this one.
-        second_peak: the same, outside the organ's ROI.
+        second_peak: the same, outside the organ's ROI and that of the organ on the other side.
         second_voxel: this one.
         found: whether the peak is high enough.
     """

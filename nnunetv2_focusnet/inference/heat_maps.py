@@ -78,7 +78,7 @@ class HeatMaps:
 
         Args:
             rois: one per organ, in the image.
-            partners: of each organ, the one on the other side; itself if there is none.
+            partners: of each organ, the one that was found on the other side; itself if there is none.
         """
         assert self._sum is not None
         self._sum.masked_fill_(functional.max_pool3d(self._sum, 3, 1, 1) > self._sum, 0)

@@ -155,7 +155,7 @@ class FocusNetPredictor(HostPredictor):
             roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
         there = Rois.at(rois.corners.to(device), rois.sizes, rois.volume_size)
         network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device), shares.to(device))
-        self.heat_maps.clear(rois, self._partners())
+        self.heat_maps.clear(rois, [p if found[p] else k for k, p in enumerate(self._partners())])
         columns = (*peaks, *self.heat_maps.peaks(), found)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}

@@ -91,10 +91,33 @@ def test_heads_are_found_whose_centres_of_mass_mislead(tmp_path: Path) -> None:
     assert dsc(found, fixed_labels, 1) > 0.85
 
 
-def test_similarity_is_one_of_alike_images_and_less_of_those_that_cover_less() -> None:
+def test_similarity_is_one_of_alike_images_less_of_those_that_cover_less_and_nothing_of_empty_ones() -> None:
     alike = image(head(0)[0].astype(np.float32).clip(0))
     assert registration.similarity(alike, alike, []) == pytest.approx(1.0)
-    assert registration.similarity(alike, alike[:, :, :12], []) < 0.9
+    assert 0 < registration.similarity(alike, alike[:, :, :12], []) < 0.9
+    assert registration.similarity(alike, alike * 0, []) == registration.similarity(alike * 0, alike, []) == 0
+
+
+@pytest.mark.parametrize("fail", [("mass",), ("centres",), ("mass", "centres")])
+def test_one_start_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fail: tuple[str, ...]) -> None:
+    import ants
+
+    register = ants.registration
+
+    def failing(*images: object, outprefix: str, **options: object) -> object:
+        if Path(outprefix).name in fail:
+            raise RuntimeError("singular matrix")
+        return register(*images, outprefix=outprefix, **options)
+
+    monkeypatch.setattr(ants, "registration", failing)
+    fixed = registration.prepare(image(head(0)[0]), EFFORT, is_ct=True)
+    if len(fail) == 1:
+        transforms = registration.register(fixed, fixed, tmp_path, EFFORT, deformable=False)
+        assert registration.similarity(fixed, fixed, transforms) > 0.99
+    else:
+        with pytest.raises(ValueError, match="singular matrix"):
+            registration.register(fixed, fixed, tmp_path, EFFORT, deformable=False)
+    assert list(tmp_path.iterdir()) == registration.transforms_in(tmp_path)
 
 
 def test_an_atlas_of_three_heads_segments_a_fourth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
