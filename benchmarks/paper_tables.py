@@ -1,12 +1,12 @@
 """Tables 1 and 2 of the paper on one's own dataset: all systems at the same budget, and whether its orderings hold.
 
-    python benchmarks/paper_tables.py DATASET -o STATE [--minutes 60] [--folds 0 1 2] [--atlas]
+    python benchmarks/paper_tables.py DATASET -o STATE [--minutes 60] [--folds 0 1 2 | --unseen 8] [--atlas]
 
 DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. The folds are nnU-Net's own five; the validation
 cases of each are its unseen cases, and predictions of all folds are pooled; with --unseen there is one fold, of the
 first cases by name. -tr chooses rows. The atlas is made with --atlas, or named with -pred Atlas=FOLDER. Both tables
 with the paper's figures beside one's own, a verdict for each of its orderings, CSV files, curves and the comparison's
-report go into STATE/results. Stopped or killed, the same command goes on; trainers and folds can be added later.
+report go into STATE/tables. Stopped or killed, the same command goes on; trainers and folds can be added later.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from side_by_side.paper import ATLAS, FAMILY
 from side_by_side.paper_results import PaperResults
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
-from side_by_side.runs import Model, Recipe, Run
+from side_by_side.runs import STOCK, Model, Recipe, Run
 from side_by_side.state import Settings, State
 from side_by_side.tables import (
     curve_rows,
@@ -101,13 +101,12 @@ def copy_predictions(source: Path, target: Path, files: Iterable[str]) -> None:
         shutil.copy(source / file, target / file)
 
 
-def write_results(state: State, findings: Findings, others: list[Model]) -> Path:
+def write_results(state: State, folder: Path, findings: Findings, others: list[Model]) -> Path:
     """Write everything; returns the Markdown file."""
     flatness = {name: Flatness.of(curve) for name, curve in findings.curves.items()}
     rows = [*(model.row for model in others), *findings.curves]
     results = PaperResults(findings.patients, findings.groups, rows, flatness)
     figures = list(findings.figures.values())
-    folder = state.results
     write_csv(folder / "flatness.csv", flatness_rows(flatness))
     write_csv(folder / "trainers.csv", [rounded(asdict(row)) for row in figures])
     write_csv(folder / "organs.csv", organ_rows(findings.patients, rows, findings.groups))
@@ -139,7 +138,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("-o", type=Path, required=True, metavar="STATE", help="folder for everything")
     parser.add_argument("-tr", nargs="+", default=FAMILY, metavar="TRAINER", help="rows (default: all of the paper's)")
     parser.add_argument("--folds", type=int, nargs="+", default=[0], choices=FOLDS, metavar="FOLD", help="(default: 0)")
-    parser.add_argument("--unseen", type=int, metavar="N", help="cases of the only fold that nobody trains on")
+    parser.add_argument("--unseen", type=int, metavar="N", help="one fold, whose unseen cases are the first N by name")
     parser.add_argument("--atlas", action="store_true", help="register atlases with nnUNetv2_focusnet_atlas")
     parser.add_argument(
         "-pred", nargs="+", default=[], metavar="NAME=FOLDER", help="rows that were predicted elsewhere"
@@ -178,7 +177,9 @@ def main() -> None:
         others.append(run_atlas(state, arguments.folds))
     measure(state, recipes)
     train_and_predict(state, runs)
-    file = write_results(state, evaluate(state, runs, recipes, others), others)
+    folder = state.folder / "tables"
+    stock = [recipe for recipe in recipes if recipe.trainer in STOCK]
+    file = write_results(state, folder, evaluate(state, folder, runs, stock or recipes, others), others)
     print(file.read_text(encoding="utf-8"))
     print(f"Results: {file.parent}")
 

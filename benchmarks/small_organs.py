@@ -21,7 +21,7 @@ from side_by_side.curves import Flatness
 from side_by_side.goals import NOT_FLAT, Judge
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
-from side_by_side.runs import COARSE, WITHOUT_SOS, Recipe, Row, Run
+from side_by_side.runs import COARSE, STOCK, WITHOUT_SOS, Recipe, Row, Run
 from side_by_side.state import Settings, State
 from side_by_side.tables import (
     METRICS,
@@ -41,11 +41,9 @@ from side_by_side.tables import (
 
 from nnunetv2_focusnet.cli.command import as_command
 
-STOCK = ("StockTrainer", "StockTrainerAdamW")
-
 
 def write_results(
-    state: State, findings: Findings, stock: list[Recipe], others: list[Recipe], time_factor: float
+    state: State, folder: Path, findings: Findings, stock: list[Recipe], others: list[Recipe], time_factor: float
 ) -> Path:
     """Write everything; returns the Markdown file."""
     flatness = {name: Flatness.of(curve) for name, curve in findings.curves.items()}
@@ -61,7 +59,6 @@ def write_results(
     }
     figures = list(findings.figures.values())
     organs = organ_rows(findings.patients, list(findings.figures), findings.groups)
-    folder = state.results
     write_csv(
         folder / "flatness.csv", [row | {"decides": row["trainer"] == decisive} for row in flatness_rows(flatness)]
     )
@@ -141,7 +138,9 @@ def main() -> None:
     check_trainers(state, [*stock, *others])
     measure(state, [*stock, *others])
     train_and_predict(state, runs)
-    file = write_results(state, evaluate(state, runs, stock), stock, others, arguments.time_goal)
+    folder = state.folder / "results"
+    findings = evaluate(state, folder, runs, stock)
+    file = write_results(state, folder, findings, stock, others, arguments.time_goal)
     print(file.read_text(encoding="utf-8"))
     print(f"Results: {file.parent}")
 

@@ -273,6 +273,17 @@ def test_an_ordering_holds_where_its_interval_is_above_0(interval: tuple[float, 
     assert verdict_of(*interval) == verdict
 
 
+def test_one_fold_of_the_first_cases_goes_with_no_other_folds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["paper_tables.py", "1", "-o", "state", "--unseen", "8"])
+    assert (paper_tables.parse_arguments().unseen, paper_tables.parse_arguments().folds) == (8, [0])
+    monkeypatch.setattr("sys.argv", ["paper_tables.py", "1", "-o", "state", "--unseen", "8", "--folds", "0", "1"])
+    with pytest.raises(SystemExit):
+        paper_tables.parse_arguments()
+    assert "leave out --folds" in capsys.readouterr().err
+
+
 def test_orderings_are_those_of_the_paper() -> None:
     assert all(ordering.published is None or ordering.published[0] > ordering.published[1] for ordering in orderings())
     # Table 2's average of FocusNet is that of table 1's column; so are the other two of table 1.

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 from nnunetv2_focusnet.cli.compare import compare
@@ -103,12 +104,13 @@ class Findings:
 
 
 def evaluate(
-    state: State, runs: Sequence[Run], target_recipes: Sequence[Recipe], others: Sequence[Model] = ()
+    state: State, folder: Path, runs: Sequence[Run], target_recipes: Sequence[Recipe], others: Sequence[Model] = ()
 ) -> Findings:
     """Compare all predictions, and read what the trainings recorded.
 
     Args:
         state: where things are.
+        folder: gets the comparison's report; what it held is removed.
         runs: all trainings.
         target_recipes: the best of their final online DSCs is what others have to reach in time.
         others: predictions that were made elsewhere.
@@ -118,14 +120,14 @@ def evaluate(
     models = [Model(row.model(seed), row.name, seed, state.predictions(row, seed)) for row in rows for seed in seeds]
     models += others
     say(f"comparing {', '.join(model.name for model in models)}")
-    shutil.rmtree(state.results, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     dataset_json = state.preprocessed / "dataset.json"
     _collect_references(state, runs, DatasetJson.read(dataset_json).file_ending)
     inputs = read_folders(
         state.references, [f"{model.name}={model.folder}" for model in models], dataset_json, TOLERANCE_MM
     )
     threads = min(state.settings.threads, os.cpu_count() or 1)  # the folder may come from a larger machine
-    results = compare(inputs, state.results / "report", state.raw / "imagesTr", False, threads, show_progress=False)
+    results = compare(inputs, folder / "report", state.raw / "imagesTr", False, threads, show_progress=False)
     patients = Patients.of(add_far_voxels(results.measurements, inputs.comparison, threads), models)
     groups = dict(zip(GROUPS, (results.small, results.large), strict=True))
 

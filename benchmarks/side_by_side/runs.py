@@ -6,6 +6,7 @@ from typing import Any
 
 from cpu_plans import NAME
 
+STOCK = ("StockTrainer", "StockTrainerAdamW")
 COARSE = f"{NAME}Coarse"  # stock's own plan, at --stock_spacing
 
 # Ways to predict with a network that has SOS-Nets: with nnU-Net's predictor, as nnUNetv2_predict does, or this

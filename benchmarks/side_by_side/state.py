@@ -141,10 +141,6 @@ class State:
     def references(self) -> Path:
         return self.folder / "references"
 
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
     def environment(self) -> dict[str, str]:
         """The caller's variables, less nnU-Net's; trainers of the benchmark, the caller and the package are found."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
