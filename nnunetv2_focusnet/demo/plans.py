@@ -9,7 +9,7 @@ from nnunetv2_focusnet.system.files import write_text
 from nnunetv2_focusnet.system.json_files import read_object
 
 CONFIGURATION = "3d_fullres"
-PATCH_ZYX = [24, 48, 48]
+PATCH_ZYX = [32, 64, 64]
 BATCH_SIZE = 2
 NARROWEST, WIDEST = 8, 64
 

@@ -13,7 +13,7 @@ from nnunetv2_focusnet.trainers.host import ClassSettings
 from nnunetv2_focusnet.trainers.networks import lay_out_for_device
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 
-EPOCHS, STEPS_PER_EPOCH = 8, 40
+EPOCHS, STEPS_PER_EPOCH = 6, 40
 STEPS = EPOCHS * STEPS_PER_EPOCH
 
 
