@@ -27,7 +27,7 @@ from nnunetv2_focusnet.system.files import write_text
 ENDING = "_locations.json"  # of the file beside a prediction
 Weights = Mapping[str, Tensor]
 _EPS = 1e-6
-VIEWS_AT_ONCE_ON_CPU = 2  # PyTorch takes three times as long to convolve one small patch as two together
+VIEWS_AT_ONCE_ON_CPU = 2  # PyTorch takes longer to convolve one small patch than two together
 
 
 class FocusNetPredictor(HostPredictor):
