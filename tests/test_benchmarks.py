@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import paper_tables
 from cpu_plans import fit_strides, narrow
 from side_by_side.budget import Pace, Speed, choose_epochs
 from side_by_side.curves import Curve, Flatness, minutes_to_reach, smooth

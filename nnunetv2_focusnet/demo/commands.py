@@ -9,7 +9,10 @@ import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
@@ -19,14 +22,18 @@ from nnunetv2_focusnet.system.processes import process_group
 FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 _SETTINGS = {
     "nnUNet_n_proc_DA": "1",
-    "nnUNet_def_n_proc": "2",
+    "nnUNet_def_n_proc": "1",  # also the number of threads to predict with
     "nnUNet_npp": "1",
     "nnUNet_nps": "1",
     "nnUNet_compile": "f",
-    "OMP_NUM_THREADS": "2",
+    "OMP_NUM_THREADS": "1",  # two models side by side, a core each
     "MPLBACKEND": "Agg",
     "PYTHONUNBUFFERED": "1",
+    # glibc gives large arrays back to the system at once, and a step spends a tenth of its time on getting them again.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 2**20),
 }
+_POLL_SECONDS = 0.1
 
 
 class CommandError(RuntimeError):
@@ -53,22 +60,55 @@ def find_command(name: str) -> str:
     return path
 
 
-def run_command(command: list[str], folder: Path, log: Path, show: Callable[[str], None]) -> None:
-    """Run a console script, write what it prints to a log, and hand each line of it to `show`.
+@dataclass(frozen=True)
+class Command:
+    """A console script to run.
+
+    Attributes:
+        line: name of the script and its arguments.
+        log: file that gets what it prints.
+        show: called with each line of that, without its end.
+    """
+
+    line: Sequence[str]
+    log: Path
+    show: Callable[[str], None] = lambda line: None
+
+
+def run_commands(commands: Sequence[Command], folder: Path) -> None:
+    """Run console scripts side by side; when one fails, the others are ended.
 
     Args:
-        command: name of the script and its arguments.
+        commands: what to run.
         folder: the demo's folder, which holds the `nnUNet_*` folders.
-        log: file that gets the output.
-        show: called with each line, without its end.
 
     Raises:
-        CommandError: it ended with an error; names the command, its last words and the log.
-        WriteError: the log can't be written.
+        CommandError: one ended with an error; names the command, its last words and the log.
+        WriteError: a log can't be written.
     """
-    print(f"       $ {shlex.join(command)}", flush=True)
-    with process_group(
-        [find_command(command[0]), *command[1:]],
+    with ExitStack() as stack:
+        processes = [stack.enter_context(_started(command, folder)) for command in commands]
+        readers = [_Reader(*each) for each in zip(processes, commands, strict=True)]
+        for reader in readers:
+            reader.start()
+        statuses = [process.poll() for process in processes]
+        while None in statuses and not any(statuses):
+            time.sleep(_POLL_SECONDS)
+            statuses = [process.poll() for process in processes]
+    for reader in readers:
+        reader.join()
+        if reader.error is not None:
+            raise reader.error
+    for reader, status in zip(readers, statuses, strict=True):
+        if status:  # not those that were ended because another one failed
+            said = f"({reader.last_words[:200]}); its log is {reader.command.log}"
+            raise CommandError(f"{reader.command.line[0]} ended with status {status} {said}")
+
+
+def _started(command: Command, folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
+    print(f"       $ {shlex.join(command.line)}", flush=True)
+    return process_group(
+        [find_command(command.line[0]), *command.line[1:]],
         env=environment(folder),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -76,34 +116,26 @@ def run_command(command: list[str], folder: Path, log: Path, show: Callable[[str
         text=True,
         encoding="utf-8",
         errors="replace",
-    ) as process:
-        lines = _Reader(process, log, show)
-        lines.start()
-        status = process.wait()
-    lines.join()
-    if lines.error is not None:
-        raise lines.error
-    if status != 0:
-        raise CommandError(f"{command[0]} ended with status {status} ({lines.last_words[:200]}); its log is {log}")
+    )
 
 
 class _Reader(threading.Thread):
     """Carries a process's output to its log until nobody can write any more; a thread, since workers may outlive it."""
 
-    def __init__(self, process: subprocess.Popen[str], log: Path, show: Callable[[str], None]) -> None:
+    def __init__(self, process: subprocess.Popen[str], command: Command) -> None:
         super().__init__(daemon=True)
-        self.process, self.log, self.show = process, log, show
+        self.process, self.command = process, command
         self.last_words = "it said nothing"
         self.error: OSError | None = None
 
     def run(self) -> None:
         try:
-            with naming(self.log), self.log.open("w", encoding="utf-8") as file:
+            with naming(self.command.log), self.command.log.open("w", encoding="utf-8") as file:
                 for line in self.process.stdout or ():
                     file.write(line)
                     file.flush()
                     self.last_words = line.strip() or self.last_words
-                    self.show(line.rstrip())
+                    self.command.show(line.rstrip())
         except OSError as error:  # full disk, or nobody to show it to
             self.error = error
             self.process.kill()  # else it would wait for ever to be read

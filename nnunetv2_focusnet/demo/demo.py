@@ -6,13 +6,12 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from nnunetv2_focusnet import __version__
-from nnunetv2_focusnet.demo.commands import run_command
+from nnunetv2_focusnet.demo.commands import Command, run_commands
 from nnunetv2_focusnet.demo.pictures import draw_case
 from nnunetv2_focusnet.demo.plans import CONFIGURATION, shrink_plans
 from nnunetv2_focusnet.demo.progress import EpochProgress
@@ -23,6 +22,7 @@ from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS, STEPS
 DATASET_ID = "901"
 DATASET = f"Dataset{DATASET_ID}_HeadPhantom"
 TRAINERS = {"stock": "StockDemoTrainer", "focusnet": "FocusNetDemoTrainer"}
+NAMES = {"stock": "stock nnU-Net", "focusnet": "FocusNet"}
 PREDICT = {"stock": "nnUNetv2_predict", "focusnet": "nnUNetv2_focusnet_predict"}
 TRAINING_CASES, TEST_CASES = 10, 3
 STATE_FILE = "demo.json"
@@ -60,12 +60,14 @@ class Demo:
         steps: list[tuple[str, str, Callable[[Path], None]]] = [
             ("simulate", f"simulate {TRAINING_CASES} heads to train on and {TEST_CASES} to test on", self.simulate),
             ("preprocess", "plan and preprocess, as for any dataset", self.preprocess),
-            ("edit_plans", "edit the plans: a smaller patch and narrower layers, for 2 CPU cores", self.edit_plans),
-            ("train", "train FocusNet: S-Net, then SOL, then SOS, then all jointly", partial(self.train, "focusnet")),
-            ("predict", f"predict the {TEST_CASES} unseen heads with it", partial(self.predict, "focusnet")),
-            ("draw", "draw pictures", self.draw),
-            ("train_stock", "train stock nnU-Net for as many steps", partial(self.train, "stock")),
-            ("predict_stock", "predict the unseen heads with it", partial(self.predict, "stock")),
+            (
+                "edit_plans",
+                "edit the plans: a smaller patch and a smaller network, for 2 CPU cores",
+                self.edit_plans,
+            ),
+            ("train", f"train FocusNet and stock nnU-Net side by side, {STEPS} steps each", self.train),
+            ("predict", f"predict the {TEST_CASES} unseen heads with both", self.predict),
+            ("draw", "draw pictures of what FocusNet predicts", self.draw),
             ("compare", "compare both", self.compare),
         ]
         make_folder(self.folder)
@@ -108,18 +110,25 @@ class Demo:
         write_text(log, f"{plans_file}: {changed}\n")
         print(f"       {changed}")
 
-    def train(self, model: str, log: Path) -> None:
-        """Train fold 0 of a model, or go on with it."""
-        # "--c" only after an interrupted run: the first run reads as a user's own would.
-        resume = ["--c"] if log.exists() else []
-        arguments = [DATASET_ID, CONFIGURATION, "0", "-tr", TRAINERS[model], "-device", self.device, *resume]
-        self._command(log, "nnUNetv2_train", *arguments, show=EpochProgress(EPOCHS, self._elapsed))
+    def train(self, log: Path) -> None:
+        """Train fold 0 of both models, or go on with them."""
+        commands = []
+        for model, trainer in TRAINERS.items():
+            own_log = _log_of(log, model)
+            # "--c" only after an interrupted run: the first run reads as a user's own would.
+            resume = ["--c"] if own_log.exists() else []
+            line = ["nnUNetv2_train", DATASET_ID, CONFIGURATION, "0", "-tr", trainer, "-device", self.device, *resume]
+            commands.append(Command(line, own_log, EpochProgress(NAMES[model], EPOCHS, self._elapsed)))
+        run_commands(commands, self.folder)
 
-    def predict(self, model: str, log: Path) -> None:
-        """Predict the unseen cases."""
-        arguments = ["-i", str(self.raw / "imagesTs"), "-o", str(self.predictions / model), "-d", DATASET_ID]
-        arguments += ["-c", CONFIGURATION, "-tr", TRAINERS[model], "-f", "0", "-device", self.device]
-        self._command(log, PREDICT[model], *arguments)
+    def predict(self, log: Path) -> None:
+        """Predict the unseen cases with both models, each with its own command."""
+        commands = []
+        for model, trainer in TRAINERS.items():
+            line = [PREDICT[model], "-i", str(self.raw / "imagesTs"), "-o", str(self.predictions / model)]
+            line += ["-d", DATASET_ID, "-c", CONFIGURATION, "-tr", trainer, "-f", "0", "-device", self.device]
+            commands.append(Command(line, _log_of(log, model)))
+        run_commands(commands, self.folder)
 
     def compare(self, log: Path) -> None:
         """Compare both models' predictions with the references."""
@@ -136,8 +145,8 @@ class Demo:
             image = self.raw / "imagesTs" / f"{case}_0000.nii.gz"
             draw_case(image, reference, self.predictions / "focusnet" / reference.name, self.pictures / f"{case}.png")
 
-    def _command(self, log: Path, *command: str, show: Callable[[str], None] = lambda line: None) -> None:
-        run_command(list(command), self.folder, log, show)
+    def _command(self, log: Path, *line: str) -> None:
+        run_commands([Command(line, log)], self.folder)
 
     def _elapsed(self) -> str:
         minutes, seconds = divmod(int(time.monotonic() - self.started), 60)
@@ -161,6 +170,10 @@ class Demo:
 
     def _write_finished(self) -> None:
         write_text(self.folder / STATE_FILE, json.dumps({"version": __version__, "finished": self.finished}))
+
+
+def _log_of(log: Path, model: str) -> Path:
+    return log.with_stem(f"{log.stem}_{model}")
 
 
 def _device() -> str:

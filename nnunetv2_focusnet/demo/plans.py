@@ -15,7 +15,9 @@ NARROWEST, WIDEST = 8, 64
 
 
 def shrink_plans(plans_file: Path) -> str:
-    """Give the plans a smaller patch and narrower layers, in place; doing it twice changes nothing.
+    """Give the plans a smaller patch, narrower layers and fewer at full resolution, in place.
+
+    Doing it twice changes nothing.
 
     Returns:
         One line about what was changed from what.
@@ -32,6 +34,7 @@ def shrink_plans(plans_file: Path) -> str:
         configuration["patch_size"] = PATCH_ZYX
         configuration["batch_size"] = BATCH_SIZE
         architecture["features_per_stage"] = [min(NARROWEST * 2**i, WIDEST) for i in range(architecture["n_stages"])]
+        architecture["n_conv_per_stage"][0] = architecture["n_conv_per_stage_decoder"][-1] = 1
     except (KeyError, TypeError) as error:
         raise ValueError(f"{plans_file} isn't what nnU-Net writes ({error}): {remedy}") from None
     write_text(plans_file, json.dumps(plans, indent=4))

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 _FIELDS = {
     "epoch": re.compile(r"Epoch (\d+)\s*$"),
-    "stage": re.compile(r"Stage: (.+?)(?: \(|$)"),
     "loss": re.compile(r"train_loss (\S+)"),
     "error": re.compile(r"(localisation error: .+)"),
 }
@@ -18,13 +17,16 @@ class EpochProgress:
     """Takes the lines of a training log one by one and says once per epoch how far it is.
 
     Args:
+        name: of the model.
         num_epochs: how many there will be.
         clock: the time to put in front.
         say: what gets the finished line.
     """
 
-    def __init__(self, num_epochs: int, clock: Callable[[], str], say: Callable[[str], None] = print) -> None:
-        self.num_epochs, self.clock, self.say = num_epochs, clock, say
+    def __init__(
+        self, name: str, num_epochs: int, clock: Callable[[], str], say: Callable[[str], None] = print
+    ) -> None:
+        self.name, self.num_epochs, self.clock, self.say = name, num_epochs, clock, say
         self.seen: dict[str, str] = {}
 
     def __call__(self, line: str) -> None:
@@ -37,9 +39,7 @@ class EpochProgress:
             self.seen = {}
 
     def _line(self) -> str:
-        text = f"[{self.clock()}] epoch {int(self.seen['epoch']) + 1} of {self.num_epochs}"
-        if "stage" in self.seen:
-            text += f", {self.seen['stage']}"
+        text = f"[{self.clock()}] {self.name}: epoch {int(self.seen['epoch']) + 1} of {self.num_epochs}"
         if "loss" in self.seen:
             text += f", loss {self.seen['loss']}"
         if "error" in self.seen:

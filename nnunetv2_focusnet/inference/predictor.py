@@ -27,6 +27,7 @@ from nnunetv2_focusnet.system.files import write_text
 ENDING = "_locations.json"  # of the file beside a prediction
 Weights = Mapping[str, Tensor]
 _EPS = 1e-6
+VIEWS_AT_ONCE_ON_CPU = 2  # PyTorch takes longer to convolve one small patch than two together
 
 
 class FocusNetPredictor(HostPredictor):
@@ -122,20 +123,24 @@ class FocusNetPredictor(HostPredictor):
         """The main network's logits, averaged over the views; heat maps are gathered."""
         if not self.views:
             return super().predict_tile(x, tile)
-        first, *others = self.views  # the first is the image itself
-        total = self._look(x, first, tile)
-        for view in others:
-            total += view.read_logits(self._look(view.show(x), view, tile))
+        at_once = VIEWS_AT_ONCE_ON_CPU if x.device.type == "cpu" else 1
+        batches = [self.views[i : i + at_once] for i in range(0, len(self.views), at_once)]
+        logits = (each for views in batches for each in self._look(x, views, tile))
+        total = next(logits)
+        for each in logits:
+            total += each
         return total / len(self.views)
 
-    def _look(self, seen: Tensor, view: View, tile: Tile) -> Tensor:
+    def _look(self, x: Tensor, views: Sequence[View], tile: Tile) -> list[Tensor]:
+        """The main network's logits of a tile in each of some views, read back; heat maps are gathered."""
+        seen = torch.cat([view.show(x) for view in views])
         if self.heat_maps is None:
-            return self.network(seen)
+            return [view.read_logits(logits) for view, logits in zip(views, self.network(seen).split(1), strict=True)]
         parts = self.bare_network.parts(seen, PARTS.index("sol" if self._gathering else "main"))
         if self._gathering:
-            heat_maps = view.read_heat_maps(parts.heat_logits.float().sigmoid())
-            self._gathering.add(heat_maps[0], [along_axis.start for along_axis in tile[1:]])
-        return parts.main_logits
+            for view, heat_maps in zip(views, parts.heat_logits.float().sigmoid().split(1), strict=True):
+                self._gathering.add(view.read_heat_maps(heat_maps)[0], [along_axis.start for along_axis in tile[1:]])
+        return [view.read_logits(logits) for view, logits in zip(views, parts.main_logits.split(1), strict=True)]
 
     def end_tiles(self) -> None:
         """End a fold's heat maps."""

@@ -14,16 +14,12 @@ from matplotlib.image import imread
 from nnunetv2_focusnet import __version__
 from nnunetv2_focusnet._startup import discovery_folder
 from nnunetv2_focusnet.cli.demo import Demo
-from nnunetv2_focusnet.demo.commands import CommandError, environment, find_command, run_command
+from nnunetv2_focusnet.demo.commands import Command, CommandError, environment, find_command, run_commands
 from nnunetv2_focusnet.demo.phantom import LABELS, make_case
 from nnunetv2_focusnet.demo.pictures import COLOURS, draw_case
 from nnunetv2_focusnet.demo.plans import PATCH_ZYX, shrink_plans
 from nnunetv2_focusnet.demo.progress import EpochProgress
 from nnunetv2_focusnet.system.files import WriteError
-
-
-def ignore(line: str) -> None:
-    """Show nothing."""
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def test_commands_are_found_beside_python_without_an_activated_environment(monke
 def test_output_goes_to_the_log_and_line_by_line_to_the_caller(tmp_path: Path, scripts: Path) -> None:
     write_script(scripts, "two_lines", "import sys; print(sys.argv[1]); print('b', file=sys.stderr)")
     lines: list[str] = []
-    run_command(["two_lines", "a a"], tmp_path, tmp_path / "log", lines.append)
+    run_commands([Command(["two_lines", "a a"], tmp_path / "log", lines.append)], tmp_path)
     assert lines == ["a a", "b"]
     assert (tmp_path / "log").read_text() == "a a\nb\n"
 
@@ -76,7 +72,45 @@ def test_output_goes_to_the_log_and_line_by_line_to_the_caller(tmp_path: Path, s
 def test_a_failure_names_command_reason_and_log(tmp_path: Path, scripts: Path) -> None:
     write_script(scripts, "failing", "import sys; print('before'); sys.exit('out of tea')")
     with pytest.raises(CommandError, match=r"failing ended with status 1 \(out of tea\); its log is .*step\.log"):
-        run_command(["failing"], tmp_path, tmp_path / "step.log", ignore)
+        run_commands([Command(["failing"], tmp_path / "step.log")], tmp_path)
+
+
+def test_commands_run_side_by_side(tmp_path: Path, scripts: Path) -> None:
+    # Each waits for what the other one writes: one after the other they would wait for ever.
+    body = """
+import sys, time
+from pathlib import Path
+mine, other = map(Path, sys.argv[1:])
+mine.touch()
+while not other.exists():
+    time.sleep(0.01)
+print("saw", other.name)"""
+    write_script(scripts, "meeting", body)
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    lines: list[str] = []
+    pairs = [(a, b), (b, a)]
+    run_commands([Command(["meeting", *pair], Path(f"{pair[0]}.log"), lines.append) for pair in pairs], tmp_path)
+    assert sorted(lines) == ["saw a", "saw b"]
+
+
+def test_a_failure_ends_the_commands_beside_it_and_is_the_one_that_is_named(tmp_path: Path, scripts: Path) -> None:
+    write_script(scripts, "sleeper", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    # It fails once the other one runs.
+    body = """
+import sys, time
+from pathlib import Path
+while not Path(sys.argv[1]).read_text():
+    time.sleep(0.01)
+sys.exit("out of tea")"""
+    write_script(scripts, "failing", body)
+    pids: list[str] = []
+    other = tmp_path / "other.log"
+    other.touch()
+    commands = [Command(["sleeper"], other, pids.append), Command(["failing", str(other)], tmp_path / "step.log")]
+    with pytest.raises(CommandError, match=r"failing ended with status 1 \(out of tea\); its log is .*step\.log"):
+        run_commands(commands, tmp_path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pids[0]), 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
@@ -91,7 +125,7 @@ os.kill(os.getpid(), signal.SIGKILL)"""
     pids: list[str] = []
     start = time.monotonic()
     with pytest.raises(CommandError, match="status -9"):
-        run_command(["dying"], tmp_path, tmp_path / "log", pids.append)
+        run_commands([Command(["dying"], tmp_path / "log", pids.append)], tmp_path)
     assert time.monotonic() - start < 30
     status = Path(f"/proc/{pids[0]}/status")
     # In a container without an init the worker may stay as a zombie, which runs nothing.
@@ -103,8 +137,8 @@ def test_ctrl_c_ends_the_running_command(tmp_path: Path, scripts: Path) -> None:
     write_script(scripts, "sleeper", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
     caller = f"""
 from pathlib import Path
-from nnunetv2_focusnet.demo.commands import run_command
-run_command(["sleeper"], Path({str(tmp_path)!r}), Path({str(tmp_path / "log")!r}), print)"""
+from nnunetv2_focusnet.demo.commands import Command, run_commands
+run_commands([Command(["sleeper"], Path({str(tmp_path / "log")!r}), print)], Path({str(tmp_path)!r}))"""
     with ended(start("-c", caller)) as process:
         assert process.stdout is not None
         assert process.stdout.readline().strip() == "$ sleeper"
@@ -117,7 +151,9 @@ run_command(["sleeper"], Path({str(tmp_path)!r}), Path({str(tmp_path / "log")!r}
 
 def test_plans_shrink_once_and_say_what_changed(tmp_path: Path) -> None:
     kernels = [[3, 3, 3]] * 3
-    architecture = {"arch_kwargs": {"n_stages": 3, "features_per_stage": [32, 64, 128], "kernel_sizes": kernels}}
+    sizes = {"n_stages": 3, "features_per_stage": [32, 64, 128], "kernel_sizes": kernels}
+    convolutions = {"n_conv_per_stage": [2, 2, 2], "n_conv_per_stage_decoder": [2, 2]}
+    architecture = {"arch_kwargs": sizes | convolutions}
     full = {"patch_size": [48, 96, 96], "batch_size": 2, "spacing": [2.5, 1.5, 1.5], "architecture": architecture}
     plans_file = tmp_path / "nnUNetPlans.json"
     plans_file.write_text(json.dumps({"configurations": {"2d": {"batch_size": 9}, "3d_fullres": full}, "kept": 1}))
@@ -130,6 +166,8 @@ def test_plans_shrink_once_and_say_what_changed(tmp_path: Path) -> None:
     widths = small["architecture"]["arch_kwargs"]["features_per_stage"]
     assert small["patch_size"] == PATCH_ZYX
     assert len(widths) == 3
+    assert small["architecture"]["arch_kwargs"]["n_conv_per_stage"] == [1, 2, 2]  # full resolution comes first
+    assert small["architecture"]["arch_kwargs"]["n_conv_per_stage_decoder"] == [2, 1]  # and last
     assert all(narrow < wide for narrow, wide in zip(widths, [32, 64, 128], strict=True))
     assert small["architecture"]["arch_kwargs"]["kernel_sizes"] == kernels
     assert plans["configurations"]["2d"] == {"batch_size": 9}
@@ -150,11 +188,10 @@ def test_broken_plans_are_named(tmp_path: Path, content: str, fault: str) -> Non
 
 def test_one_line_per_epoch() -> None:
     said: list[str] = []
-    show = EpochProgress(12, lambda: " 1:05", said.append)
+    show = EpochProgress("FocusNet", 12, lambda: " 1:05", said.append)
     for line in (
         "This is the configuration used by this training:",
         "2026-01-01 00:00:00.1: Epoch 0 ",
-        "2026-01-01 00:00:00.2: Stage: S-Net (epochs 0 to 3)",
         "2026-01-01 00:00:09.1: train_loss 9.5",
         "2026-01-01 00:00:09.2: Epoch time: 9.03 s",
         "2026-01-01 00:00:10.1: Epoch 1",
@@ -164,8 +201,8 @@ def test_one_line_per_epoch() -> None:
     ):
         show(line)
     assert said == [
-        "[ 1:05] epoch 1 of 12, S-Net, loss 9.5",
-        "[ 1:05] epoch 2 of 12, loss 8.0, localisation error: Lens_L 1.50 mm",
+        "[ 1:05] FocusNet: epoch 1 of 12, loss 9.5",
+        "[ 1:05] FocusNet: epoch 2 of 12, loss 8.0, localisation error: Lens_L 1.50 mm",
     ]
 
 
@@ -211,14 +248,14 @@ def test_a_demo_of_another_version_is_not_continued(tmp_path: Path) -> None:
 
 
 def test_a_stopped_demo_goes_on_behind_its_last_finished_step(tmp_path: Path) -> None:
-    finished = ["simulate", "preprocess", "edit_plans", "train", "predict", "draw", "train_stock", "predict_stock"]
+    finished = ["simulate", "preprocess", "edit_plans", "train", "predict", "draw"]
     state = tmp_path / "demo.json"
     state.write_text(json.dumps({"version": __version__, "finished": finished}))
     # There is nothing to compare in this folder, as the command says.
     with pytest.raises(CommandError, match=r"nnUNetv2_focusnet_compare ended with status 1.*labelsTs is no folder"):
         Demo(tmp_path).run()
     assert json.loads(state.read_text())["finished"] == finished
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["9_compare.log"]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["7_compare.log"]
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 1}', '{"version": "1", "finished": 3}'])
@@ -232,4 +269,4 @@ def test_a_log_that_cannot_be_written_ends_the_command(tmp_path: Path, scripts: 
     """It would wait for ever for somebody to read what it prints."""
     write_script(scripts, "talker", "while True: print('x' * 10_000)")
     with largest_file(50_000), pytest.raises(WriteError, match=r"step\.log can't be written \(File too large\)"):
-        run_command(["talker"], tmp_path, tmp_path / "step.log", ignore)
+        run_commands([Command(["talker"], tmp_path / "step.log")], tmp_path)

@@ -34,7 +34,7 @@ NO_PEAK = -6.0
 
 def of_sides(x: torch.Tensor, side: torch.Tensor, otherwise: float) -> list[torch.Tensor]:
     """(B, 1, Z, Y, X) of the left organ and of the right one, where it isn't the other's."""
-    side = side * side.diff(dim=-1).sign().sum().sign()
+    side = side * side.diff(dim=-1).sign().sum(dim=(1, 2, 3, 4), keepdim=True).sign()
     return [torch.where(here, x, otherwise) for here in (side > 0, side < 0)]
 
 
@@ -326,9 +326,9 @@ def test_tiles_are_seen_in_all_views_and_patches_in_two(
 ) -> None:
     data, seen = sided_image(), []  # of three tiles, and the organs are too far apart for one patch
     features = ReadingMain.features
-    monkeypatch.setattr(ReadingMain, "features", lambda self, x: (seen.append(x.shape), features(self, x))[1])
+    monkeypatch.setattr(ReadingMain, "features", lambda self, x: (seen.extend(x.split(1)), features(self, x))[1])
     label_map(predictor_of(reading_net(), mirror_axes=mirror_axes, flip=flip), data)
-    assert seen == [(1, CHANNELS, *PATCH)] * (3 * views + 2 * views_of_patches)
+    assert [x.shape for x in seen] == [(1, CHANNELS, *PATCH)] * (3 * views + 2 * views_of_patches)
 
 
 def test_without_test_time_augmentation_there_is_one_view() -> None:
@@ -414,11 +414,11 @@ def test_results_move_to_the_cpu_where_the_device_s_memory_is_short(monkeypatch)
     predictor.perform_everything_on_device = True
     look = FocusNetPredictor._look
 
-    def fail_once(self, seen, view, tile):
+    def fail_once(self, x, views, tile):
         tries.append(tile)
         if len(tries) == 2:
             raise RuntimeError("out of memory")
-        return look(self, seen, view, tile)
+        return look(self, x, views, tile)
 
     monkeypatch.setattr(FocusNetPredictor, "_look", fail_once)
     assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 0)))
