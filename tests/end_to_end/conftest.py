@@ -10,7 +10,7 @@ from nnunet_project import CONFIGURATION, DATASET_ID, Project
 
 from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
 
-COARSE = ("-overwrite_target_spacing", "5", "3", "3")  # twice as coarse as the images: a sixth of the tiles to predict
+COARSE = ("-overwrite_target_spacing", "5", "4.5", "4.5")  # two tiles to predict, of 125 in the spacing of the images
 
 
 @pytest.fixture(scope="package")

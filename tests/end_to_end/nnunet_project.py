@@ -26,7 +26,13 @@ torch.set_num_threads(1)
 class Short:
     def on_train_start(self):
         super().on_train_start()
-        self.logger.plot_progress_png = lambda output_folder: None  # takes longer than all the rest of an epoch
+        draw = self.logger.plot_progress_png  # takes longer than all the rest of an epoch
+
+        def draw_once(output_folder):
+            if self.current_epoch == self.num_epochs - 1:  # into a zip of the model goes the last one
+                draw(output_folder)
+
+        self.logger.plot_progress_png = draw_once
 
 
 class ShortFocusNetTrainer(Short, FocusNetTrainer):
@@ -86,10 +92,9 @@ class Project:
         )
 
     @staticmethod
-    def finish(process: "subprocess.Popen[str]") -> str:
+    def finish(process: "subprocess.Popen[str]") -> None:
         printed, _ = process.communicate()
         assert process.returncode == 0, f"{process.args}:\n{printed}"
-        return printed
 
     def kill_in_epoch(self, epoch: int) -> None:
         """Train fold 0, and SIGKILL the command and its workers as soon as it says that it is in ``epoch``."""

@@ -16,9 +16,9 @@ from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_j
 DATASET = "Dataset906_Configurations"
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
 SHAPE = (16, 48, 48)
-PLANS, M, L = "nnUNetPlans", "nnUNetResEncUNetMPlans", "nnUNetResEncUNetLPlans"
+PLANS, RESIDUAL = "nnUNetPlans", "nnUNetResEncUNetLPlans"
 CASCADE = "3d_cascade_fullres"
-TRAINED = [(PLANS, "3d_lowres"), (PLANS, CASCADE), (M, "3d_fullres"), (L, "3d_fullres")]
+TRAINED = [(PLANS, "3d_lowres"), (PLANS, CASCADE), (RESIDUAL, "3d_fullres")]
 STOCK, *OURS = ("StepsOfStock", "StepsOfFocusNet", "StepsOfPlansNetwork", "StepsOfSNet")
 
 TRAINERS = """
@@ -106,9 +106,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
         project.write_cases()
         extract_fingerprint(906)
         command("nnUNetv2_plan_experiment", "-d", "906", "-gpu_memory_target", "0.01")
-        for planner in ("nnUNetPlannerResEncM", "nnUNetPlannerResEncL"):
-            command("nnUNetv2_plan_experiment", "-d", "906", "-pl", planner)
-        for plans in (PLANS, M, L):
+        command("nnUNetv2_plan_experiment", "-d", "906", "-pl", "nnUNetPlannerResEncL")
+        for plans in (PLANS, RESIDUAL):
             project.shrink(plans)
         # Plans of residual encoders share 3d_fullres with nnUNetPlans.
         command("nnUNetv2_preprocess", "-d", "906", "-c", "3d_fullres", "3d_lowres", "-np", "1")
@@ -186,14 +185,14 @@ def test_the_cascade_reads_what_3d_lowres_predicted(trained: Project, predicted:
     assert not np.allclose(ours, theirs)
 
 
-@pytest.mark.parametrize(("plans", "configurations"), [([PLANS], ["3d_lowres", CASCADE]), ([M, L], ["3d_fullres"])])
+@pytest.mark.parametrize(("plans", "configurations"), [(PLANS, ["3d_lowres", CASCADE]), (RESIDUAL, ["3d_fullres"])])
 def test_best_configuration_is_found_among_all_trainers_and_their_ensembles_with_stock(
-    trained: Project, plans: list[str], configurations: list[str]
+    trained: Project, plans: str, configurations: list[str]
 ) -> None:
-    options = ["906", "-p", *plans, "-c", *configurations, "-tr", STOCK, *OURS, "-f", "0", "-np", "1"]
+    options = ["906", "-p", plans, "-c", *configurations, "-tr", STOCK, *OURS, "-f", "0", "-np", "1"]
     command("nnUNetv2_find_best_configuration", *options)
     found = json.loads((trained.results / "inference_information.json").read_text())["all_results"]
-    models = 4 * len(plans) * len(configurations)
+    models = 4 * len(configurations)
     assert len(found) == models + models * (models - 1) // 2
     assert all(0 <= dice <= 1 for dice in found.values())
 
@@ -225,7 +224,7 @@ def test_our_command_predicts_stock_models_as_nnunet_s_does(trained: Project, pr
 
 @pytest.mark.parametrize("trainer", OURS)
 def test_predictions_are_averaged_with_stock_ones(trained: Project, predicted: dict, trainer: str) -> None:
-    models = [(trainer, PLANS, CASCADE), (STOCK, L, "3d_fullres")]
+    models = [(trainer, PLANS, CASCADE), (STOCK, RESIDUAL, "3d_fullres")]
     output = trained.results / "predicted" / f"{trainer} and stock"
     command("nnUNetv2_ensemble", "-i", *(str(predicted[m]) for m in models), "-o", str(output), "-np", "1")
     mean = sum(np.load(predicted[m] / "Case_Ts.npz")["probabilities"].astype(np.float32) for m in models)
