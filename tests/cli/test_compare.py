@@ -81,6 +81,13 @@ def run(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return run_command
 
 
+@pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that look at none: drawing them takes longer than all the rest."""
+    monkeypatch.setattr(drawing, "PLOTTED", ())
+    monkeypatch.setattr(drawing, "choose_overlays", lambda results: [])
+
+
 def metrics(folders: Path) -> list[dict[str, str]]:
     with (folders / "report" / "metrics.csv").open() as file:
         return list(csv.DictReader(file))
@@ -125,6 +132,7 @@ def test_one_model_needs_no_statistics(run: Run, folders: Path) -> None:
     assert "±" in (folders / "report" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_several_processes_find_the_same(run: Run, folders: Path) -> None:
     run()
     alone = metrics(folders)
@@ -132,6 +140,7 @@ def test_several_processes_find_the_same(run: Run, folders: Path) -> None:
     assert metrics(folders) == alone
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_small_organs_are_those_of_the_model_that_has_its_plans(run: Run, folders: Path) -> None:
     sizes = {"roi_size": [2, 2, 2], "wanted_roi_size": [2, 2, 2], "sigma": [1, 1, 1], "diameter_mm": 1}
     brain = {"name": "Brain", "label": 1, **sizes, "volume_voxels": 1}
@@ -156,6 +165,7 @@ def test_missed_organs_and_false_positives_are_counted(run: Run, folders: Path) 
     assert math.isinf(float(missed["hd95_mm"]))
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_organs_that_a_reference_does_not_have_annotated_are_not_counted(run: Run, folders: Path) -> None:
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folders / "labelsTs" / "head_1.nii.gz")))
     save(folders / "labelsTs" / "head_1.nii.gz", np.where(labels == 2, 0, labels))
@@ -172,6 +182,7 @@ def test_organs_that_a_reference_does_not_have_annotated_are_not_counted(run: Ru
     assert "for head_1, has Lense, but" in failure(run)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_tolerances_per_organ(run: Run, folders: Path) -> None:
     file = folders / "tolerances.json"
     file.write_text(json.dumps({"Brain": 1, "Lens_L": 3.0, "Lens_R": 0.5}))
@@ -183,6 +194,7 @@ def test_tolerances_per_organ(run: Run, folders: Path) -> None:
     assert f"{file} needs a number of mm above 0 for Lens_L, but has 0" in failure(run, "--tolerance_mm", str(file))
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_published_figures_are_marked(run: Run, folders: Path) -> None:
     labels = LABELS | {"Brain-Stem": 1, "optic_nerve_left": 2, "Lens_R": 3}
     labels = {name: value for name, value in labels.items() if name not in ("Brain", "Lens_L")}
@@ -198,6 +210,7 @@ def test_published_figures_are_marked(run: Run, folders: Path) -> None:
     assert re.search(r"\| mean, all organs \|[^|]*\|[^|]*\|  \|  \|  \|  \|", text)  # the lens was not published
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_published_means_are_over_the_same_organs(run: Run, folders: Path) -> None:
     labels = {"background": 0, "Brainstem": 1, "OpticNerve_L": 2, "OpticNerve_R": 3}
     (folders / "dataset.json").write_text(json.dumps({"labels": labels, "file_ending": ".nii.gz"}))
@@ -244,6 +257,7 @@ def remove(folders: Path) -> None:
     (folders / "right" / "head_2.nii.gz").unlink()
 
 
+@pytest.mark.usefixtures("no_pictures")
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("fault", "words"),
@@ -269,12 +283,14 @@ def test_a_bad_case_is_named_and_the_others_are_compared(
     assert "head_2" in (folders / "report" / "report.html").read_text()
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_labels_stored_as_float_are_compared(run: Run, folders: Path) -> None:
     write(folders / "right" / "head_2.nii.gz", dtype=np.float32)
     run()
     assert len(metrics(folders)) == 18
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_extra_predictions_are_named(run: Run, folders: Path) -> None:
     shutil.copy(folders / "right" / "head_1.nii.gz", folders / "right" / "head_9.nii.gz")
     assert "head_9.nii.gz has no reference" in failure(run)
@@ -405,6 +421,7 @@ def ignore_slices(folders: Path) -> None:
         save(file, labels)
 
 
+@pytest.mark.usefixtures("no_pictures")
 def test_ignored_voxels_are_not_counted_as_in_nnunets_evaluation(run: Run, folders: Path) -> None:
     ignore_slices(folders)
     beyond = sitk.GetArrayFromImage(sitk.ReadImage(str(folders / "right" / "head_1.nii.gz")))

@@ -1,21 +1,27 @@
 """The project that the end-to-end tests share."""
 
 import json
+import os
+from unittest import mock
 
 import pytest
+from nnunet_in_process import extract_fingerprint
 from nnunet_project import CONFIGURATION, DATASET_ID, Project
 
-COARSE = ("-overwrite_target_spacing", "5", "3", "3")  # twice as coarse as the images: a sixth of the tiles to predict
+from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
+
+COARSE = ("-overwrite_target_spacing", "5", "4.5", "4.5")  # two tiles to predict, of 125 in the spacing of the images
 
 
 @pytest.fixture(scope="package")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Five simulated heads to train on and one to predict, planned and preprocessed; patch and widths made small."""
     project = Project(tmp_path_factory.mktemp("head project") / "in here")
-    project.run("nnUNetv2_focusnet_phantom", "-d", DATASET_ID, "-n", "5", "--test", "1")
-    project.run(
-        "nnUNetv2_plan_and_preprocess", "-d", DATASET_ID, "-c", CONFIGURATION, "-npfp", "2", "-np", "2", *COARSE
-    )
+    write_phantom_dataset(project.raw, num_training_cases=5, num_test_cases=1)
+    with mock.patch.dict(os.environ, project.settings):
+        extract_fingerprint(int(DATASET_ID))
+    project.run("nnUNetv2_plan_experiment", "-d", DATASET_ID, *COARSE)
+    project.run("nnUNetv2_preprocess", "-d", DATASET_ID, "-c", CONFIGURATION, "-np", "1")
     plans_file = project.preprocessed / "nnUNetPlans.json"
     plans = json.loads(plans_file.read_text())
     configuration = plans["configurations"][CONFIGURATION]

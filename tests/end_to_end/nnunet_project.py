@@ -7,6 +7,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from nnunet_in_process import command
+
 DATASET_ID = "905"
 DATASET = "Dataset905_HeadPhantom"
 CONFIGURATION = "3d_fullres"
@@ -21,13 +23,25 @@ from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
 torch.set_num_threads(1)
 
 
-class ShortFocusNetTrainer(FocusNetTrainer):
+class Short:
+    def on_train_start(self):
+        super().on_train_start()
+        draw = self.logger.plot_progress_png  # takes longer than all the rest of an epoch
+
+        def draw_once(output_folder):
+            if self.current_epoch == self.num_epochs - 1:  # into a zip of the model goes the last one
+                draw(output_folder)
+
+        self.logger.plot_progress_png = draw_once
+
+
+class ShortFocusNetTrainer(Short, FocusNetTrainer):
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 4, 2, 1
 
 
-class ShortStockTrainer(nnUNetTrainer):
+class ShortStockTrainer(Short, nnUNetTrainer):
     def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, 2, 1
@@ -35,7 +49,7 @@ class ShortStockTrainer(nnUNetTrainer):
 
 
 class Project:
-    """Folders of nnU-Net under ``root``, and commands that run in them."""
+    """Folders of nnU-Net under ``root``, and commands that work in them, in this process or in one of their own."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -45,14 +59,10 @@ class Project:
         trainers = root / "my trainers"
         trainers.mkdir(parents=True)
         (trainers / "short_trainers.py").write_text(USER_TRAINERS)
-        folders = {name: str(root / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-        for folder in folders.values():
-            Path(folder).mkdir()
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")},
-            **folders,
+        self.settings = folders_in(root) | {
             "nnUNet_extTrainer": str(trainers),
-            "nnUNet_n_proc_DA": "1",
+            # Augmentation in the same process: its workers would take longer to start than to work.
+            "nnUNet_n_proc_DA": "0",
             "nnUNet_def_n_proc": "1",
             "nnUNet_compile": "f",
             "OMP_NUM_THREADS": "1",
@@ -63,11 +73,17 @@ class Project:
     def model(self, trainer: str = "ShortFocusNetTrainer") -> Path:
         return self.results / f"{trainer}__nnUNetPlans__{CONFIGURATION}"
 
-    def start(self, *command: str, **environment: str) -> "subprocess.Popen[str]":
-        script = Path(sysconfig.get_path("scripts")) / command[0]
+    def run(self, name: str, *arguments: str, **settings: str) -> None:
+        """A console script in this process."""
+        command(name, *arguments, **self.settings | settings)
+
+    def start(self, name: str, *arguments: str) -> "subprocess.Popen[str]":
+        """A console script in a process of its own."""
+        script = Path(sysconfig.get_path("scripts")) / name
+        others = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
         return subprocess.Popen(
-            [sys.executable, str(script), *command[1:]],
-            env={**self.environment, **environment},
+            [sys.executable, str(script), *arguments],
+            env=others | self.settings,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -75,31 +91,14 @@ class Project:
             start_new_session=True,
         )
 
-    def run(self, *command: str, **environment: str) -> str:
-        """Run a console script, or the script at an absolute path, to its end and return what it printed."""
-        return self.finish(self.start(*command, **environment))
-
     @staticmethod
-    def finish(process: "subprocess.Popen[str]") -> str:
+    def finish(process: "subprocess.Popen[str]") -> None:
         printed, _ = process.communicate()
         assert process.returncode == 0, f"{process.args}:\n{printed}"
-        return printed
 
-    def start_training(
-        self, fold: int, *options: str, trainer: str = "ShortFocusNetTrainer"
-    ) -> "subprocess.Popen[str]":
-        arguments = [DATASET_ID, CONFIGURATION, str(fold), "-tr", trainer, "-device", "cpu", *options]
-        # Augmentation in the same process: its workers would take longer to start than to work.
-        return self.start("nnUNetv2_train", *arguments, nnUNet_n_proc_DA="0")
-
-    def start_prediction(self, output: Path, *options: str, **environment: str) -> "subprocess.Popen[str]":
-        arguments = ["-i", str(self.raw / "imagesTs"), "-o", str(output), "-d", DATASET_ID, "-c", CONFIGURATION]
-        arguments += ["-tr", "ShortFocusNetTrainer", "-f", "0", "1", "-device", "cpu", "-npp", "1", "-nps", "1"]
-        return self.start("nnUNetv2_predict", *arguments, *options, **environment)
-
-    def kill_in_epoch(self, epoch: int, *options: str) -> None:
+    def kill_in_epoch(self, epoch: int) -> None:
         """Train fold 0, and SIGKILL the command and its workers as soon as it says that it is in ``epoch``."""
-        process = self.start_training(0, *options)
+        process = self.start("nnUNetv2_train", *train_arguments(0))
         assert process.stdout is not None
         printed = []
         for line in process.stdout:
@@ -109,3 +108,22 @@ class Project:
                 break
         process.communicate()
         assert process.returncode == -signal.SIGKILL, "".join(printed)
+
+
+def folders_in(root: Path) -> dict[str, str]:
+    """Make nnU-Net's folders; their environment variables."""
+    folders = {name: root / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    return {name: str(folder) for name, folder in folders.items()}
+
+
+def train_arguments(fold: int, *options: str, trainer: str = "ShortFocusNetTrainer") -> list[str]:
+    """Of ``nnUNetv2_train``."""
+    return [DATASET_ID, CONFIGURATION, str(fold), "-tr", trainer, "-device", "cpu", *options]
+
+
+def predict_arguments(images: Path, output: Path, *options: str) -> list[str]:
+    """Of ``nnUNetv2_predict``, with folds 0 and 1."""
+    arguments = ["-i", str(images), "-o", str(output), "-d", DATASET_ID, "-c", CONFIGURATION]
+    return [*arguments, "-tr", "ShortFocusNetTrainer", "-f", "0", "1", "-device", "cpu", *options]

@@ -1,41 +1,24 @@
-"""3d_lowres, the cascade and plans of residual encoders, with each trainer, and together with stock's.
-
-nnU-Net's commands in the test's own process, with threads for theirs: starting one takes longer than the work.
-"""
+"""3d_lowres, the cascade and plans of residual encoders, with each trainer, and together with stock's."""
 
 import itertools
 import json
-import multiprocessing
-import sys
-from collections.abc import Callable, Iterator
-from multiprocessing.pool import ThreadPool
+from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import source_folders as sources
 import torch
+from nnunet_in_process import command, extract_fingerprint, measure
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
-from nnunetv2.ensembling.ensemble import entry_point_ensemble_folders
-from nnunetv2.evaluation.find_best_configuration import find_best_configuration_entry_point
-from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
-from nnunetv2.experiment_planning.plan_and_preprocess_entrypoints import plan_experiment_entry, preprocess_entry
-from nnunetv2.inference.predict_from_raw_data import predict_entry_point
-from nnunetv2.run.run_training import run_training_entry
-from nnunetv2.utilities import utils as nnunet_utilities
-
-from nnunetv2_focusnet.cli.predict import main as our_predict_command
-from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.measuring import measure_organs
 
 DATASET = "Dataset906_Configurations"
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
 SHAPE = (16, 48, 48)
-PLANS, M, L = "nnUNetPlans", "nnUNetResEncUNetMPlans", "nnUNetResEncUNetLPlans"
+PLANS, RESIDUAL = "nnUNetPlans", "nnUNetResEncUNetLPlans"
 CASCADE = "3d_cascade_fullres"
-TRAINED = [(PLANS, "3d_lowres"), (PLANS, CASCADE), (M, "3d_fullres"), (L, "3d_fullres")]
+TRAINED = [(PLANS, "3d_lowres"), (PLANS, CASCADE), (RESIDUAL, "3d_fullres")]
 STOCK, *OURS = ("StepsOfStock", "StepsOfFocusNet", "StepsOfPlansNetwork", "StepsOfSNet")
 
 TRAINERS = """
@@ -105,20 +88,8 @@ class Project:
                     arguments["n_blocks_per_stage"] = [1] * arguments["n_stages"]
         file.write_text(json.dumps(plans))
 
-    def measure(self) -> None:
-        """Trainers find the organs' sizes in the cache instead of starting processes of their own."""
-        plans = json.loads((self.preprocessed / f"{PLANS}.json").read_text())
-        measure_organs(self.preprocessed, plans, DatasetJson.read(self.preprocessed / "dataset.json"), num_processes=1)
-
     def fold(self, trainer: str, plans: str, configuration: str, fold: int = 0) -> Path:
         return self.results / f"{trainer}__{plans}__{configuration}" / f"fold_{fold}"
-
-
-def command(entry_point: Callable[[], None], *arguments: str) -> None:
-    """What a console script does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["command", *arguments])
-        entry_point()
 
 
 @pytest.fixture(scope="module")
@@ -132,21 +103,15 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
             patch.setenv(name, str(root / name))
         patch.setenv("nnUNet_extTrainer", str(root / "trainers"))
         patch.setenv("nnUNet_n_proc_DA", "0")
-        patch.setattr(multiprocessing, "get_context", lambda method=None: SimpleNamespace(Pool=ThreadPool))
-        patch.setattr(nnunet_utilities, "Pool", ThreadPool)
-        patch.setattr(torch, "set_num_threads", lambda number: None)
         project.write_cases()
-        extractor = DatasetFingerprintExtractor(906, num_processes=1)
-        extractor.num_foreground_voxels_for_intensitystats = 10_000  # a hundred million take longer than the rest
-        extractor.run()
-        command(plan_experiment_entry, "-d", "906", "-gpu_memory_target", "0.01")
-        for planner in ("nnUNetPlannerResEncM", "nnUNetPlannerResEncL"):
-            command(plan_experiment_entry, "-d", "906", "-pl", planner)
-        for plans in (PLANS, M, L):
+        extract_fingerprint(906)
+        command("nnUNetv2_plan_experiment", "-d", "906", "-gpu_memory_target", "0.01")
+        command("nnUNetv2_plan_experiment", "-d", "906", "-pl", "nnUNetPlannerResEncL")
+        for plans in (PLANS, RESIDUAL):
             project.shrink(plans)
         # Plans of residual encoders share 3d_fullres with nnUNetPlans.
-        command(preprocess_entry, "-d", "906", "-c", "3d_fullres", "3d_lowres", "-np", "1")
-        project.measure()
+        command("nnUNetv2_preprocess", "-d", "906", "-c", "3d_fullres", "3d_lowres", "-np", "1")
+        measure(project.preprocessed)
         yield project
 
 
@@ -154,7 +119,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 def trained(project: Project) -> Project:
     """All models; the cascade trains on what 3d_lowres, which comes before it, predicts of its training case."""
     for trainer, (plans, configuration) in itertools.product((STOCK, *OURS), TRAINED):
-        command(run_training_entry, "906", configuration, "0", "-p", plans, "-tr", trainer, "-device", "cpu", "--npz")
+        options = ["906", configuration, "0", "-p", plans, "-tr", trainer, "-device", "cpu", "--npz"]
+        command("nnUNetv2_train", *options)
     return project
 
 
@@ -174,21 +140,21 @@ def predict(
     plans: str,
     configuration: str,
     previous: Path | None,
-    name: str = "",
-    entry_point: Callable[[], None] = predict_entry_point,
+    how: str = "",
+    script: str = "nnUNetv2_predict",
 ) -> Path:
-    output = trained.results / "predicted" / f"{trainer} {plans} {configuration} {name}"
+    output = trained.results / "predicted" / f"{trainer} {plans} {configuration} {how}"
     options = ["-i", str(trained.raw / "imagesTs"), "-o", str(output), "-d", "906", "-f", "0", "--save_probabilities"]
     options += ["-npp", "0", "-nps", "0", "-device", "cpu", "--disable_tta", "-step_size", "1"]
     if configuration == CASCADE:
         options += ["-prev_stage_predictions", str(previous)]
-    command(entry_point, *options, "-tr", trainer, "-p", plans, "-c", configuration)
+    command(script, *options, "-tr", trainer, "-p", plans, "-c", configuration)
     return output
 
 
 def predict_with_our_command(trained: Project, predicted: dict, trainer: str, plans: str, configuration: str) -> Path:
     previous = predicted[trainer, PLANS, "3d_lowres"]
-    return predict(trained, trainer, plans, configuration, previous, "by our command", our_predict_command)
+    return predict(trained, trainer, plans, configuration, previous, "by our command", "nnUNetv2_focusnet_predict")
 
 
 def labels_of(folder: Path) -> np.ndarray:
@@ -219,14 +185,14 @@ def test_the_cascade_reads_what_3d_lowres_predicted(trained: Project, predicted:
     assert not np.allclose(ours, theirs)
 
 
-@pytest.mark.parametrize(("plans", "configurations"), [([PLANS], ["3d_lowres", CASCADE]), ([M, L], ["3d_fullres"])])
+@pytest.mark.parametrize(("plans", "configurations"), [(PLANS, ["3d_lowres", CASCADE]), (RESIDUAL, ["3d_fullres"])])
 def test_best_configuration_is_found_among_all_trainers_and_their_ensembles_with_stock(
-    trained: Project, plans: list[str], configurations: list[str]
+    trained: Project, plans: str, configurations: list[str]
 ) -> None:
-    options = ["906", "-p", *plans, "-c", *configurations, "-tr", STOCK, *OURS, "-f", "0", "-np", "1"]
-    command(find_best_configuration_entry_point, *options)
+    options = ["906", "-p", plans, "-c", *configurations, "-tr", STOCK, *OURS, "-f", "0", "-np", "1"]
+    command("nnUNetv2_find_best_configuration", *options)
     found = json.loads((trained.results / "inference_information.json").read_text())["all_results"]
-    models = 4 * len(plans) * len(configurations)
+    models = 4 * len(configurations)
     assert len(found) == models + models * (models - 1) // 2
     assert all(0 <= dice <= 1 for dice in found.values())
 
@@ -258,8 +224,8 @@ def test_our_command_predicts_stock_models_as_nnunet_s_does(trained: Project, pr
 
 @pytest.mark.parametrize("trainer", OURS)
 def test_predictions_are_averaged_with_stock_ones(trained: Project, predicted: dict, trainer: str) -> None:
-    models = [(trainer, PLANS, CASCADE), (STOCK, L, "3d_fullres")]
+    models = [(trainer, PLANS, CASCADE), (STOCK, RESIDUAL, "3d_fullres")]
     output = trained.results / "predicted" / f"{trainer} and stock"
-    command(entry_point_ensemble_folders, "-i", *(str(predicted[m]) for m in models), "-o", str(output), "-np", "1")
+    command("nnUNetv2_ensemble", "-i", *(str(predicted[m]) for m in models), "-o", str(output), "-np", "1")
     mean = sum(np.load(predicted[m] / "Case_Ts.npz")["probabilities"].astype(np.float32) for m in models)
     np.testing.assert_array_equal(labels_of(output), mean.argmax(0))

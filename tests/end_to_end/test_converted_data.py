@@ -1,15 +1,16 @@
-"""Each layout from its source folder to a trained epoch, in one process: starting one takes longer than the work."""
+"""Each layout from its source folder to a trained epoch."""
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
+from unittest import mock
 
 import dicom_files
 import pytest
 import SimpleITK as sitk
 import source_folders as sources
+from nnunet_in_process import command, extract_fingerprint, measure, threads_for_processes
+from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
 
 from nnunetv2_focusnet.cli.convert import Options, convert
 from nnunetv2_focusnet.convert.layouts import LAYOUTS
@@ -22,40 +23,6 @@ NUM_ORGANS = 3  # the first of each layout: the networks of dozens of small orga
 CLINIC_ORGANS = ("Lens_L", "Lens_R", "Mandible")  # dicom-rt takes any names
 CONFIGURATION = "3d_fullres"
 
-# Threads for nnU-Net's processes: none of these has to be started, nor to import PyTorch.
-PLAN_AND_TRAIN = f"""
-import json, multiprocessing, sys
-from multiprocessing.pool import ThreadPool
-from pathlib import Path
-from types import SimpleNamespace
-import torch
-
-multiprocessing.get_context = lambda method=None: SimpleNamespace(Pool=ThreadPool)
-torch.set_num_threads(1)
-from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
-from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments, preprocess
-from nnunetv2.experiment_planning.verify_dataset_integrity import verify_dataset_integrity
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
-from nnunetv2.run.run_training import run_training
-from nnunetv2.utilities.dataset_name_id_conversion import convert_id_to_dataset_name
-
-datasets = [int(dataset) for dataset in sys.argv[1:]]
-for dataset in datasets:
-    verify_dataset_integrity(str(Path(nnUNet_raw, convert_id_to_dataset_name(dataset))), num_processes=1)
-    extractor = DatasetFingerprintExtractor(dataset, num_processes=1)
-    extractor.num_foreground_voxels_for_intensitystats = 10_000  # a hundred million take longer than the rest
-    extractor.run(overwrite_existing=True)
-plan_experiments(datasets)
-for dataset in datasets:
-    file = Path(nnUNet_preprocessed, convert_id_to_dataset_name(dataset), "nnUNetPlans.json")
-    plans = json.loads(file.read_text())
-    arguments = plans["configurations"]["{CONFIGURATION}"]["architecture"]["arch_kwargs"]
-    arguments["features_per_stage"] = [4] * arguments["n_stages"]
-    file.write_text(json.dumps(plans))
-preprocess(datasets, configurations=["{CONFIGURATION}"], num_processes=[1])
-for dataset in datasets:
-    run_training(str(dataset), "{CONFIGURATION}", 0, "OneEpochTrainer", device=torch.device("cpu"))
-"""
 TRAINER = """
 import torch
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
@@ -121,13 +88,28 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         options = Options(layout.organs[:NUM_ORGANS], symlink=layout.name in ("tcia-deepmind", "structseg"))
         convert(layout, root / layout.name, folders["nnUNet_raw"] / names[layout.name], options)
     (folders["trainers"] / "one_epoch_trainer.py").write_text(TRAINER)
-    environment = {name: str(folder) for name, folder in folders.items() if name != "trainers"}
-    environment |= {"nnUNet_extTrainer": str(folders["trainers"]), "nnUNet_n_proc_DA": "1", "nnUNet_def_n_proc": "1"}
-    environment |= {"nnUNet_compile": "f", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    command = [sys.executable, "-c", PLAN_AND_TRAIN, *(name[7:10] for name in names.values())]
-    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    variables = {name: str(folder) for name, folder in folders.items() if name != "trainers"}
+    variables |= {"nnUNet_extTrainer": str(folders["trainers"]), "nnUNet_n_proc_DA": "0", "nnUNet_compile": "f"}
+    with mock.patch.dict(os.environ, variables):
+        for name in names.values():
+            plan_and_train(int(name[7:10]), folders["nnUNet_preprocessed"] / name)
     return {layout: folders["nnUNet_results"] / name for layout, name in names.items()}
+
+
+def plan_and_train(dataset: int, preprocessed: Path) -> None:
+    """Fold 0, by nnU-Net's commands, with a network made narrow."""
+    with threads_for_processes():
+        verify_dataset_integrity(os.path.join(os.environ["nnUNet_raw"], preprocessed.name), num_processes=1)
+    extract_fingerprint(dataset)
+    command("nnUNetv2_plan_experiment", "-d", str(dataset))
+    file = preprocessed / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    arguments = plans["configurations"][CONFIGURATION]["architecture"]["arch_kwargs"]
+    arguments["features_per_stage"] = [4] * arguments["n_stages"]
+    file.write_text(json.dumps(plans))
+    command("nnUNetv2_preprocess", "-d", str(dataset), "-c", CONFIGURATION, "-np", "1")
+    measure(preprocessed)
+    command("nnUNetv2_train", str(dataset), CONFIGURATION, "0", "-tr", "OneEpochTrainer", "-device", "cpu")
 
 
 @pytest.mark.parametrize("layout", ["pddca", "tcia-deepmind", "hanseg", "structseg", "segrap", "dicom-rt"])

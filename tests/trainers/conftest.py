@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from nnunetv2.experiment_planning.plan_and_preprocess_api import extract_fingerprints, plan_experiments, preprocess
+from nnunet_in_process import extract_fingerprint, measure, threads_for_processes
+from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments, preprocess
 from small_trainers import PATCH, SmallFocusNetTrainer
 
 from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
-from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.measuring import measure_organs
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 
 DATASET = "Dataset900_Phantom"
@@ -27,9 +26,10 @@ def preprocessed_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_phantom_dataset(root / "nnUNet_raw" / DATASET, num_training_cases=5, num_test_cases=0)
     with pytest.MonkeyPatch.context() as patch:
         set_folders(patch, root)
-        extract_fingerprints([900], num_processes=2)
+        extract_fingerprint(900)
         plans_name = plan_experiments([900])
-        preprocess([900], plans_name, configurations=["3d_fullres"], num_processes=[2])
+        with threads_for_processes():
+            preprocess([900], plans_name, configurations=["3d_fullres"], num_processes=[1])
     plans_file = root / "nnUNet_preprocessed" / DATASET / "nnUNetPlans.json"
     plans = json.loads(plans_file.read_text())
     configuration = plans["configurations"]["3d_fullres"]
@@ -37,8 +37,7 @@ def preprocessed_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stages = configuration["architecture"]["arch_kwargs"]["n_stages"]
     configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 6] + [8] * (stages - 2)
     plans_file.write_text(json.dumps(plans))
-    # Trainers find the measurements in the cache instead of starting processes of their own.
-    measure_organs(plans_file.parent, plans, DatasetJson.read(plans_file.parent / "dataset.json"))
+    measure(plans_file.parent)
     return root
 
 
