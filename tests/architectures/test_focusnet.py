@@ -1,4 +1,5 @@
 import math
+import os
 import pickle
 from collections.abc import Sequence
 from copy import deepcopy
@@ -529,7 +530,7 @@ def test_compiles_for_any_batch_and_image_size():
 
 
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
-def test_no_unused_parameters_when_ddp_is_wrapped_anew_for_each_stage(tmp_path: Path):
+def test_no_unused_parameters_when_ddp_is_wrapped_anew_for_each_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Two steps of each stage, as DDP complains when the second begins; and with a wrapper older than its stage."""
     network = tiny_focusnet()
     optimizer = torch.optim.AdamW(network.parameters())
@@ -540,6 +541,8 @@ def test_no_unused_parameters_when_ddp_is_wrapped_anew_for_each_stage(tmp_path: 
             total(wrapped(image())).backward()
             optimizer.step()
 
+    if "GLOO_SOCKET_IFNAME" not in os.environ:
+        monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")  # a name of this machine that nobody resolves would stop it
     rendezvous = f"file://{tmp_path / 'rendezvous'}"
     torch.distributed.init_process_group("gloo", init_method=rendezvous, rank=0, world_size=1)
     try:
