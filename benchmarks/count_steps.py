@@ -18,12 +18,13 @@ from costs import cost_of_step, costs, counted_columns, write_csv
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.plans_entry import SwapFlip
 from nnunetv2_focusnet.planning.training import Training
 from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
 from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer, FocusNetTrainerPaper
 from nnunetv2_focusnet.trainers.main_networks import count_parameters
-from nnunetv2_focusnet.trainers.networks import build_network, zoom_config
+from nnunetv2_focusnet.trainers.networks import build_network, share_sos_nets, zoom_config
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer,
@@ -82,7 +83,8 @@ def parameters_with_zoom(configuration: ConfigurationManager, dataset: DatasetJs
     small_organs = FocusNetTrainerZoom.plan_entry(usual_plans.organs(), dataset, configuration).small_organs
     labels = dataset.labels
     pairs = [(labels[name], labels[f"{name[:-2]}_R"]) for name in labels if name.endswith("_L")]
-    config = zoom_config(configuration, small_organs, pairs, mirror_axis=2)
+    flip = SwapFlip(axis=2, left_at_end=True, pairs=tuple(pairs))
+    config = share_sos_nets(zoom_config(configuration, small_organs), flip)
     with torch.device("meta"):
         return count_parameters(build_network(config, configuration, CHANNELS, CLASSES, deep_supervision=True))
 

@@ -115,14 +115,23 @@ class ZoomConfig:
     Attributes:
         stride: voxels of the image per voxel of the main network's grid.
         features: channels of a SOS-Net on the image's grid, and on the main network's.
-        groups: indices of the small organs that share a SOS-Net; of a left-right pair, the left one first.
-        mirror_axis: axis (0 to 2) along which the ROI of a group's second organ is mirrored; None: there are no pairs.
     """
 
     stride: tuple[int, int, int]
     features: tuple[int, int]
-    groups: tuple[tuple[int, ...], ...]
-    mirror_axis: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairsConfig:
+    """Small organs that share their SOS-Net.
+
+    Attributes:
+        organs: of each pair the indices among the small organs, the left one first; their ROIs are equally large.
+        mirror_axis: axis (0, 1, 2 for z, y, x) along which the right one's ROI is mirrored.
+    """
+
+    organs: tuple[tuple[int, int], ...]
+    mirror_axis: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +158,7 @@ class FocusNetConfig:
         jitter: largest shift of an ROI from its organ's centre in training, in voxels.
         zoom: SOS-Nets work on a finer grid than the main network; None: on its own. With it, the attributes that begin
             with ``sos_`` mean nothing.
+        pairs: left and right organs that share a SOS-Net; None: each organ has its own, as in the paper.
         logit_outside_roi: of a detected organ outside its ROI; -10 is a probability of 5e-5, and far from the limits
             of half precision.
     """
@@ -169,6 +179,14 @@ class FocusNetConfig:
     logit_outside_roi: float = -10.0
     jitter: tuple[int, int, int] = (0, 0, 0)
     zoom: ZoomConfig | None = None
+    pairs: PairsConfig | None = None
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of the small organs that each SOS-Net segments: the pairs, then each other organ alone."""
+        paired = self.pairs.organs if self.pairs else ()
+        taken = {k for pair in paired for k in pair}
+        return (*paired, *((k,) for k in range(len(self.small_organs)) if k not in taken))
 
     def as_json(self) -> dict[str, Any]:
         """What goes into plans.json."""
@@ -195,6 +213,8 @@ class FocusNetConfig:
                 values["main"] = _main_from_json(values["main"])
             if values.get("zoom") is not None:
                 values["zoom"] = from_json(ZoomConfig, values["zoom"])
+            if values.get("pairs") is not None:
+                values["pairs"] = from_json(PairsConfig, values["pairs"])
             return from_json(cls, values)
         except TypeError as error:
             raise ValueError(

@@ -39,7 +39,7 @@ class FocusNetOutput(NamedTuple):
 
 
 class FocusNet(nn.Module):
-    """A main network, SOL-Net and one SOS-Net per small organ, fused to one label map.
+    """A main network, SOL-Net and one SOS-Net per small organ or left-right pair, fused to one label map.
 
     Args:
         main: segments all organs.
@@ -74,7 +74,7 @@ class FocusNet(nn.Module):
         self.predict_with(PARTS)
 
     def build_sos_nets(self) -> nn.ModuleList:
-        """One for each small organ."""
+        """One for each small organ, or for each pair of them."""
         config, features = self.config, self.main.features_per_stage[0]
         channels = 2 * features + self.main.input_channels + 1 + config.sos_corrects_main
         return nn.ModuleList(
@@ -86,7 +86,7 @@ class FocusNet(nn.Module):
                 squeeze=config.sos_squeeze,
                 corrects=config.sos_corrects_main,
             )
-            for _ in config.small_organs
+            for _ in config.groups
         )
 
     def train_parts(self, parts: Collection[str]) -> None:
@@ -171,24 +171,25 @@ class FocusNet(nn.Module):
         heat_logits = self.sol(features.decoder[self.config.sol_level])
         return self.segment_rois(rois, organs, x, features, heat_logits, main_logits)
 
-    def fuse(self, parts: FocusNetOutput, sos_shares: Tensor | None = None) -> Tensor | list[Tensor]:
+    def fuse(self, parts: FocusNetOutput) -> Tensor | list[Tensor]:
         """The prediction that all parts make together: logits (B, C, Z, Y, X).
 
         With deep supervision they are the first of a list, in front of the main network's coarser ones.
 
         Args:
             parts: of an image; none is None.
-            sos_shares: other ones than the network's own, (K,).
         """
-        assert parts.peaks is not None
         assert parts.rois is not None
         assert parts.roi_logits is not None
-        detected = (parts.peaks.sigmoid() > self.config.detection_threshold) & self.sos_trained
         levels = parts.main_logits if isinstance(parts.main_logits, list) else [parts.main_logits]
         finest = levels[0].clone(memory_format=torch.contiguous_format)
-        shares = self.sos_shares if sos_shares is None else sos_shares
-        fused = self.fuse_(finest, parts.roi_logits, parts.rois, detected, shares)
+        fused = self.fuse_(finest, parts.roi_logits, parts.rois, self.detected(parts), self.sos_shares)
         return [fused, *levels[1:]] if isinstance(parts.main_logits, list) else fused
+
+    def detected(self, parts: FocusNetOutput) -> Tensor:
+        """Which small organs are in each image, (B, K) bool; none as long as the SOS-Nets aren't trained."""
+        assert parts.peaks is not None
+        return (parts.peaks.sigmoid() > self.config.detection_threshold) & self.sos_trained
 
     def fuse_(
         self, main_logits: Tensor, roi_logits: Tensor, rois: Rois, detected: Tensor, sos_shares: Tensor
@@ -231,12 +232,32 @@ class FocusNet(nn.Module):
         """SOS logits (B, N) of the ROIs of some organs, given by their indices among the small ones."""
         read = self._read_rois(rois, organs, x, features, heat_logits)
         if not self.config.sos_corrects_main:
-            return self._run_sos_nets(organs, rois.split(read))
+            return self.run_sos_nets(organs, rois.split(read))
         log_odds = self.main_log_odds(rois, organs, main_logits)
-        return log_odds[:, 0] + self._run_sos_nets(organs, rois.split(torch.cat([read, log_odds], 1)))
+        return log_odds[:, 0] + self.run_sos_nets(organs, rois.split(torch.cat([read, log_odds], 1)))
 
-    def _run_sos_nets(self, organs: Sequence[int], read: Sequence[Tensor]) -> Tensor:
-        return torch.cat([self.sos[k](roi).flatten(1) for k, roi in zip(organs, read, strict=True)], 1)
+    def run_sos_nets(self, organs: Sequence[int], *read: Sequence[Tensor]) -> Tensor:
+        """What the SOS-Nets answer, (B, N). A pair passes its network together, the right one's ROI mirrored.
+
+        Args:
+            organs: indices of small organs.
+            read: each of a SOS-Net's inputs, (B, channels, z, y, x) for each of the organs.
+        """
+        answers: dict[int, Tensor] = {}
+        for net, group in zip(self.sos, self.config.groups, strict=True):
+            places = [place for place, organ in enumerate(organs) if organ in group]
+            if not places:
+                continue
+            inputs = [torch.cat([self._turned(each[place], organs[place], group) for place in places]) for each in read]
+            for place, answer in zip(places, net(*inputs).chunk(len(places)), strict=True):
+                answers[place] = self._turned(answer, organs[place], group)
+        return torch.cat([answers[place].flatten(1) for place in range(len(organs))], 1)
+
+    def _turned(self, roi: Tensor, organ: int, group: Sequence[int]) -> Tensor:
+        if organ == group[0]:
+            return roi
+        assert self.config.pairs is not None
+        return roi.flip(2 + self.config.pairs.mirror_axis)
 
     def main_log_odds(self, rois: Rois, organs: Sequence[int], main_logits: Tensor) -> Tensor:
         """What the main network says of each organ in its ROI, (B, 1, N), not too certain and without gradient."""

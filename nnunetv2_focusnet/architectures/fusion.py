@@ -77,7 +77,7 @@ def fuse_(
         ``main_logits``.
     """
     detected = detected & (shares > 0)
-    in_rois = _fused_in_rois(main_logits, roi_logits, rois, small, detected, shares)
+    in_rois, _ = _fused_in_rois(main_logits, roi_logits, rois, small, detected, shares)
     channels = constant(small, main_logits.device)
     large = [channel for channel in range(main_logits.shape[1]) if channel not in small]
     shown = detected[:, :, None, None, None]
@@ -89,18 +89,40 @@ def fuse_(
     return rois.paste_(in_rois.to(main_logits.dtype), main_logits, small)
 
 
-def _fused_in_rois(
+def likelier_in_rois(
     main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor, shares: Tensor
 ) -> Tensor:
-    """What each organ's channel gets in its own ROI, (B, N), in float32 at least."""
+    """Where a detected organ is likelier than each class that isn't replaced, in its own ROI, (B, N) bool.
+
+    That is what fusion makes of an organ whose ROI no other one overlaps.
+
+    Args:
+        main_logits: (B, C, Z, Y, X).
+        roi_logits: as all others, see :func:`fuse_`.
+        rois: where these ROIs lie.
+        small: the K channels of the small organs.
+        detected: (B, K) bool.
+        shares: (K,).
+    """
+    in_rois, others = _fused_in_rois(main_logits, roi_logits, rois, small, detected, shares)
+    return in_rois > others.amax(1)
+
+
+def _fused_in_rois(
+    main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], detected: Tensor, shares: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What each organ's channel gets in its own ROI, (B, N), in float32 at least, and what the others have there.
+
+    Others are all channels, (B, C, N), with those that are replaced at minus infinity.
+    """
     wide = torch.promote_types(main_logits.dtype, torch.float32)
     channels = constant(small, main_logits.device)
     z = rois.gather(main_logits).to(wide)
     replaced = torch.zeros_like(z[:, :, :1], dtype=torch.bool).index_copy(1, channels, detected[:, :, None])
-    others = z.masked_fill(replaced, -math.inf).logsumexp(1)
+    others = z.masked_fill(replaced, -math.inf)
     own = rois.gather_own(main_logits, small)[:, 0].to(wide)
     limits = torch.finfo(main_logits.dtype)
     main = _log_odds(z, small, rois).clamp(-FINITE_LOG_ODDS, FINITE_LOG_ODDS)
     mixed = torch.lerp(main, roi_logits.to(wide), rois.spread(shares[None].to(wide)))
-    sos = (others + mixed).clamp(limits.min, limits.max)
-    return torch.where(rois.spread(detected), sos, own)
+    sos = (others.logsumexp(1) + mixed).clamp(limits.min, limits.max)
+    return torch.where(rois.spread(detected), sos, own), others

@@ -109,13 +109,13 @@ class ZoomSOSNet(nn.Module):
 
 
 class ZoomNet(FocusNet):
-    """FocusNet whose SOS-Nets work on a finer grid than its main network, one for each left-right pair.
+    """FocusNet whose SOS-Nets work on a finer grid than its main network.
 
     A SOS-Net corrects the main network's own log-odds of its organ, and begins with no correction.
 
     Args:
         main: on the coarser grid.
-        config: with ``zoom``; ROIs are multiples of its stride, those of a pair equally large.
+        config: with ``zoom``; ROIs are multiples of its stride.
     """
 
     def __init__(self, main: OnCoarserGrid, config: FocusNetConfig) -> None:
@@ -124,9 +124,9 @@ class ZoomNet(FocusNet):
         super().__init__(main, config)
 
     def build_sos_nets(self) -> nn.ModuleList:
-        """One for each group of organs."""
+        """One for each small organ, or for each pair of them."""
         channels = (self.main.input_channels + 1, self.main.features_per_stage[0] + 1)
-        return nn.ModuleList(ZoomSOSNet(*channels, self.zoom) for _ in self.zoom.groups)
+        return nn.ModuleList(ZoomSOSNet(*channels, self.zoom) for _ in self.config.groups)
 
     @property
     def roi_step(self) -> Triple:
@@ -149,26 +149,4 @@ class ZoomNet(FocusNet):
         fine = torch.cat([rois.gather(x).to(log_odds.dtype), log_odds], 1)
         seen = [on_main.gather(features.decoder[0]), on_heat_map.gather_own(heat_logits.sigmoid(), organs)]
         coarse = torch.cat([self._share_gradient(seen[0]), seen[1]], 1)
-        corrections = self._correct(organs, rois.split(fine), on_main.split(coarse))
-        return log_odds[:, 0] + torch.cat([part.flatten(1) for part in corrections], 1)
-
-    def _correct(self, organs: Sequence[int], fine: list[Tensor], coarse: list[Tensor]) -> list[Tensor]:
-        """Corrections (B, 1, z, y, x) of organs; a pair passes its network together, the right one mirrored."""
-        corrections: dict[int, Tensor] = {}
-        for net, group in zip(self.sos, self.zoom.groups, strict=True):
-            places = [place for place, organ in enumerate(organs) if organ in group]
-            if not places:
-                continue
-            inputs = [
-                torch.cat([self._turned(parts[place], organs[place], group) for place in places])
-                for parts in (fine, coarse)
-            ]
-            for place, part in zip(places, net(*inputs).chunk(len(places)), strict=True):
-                corrections[place] = self._turned(part, organs[place], group)
-        return [corrections[place] for place in range(len(organs))]
-
-    def _turned(self, part: Tensor, organ: int, group: Sequence[int]) -> Tensor:
-        if organ == group[0]:
-            return part
-        assert self.zoom.mirror_axis is not None
-        return part.flip(2 + self.zoom.mirror_axis)
+        return log_odds[:, 0] + self.run_sos_nets(organs, rois.split(fine), on_main.split(coarse))

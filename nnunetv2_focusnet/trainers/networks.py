@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,13 +11,13 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_focusnet.architectures.blocks import zyx
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig, ZoomConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, PairsConfig, SNetConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
 from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, FocusNetLoss, SegmentationLoss
 from nnunetv2_focusnet.organs.organ import SmallOrgan
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
 from nnunetv2_focusnet.trainers.main_networks import (
     build_main_network,
     first_stride,
@@ -82,29 +83,23 @@ def focusnet_config_on_plans_network(
 def zoom_config(
     configuration: ConfigurationManager,
     small_organs: Sequence[SmallOrgan],
-    pairs: Sequence[tuple[int, int]],
-    mirror_axis: int | None,
     main: SNetConfig | None = None,
 ) -> FocusNetConfig:
-    """SOS-Nets on the image's grid, one for each pair, on the plans' network on a coarser grid.
+    """SOS-Nets on the image's grid, on the plans' network on a coarser grid.
 
     Args:
         configuration: of the plans.
         small_organs: at its spacing.
-        pairs: (left label, right label) of the organs that are mirror images of each other.
-        mirror_axis: the left-right axis; None: no two organs share a SOS-Net.
         main: of :func:`zoomed_snet_config`; None: the plans' network.
     """
     features = unet_kwargs(configuration)["features_per_stage"]
     stride = first_stride(configuration)
-    groups = _groups([organ.label for organ in small_organs], pairs if mirror_axis is not None else [])
-    sizes = [organ.roi_size for organ in small_organs]
-    for group in groups:  # the ROIs of a pair pass their network together
-        largest = [max(sizes[k][axis] for k in group) for axis in range(3)]
-        for k in group:
-            sizes[k] = zyx([-(-size // step) * step for size, step in zip(largest, stride, strict=True)])
+    settings = small_organ_settings(configuration, small_organs)
+    sizes = [
+        zyx([-(-size // step) * step for size, step in zip(roi, stride, strict=True)]) for roi in settings["roi_sizes"]
+    ]
     return FocusNetConfig(
-        **small_organ_settings(configuration, small_organs) | {"roi_sizes": tuple(sizes)},
+        **settings | {"roi_sizes": tuple(sizes)},
         main=main,
         sol_level=1 if main else min(1, len(features) - 2),
         sol_blocks=1,
@@ -112,10 +107,26 @@ def zoom_config(
         zoom=ZoomConfig(
             stride=stride,
             features=(max(features[0] // 2, SMALLEST_SOS_FEATURES), max(features[0], 2 * SMALLEST_SOS_FEATURES)),
-            groups=groups,
-            mirror_axis=mirror_axis,
         ),
     )
+
+
+def share_sos_nets(config: FocusNetConfig, flip: SwapFlip | None) -> FocusNetConfig:
+    """One SOS-Net for the left and the right organ of each pair of which both are small: they are learned together.
+
+    Args:
+        config: with a SOS-Net for each small organ.
+        flip: that makes left organs right ones; None: nothing is shared.
+    """
+    labels = list(config.small_organs)
+    pairs = [pair for pair in (flip.pairs if flip else ()) if set(pair) <= set(labels)]
+    if flip is None or not pairs:
+        return config
+    organs = tuple((labels.index(left), labels.index(right)) for left, right in pairs)
+    sizes = list(config.roi_sizes)
+    for left, right in organs:
+        sizes[left] = sizes[right] = zyx([max(both) for both in zip(sizes[left], sizes[right], strict=True)])
+    return replace(config, roi_sizes=tuple(sizes), pairs=PairsConfig(organs=organs, mirror_axis=flip.axis))
 
 
 def zoomed_snet_config(configuration: ConfigurationManager) -> SNetConfig:
@@ -143,13 +154,6 @@ def zoomed_patch(configuration: ConfigurationManager) -> list[int]:
         )
     ]
     return [-(-size // step) * step for size, step in zip(wanted, steps, strict=True)]
-
-
-def _groups(labels: Sequence[int], pairs: Sequence[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
-    """Indices of the organs that share a SOS-Net: pairs of which both are small, and each other organ alone."""
-    paired = [tuple(labels.index(side) for side in pair) for pair in pairs if set(pair) <= set(labels)]
-    taken = {k for pair in paired for k in pair}
-    return (*paired, *((k,) for k in range(len(labels)) if k not in taken))
 
 
 def build_network(

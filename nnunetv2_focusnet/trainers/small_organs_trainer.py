@@ -176,10 +176,8 @@ class SmallOrgansTrainer(BaseTrainer):
         if network.seen.roi_logits is None:
             return {}
         labels, valid = self.loss.split_target(finest(batch["target"]).to(self.device, non_blocking=True))
-        counted = valid[:, None]
-        if (annotated := self.loss.annotated_organs) is not None:
-            counted = counted & annotated[:, :, None, None, None]
-        return {"voxels_by_share": count_voxels(network, network.seen, labels, counted).cpu().numpy()}
+        counts = count_voxels(network, network.seen, labels, valid, self.loss.annotated_organs)
+        return {"voxels_by_share": counts.cpu().numpy()}
 
     def _choose_shares(self, val_outputs: list[dict[str, Any]]) -> None:
         """From now on every small organ is segmented by what was best at it."""

@@ -7,7 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import FocusNet, FocusNetOutput
+from nnunetv2_focusnet.architectures.fusion import likelier_in_rois
+from nnunetv2_focusnet.losses.modules import finest
 
 SHARES = (1.0, 0.5, 0.0)  # of the SOS-Net, beside the main network; of equally good ones the first
 NAMES = ("SOS-Net", "mean of both", "main network")
@@ -15,29 +18,62 @@ SHORTEST_WINDOW = 10  # epochs
 DEAD_BELOW = 0.1  # DSC of a SOS-Net where the main network has more than twice as much
 
 
-def count_voxels(network: FocusNet, seen: FocusNetOutput, labels: Tensor, counted: Tensor) -> Tensor:
+def count_voxels(
+    network: FocusNet, seen: FocusNetOutput, labels: Tensor, valid: Tensor, annotated: Tensor | None = None
+) -> Tensor:
     """What each organ would have overlapped with each share, and the volumes that the overlap is to be divided by.
+
+    Small organs whose ROIs overlap don't compete here, which takes a fraction of the time that fusing thrice would.
 
     Args:
         network: whose organs these are.
         seen: what its parts said of a batch.
         labels: (B, Z, Y, X).
-        counted: (B, K, Z, Y, X) or what broadcasts to it, voxels that count for an organ, bool.
+        valid: (B, Z, Y, X) bool, voxels that count.
+        annotated: (B, K) bool, organs that count in each sample; None: all.
 
     Returns:
         (len(SHARES), 2, K): voxels of both prediction and organ, and half the sum of their volumes.
     """
-    organs = torch.tensor(network.config.small_organs, device=labels.device)[:, None, None, None]
-    truth = (labels[:, None] == organs) & counted
+    main = finest(seen.main_logits)
+    small, rois, roi_logits = list(network.config.small_organs), seen.rois, seen.roi_logits
+    assert rois is not None
+    assert roi_logits is not None
+    counted = torch.where(valid, labels, -1)
 
-    def count(share: float) -> Tensor:
-        fused = network.fuse(seen, torch.full_like(network.sos_shares, share))
-        finest = fused[0] if isinstance(fused, list) else fused
-        predicted = (finest.argmax(1)[:, None] == organs) & counted
-        overlap, organ, prediction = (mask.sum((0, 2, 3, 4)) for mask in (truth & predicted, truth, predicted))
-        return torch.stack([overlap, (organ + prediction) / 2])
+    def count(found: Tensor) -> Tensor:
+        return _voxels_per_class(found, main.shape[1])[:, small]
 
-    return torch.stack([count(share) for share in SHARES])
+    by_main = torch.where(valid, main.argmax(1), -1)
+    organ = count(counted)
+    volume_of_main, overlap_of_main = count(by_main), count(torch.where(by_main == counted, counted, -1))
+    there = rois.gather(counted[:, None])[:, 0]
+    is_organ = there == rois.spread(constant(small, labels.device)[None])
+
+    def count_with(share: float) -> Tensor:
+        detected = network.detected(seen) & (share > 0)
+        shares = torch.full_like(network.sos_shares, share)
+        predicted = likelier_in_rois(main, roi_logits, rois, small, detected, shares) & (there >= 0)
+        in_rois = [
+            torch.stack([part.sum(1) for part in voxels.split(rois.voxels, 1)], 1)
+            for voxels in (predicted, predicted & is_organ)
+        ]
+        volume, overlap = (
+            torch.where(detected, fused, alone)
+            for fused, alone in zip(in_rois, (volume_of_main, overlap_of_main), strict=True)
+        )
+        counts = torch.stack([overlap, (organ + volume) / 2])
+        return (counts if annotated is None else counts * annotated).sum(1)
+
+    return torch.stack([count_with(share) for share in SHARES])
+
+
+def _voxels_per_class(labels: Tensor, num_classes: int) -> Tensor:
+    """How often each class is in each sample, (B, num_classes), of labels (B, ...); -1 is none."""
+    b = len(labels)
+    of_sample = (num_classes + 1) * torch.arange(b, device=labels.device)[:, None]
+    bins = (labels.flatten(1) + 1 + of_sample).flatten().bincount(minlength=b * (num_classes + 1))
+    return bins.view(b, -1)[:, 1:]
 
 
 def dice_by_share(counts: Sequence[np.ndarray], num_epochs: int) -> np.ndarray:

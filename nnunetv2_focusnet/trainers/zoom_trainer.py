@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import replace
 
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch, zoomed_snet_config
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 
@@ -16,8 +14,7 @@ from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlan
 class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
     """Trains the plans' network on voxels as large as the plan's first stride, and SOS-Nets on the images' own.
 
-    A patch covers as much more of the head, up to the whole image. A left-right pair shares its SOS-Net, the right ROI
-    mirrored; it corrects what the main network says of the organ.
+    A patch covers as much more of the head, up to the whole image.
     """
 
     trains_patch_of_plans = False
@@ -34,22 +31,13 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
     def describe_network(
         cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
-        """SOS-Nets on the images' grid, one for each organ."""
-        return zoom_config(configuration, small_organs, [], None, cls.describe_main_network(configuration))
+        """SOS-Nets on the images' grid."""
+        return zoom_config(configuration, small_organs, cls.describe_main_network(configuration))
 
     @classmethod
     def describe_main_network(cls, configuration: ConfigurationManager) -> SNetConfig | None:
         """The network on the coarser grid; None: the plans' own."""
         return None
-
-    def complete(self, entry: PlansEntry) -> PlansEntry:
-        """One SOS-Net for each pair that a flip may swap."""
-        entry = super().complete(entry)
-        flip = entry.swap_flip
-        pairs, axis = (flip.pairs, flip.axis) if flip else ((), None)
-        main = self.describe_main_network(self.configuration_manager)
-        network = zoom_config(self.configuration_manager, entry.small_organs, pairs, axis, main)
-        return replace(entry, network=network)
 
 
 class FocusNetTrainerZoomSNet(FocusNetTrainerZoom):

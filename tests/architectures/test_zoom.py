@@ -5,7 +5,7 @@ import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, ZoomConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, PairsConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
 from nnunetv2_focusnet.architectures.fusion import own_log_odds
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
@@ -41,7 +41,8 @@ def zoom_net(deep_supervision: bool = False, jitter: tuple[int, int, int] = (0, 
         sol_blocks=1,
         gradient_to_main=0.1,
         jitter=jitter,
-        zoom=ZoomConfig(stride=STRIDE, features=(3, 4), groups=((0, 1), (2,)), mirror_axis=2),
+        zoom=ZoomConfig(stride=STRIDE, features=(3, 4)),
+        pairs=PairsConfig(organs=((0, 1),), mirror_axis=2),
     )
     return ZoomNet(OnCoarserGrid(PlansUNet(unet, voxels), 1, STRIDE), config)
 
@@ -123,9 +124,10 @@ def test_a_pair_shares_its_network_and_the_right_side_is_mirrored() -> None:
     other = torch.randn(2, 2, 4, 4, 8), torch.randn(2, 5, 4, 2, 4)
     with torch.no_grad():
         inputs = [fine, fine.flip(4), other[0]], [coarse, coarse.flip(4), other[1]]
-        left, right, _ = network._correct(range(3), *inputs)
-    torch.testing.assert_close(right, left.flip(4))
-    assert not torch.allclose(left, left.flip(4))
+        answers = network.run_sos_nets(range(3), *inputs)
+    left, right = answers[:, : 2 * 48].unflatten(1, (2, 2, 6, 4)).unbind(1)
+    torch.testing.assert_close(right, left.flip(3))
+    assert not torch.allclose(left, left.flip(3))
 
 
 def test_rois_cover_whole_voxels_of_the_main_grid_and_the_same_place_on_both() -> None:

@@ -12,7 +12,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
 from torch.nn import functional as F
 
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig, ZoomConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, PairsConfig, SNetConfig, ZoomConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.main_network import MainFeatures
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
@@ -25,6 +25,7 @@ from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
 PATCH, ROI = (4, 8, 8), (2, 4, 4)
 LABELS = {"background": 0, "Left": 1, "Right": 2}
 FLIP = SwapFlip(2, True, ((1, 2),))
+PAIR = PairsConfig(organs=((0, 1),), mirror_axis=2)
 # Channels of an image: logits of the background and of an organ; a ramp that rises to the left, above 0 on that side;
 # heat logits in two folds; SOS logits. In an image that is flipped left-right the ramp falls, and the sides change.
 BACKGROUND, ORGAN, SIDE, HEAT, SOS = 0, 1, 2, (3, 4), 5
@@ -310,6 +311,7 @@ def test_what_one_view_alone_sees_is_found() -> None:
 def test_an_organ_whose_partner_is_large_is_segmented_in_the_views_that_have_it_on_its_own_side() -> None:
     data, network = sided_image(), reading_net()
     network.config = replace(network.config, small_organs=(1,), roi_sizes=(ROI,))
+    network.sos = network.sos[:1]
     network.sol.register_forward_hook(lambda _, __, heat_logits: heat_logits[:, :1])
     data[ORGAN, ..., :4] = 3  # the main network's right one: 3 against the background's 1
     expected = boxes((4, 8, 16), Left=(1, 2, 10))
@@ -360,8 +362,10 @@ def tiny_zoom_net() -> ZoomNet:
         *(4, 2, (4, 6), nn.Conv3d, kernels, strides, 1, 12, 1, True, nn.InstanceNorm3d, {"affine": True}),
         nonlin=nn.LeakyReLU,
     )
-    zoom = ZoomConfig(stride=(1, 2, 2), features=(3, 4), groups=((0, 1),), mirror_axis=2)
-    config = FocusNetConfig(main=None, small_organs=(1, 2), roi_sizes=(ROI, ROI), sol_level=0, sol_blocks=1, zoom=zoom)
+    zoom = ZoomConfig(stride=(1, 2, 2), features=(3, 4))
+    config = FocusNetConfig(
+        main=None, small_organs=(1, 2), roi_sizes=(ROI, ROI), sol_level=0, sol_blocks=1, zoom=zoom, pairs=PAIR
+    )
     network = ZoomNet(OnCoarserGrid(PlansUNet(unet, 4), 1, zoom.stride), config)
     nn.init.constant_(network.sol.head.bias, 5.0)
     nn.init.normal_(network.sos[0].head.weight)

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
-from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config, snet_config
+from nnunetv2_focusnet.organs.plans_entry import SwapFlip
+from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config, share_sos_nets, snet_config
 
 PLANE, ALL = [1, 2, 2], [2, 2, 2]
 LENS = SmallOrgan(
@@ -64,3 +66,19 @@ def test_the_paper_s_own_resolutions_are_a_trainer_away() -> None:
 
 def test_small_organs_are_seen_in_3d_on_every_plan() -> None:
     assert focusnet_config(configuration([2.5, 1.0, 1.0], [PLANE, ALL]), [LENS]).kernel_size == (3, 3, 3)
+
+
+def test_a_pair_shares_a_sos_net_whose_rois_hold_either_side() -> None:
+    labels = {"background": 0, "nerve left": 1, "chiasm": 2, "nerve right": 3, "eye left": 4, "eye right": 5}
+    alone = FocusNetConfig(small_organs=(1, 2, 3, 4), roi_sizes=((4, 10, 8), (4, 8, 20), (6, 8, 8), (8, 8, 8)))
+    pairs = ((labels["nerve left"], labels["nerve right"]), (labels["eye left"], labels["eye right"]))
+    shared = share_sos_nets(alone, SwapFlip(axis=2, left_at_end=True, pairs=pairs))
+    assert shared.groups == ((0, 2), (1,), (3,))  # the right eye isn't small
+    assert shared.roi_sizes == ((6, 10, 8), (4, 8, 20), (6, 10, 8), (8, 8, 8))
+    assert FocusNetConfig.from_json(shared.as_json()) == shared
+
+
+def test_where_no_flip_swaps_sides_each_organ_has_a_sos_net() -> None:
+    alone = FocusNetConfig(small_organs=(1, 2), roi_sizes=((4, 10, 8), (4, 8, 20)))
+    assert share_sos_nets(alone, None) == alone
+    assert alone.groups == ((0,), (1,))

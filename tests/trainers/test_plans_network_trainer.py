@@ -14,6 +14,8 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from small_trainers import SmallPlansNetworkTrainer
 from test_focusnet_trainer import InterruptedRunError, log_of, run
 
+from nnunetv2_focusnet.architectures.config import PairsConfig
+
 RESIDUAL = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
 
 
@@ -67,6 +69,14 @@ def test_rois_leave_a_margin_of_12_mm_at_most(make_trainer: Any) -> None:
     assert (extent > 12).any()
     assert (margin[extent > 12] >= 12).all()
     assert (margin < 12 + spacing).all()  # rounded up to an even number of voxels
+
+
+def test_lenses_and_optic_nerves_share_a_sos_net_with_their_partner(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.initialize()
+    assert len(trainer.small_organs) == 4
+    assert len(trainer.network.sos) == 2
+    assert trainer.entry.network.pairs == PairsConfig(organs=((0, 1), (2, 3)), mirror_axis=2)
 
 
 def test_sos_nets_read_the_main_networks_answer(make_trainer: Any) -> None:

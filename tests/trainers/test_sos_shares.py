@@ -15,7 +15,7 @@ from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.rois import Rois
 from nnunetv2_focusnet.architectures.snet import SNet
-from nnunetv2_focusnet.trainers.sos_shares import best_shares, count_voxels, dice_by_share, find_dead
+from nnunetv2_focusnet.trainers.sos_shares import SHARES, best_shares, count_voxels, dice_by_share, find_dead
 
 SIZE = (2, 2, 4)
 
@@ -36,14 +36,14 @@ def network() -> FocusNet:
 def test_voxels_of_each_answer_by_hand(network: FocusNet) -> None:
     # The organ is in voxels 0 to 3. The SOS-Net finds 0 to 5, the main network 2 and 3 and, with less certainty, 8 to
     # 15; the mean of both log-odds is above 0 where one is more certain than the other denies it.
-    labels = torch.zeros(16)
+    labels = torch.zeros(16, dtype=torch.long)
     labels[:4] = 1
     sos = torch.full((16,), -3.0)
     sos[:6] = 3.0
     main = torch.full((16,), -1.0)
     main[2:4], main[8:] = 2.0, 1.0
     logits = torch.stack([torch.zeros(16), main]).view(1, 2, *SIZE)
-    everywhere = torch.ones(1, 1, *SIZE, dtype=torch.bool)
+    everywhere = torch.ones(1, *SIZE, dtype=torch.bool)
     counts = count_voxels(network, seen_by(network, logits, sos[None]), labels.view(1, *SIZE), everywhere)
     # overlap, and half of 4 voxels + the predicted ones: SOS-Net 6, mean 6 (3 - 1 > 0, 1 - 3 < 0), main network 10
     assert counts[:, :, 0].tolist() == [[4, 5], [4, 5], [2, 7]]
@@ -51,6 +51,30 @@ def test_voxels_of_each_answer_by_hand(network: FocusNet) -> None:
     half[..., 1, :, :] = False  # voxels 8 to 15 don't count
     counts = count_voxels(network, seen_by(network, logits, sos[None]), labels.view(1, *SIZE), half)
     assert counts[:, :, 0].tolist() == [[4, 5], [4, 5], [2, 3]]
+    not_annotated = torch.tensor([[False]])
+    missed = seen_by(network, logits, sos[None])._replace(peaks=torch.full((1, 1), -9.0))
+    assert count_voxels(network, missed, labels.view(1, *SIZE), everywhere)[:, :, 0].tolist() == [[2, 7]] * 3
+    assert not count_voxels(
+        network, seen_by(network, logits, sos[None]), labels.view(1, *SIZE), half, not_annotated
+    ).any()
+
+
+def test_counts_are_those_of_fused_predictions() -> None:
+    sizes = SNetConfig(features_per_stage=(2, 2), dilations=((1, 1, 1),), n_blocks=1)
+    config = FocusNetConfig(main=sizes, small_organs=(1, 3), roi_sizes=((2, 4, 4), (2, 4, 4)))
+    network, size = FocusNet(SNet(1, 4, sizes), config), (2, 8, 8)
+    torch.manual_seed(0)
+    main, sos, labels = torch.randn(2, 4, *size), torch.randn(2, 64), torch.randint(4, (2, *size))
+    centres = torch.tensor([[[1, 2, 2], [1, 6, 6]]] * 2)  # apart
+    seen = FocusNetOutput(main, None, sos, network.rois_around(centres, size), torch.full((2, 2), 9.0), centres)
+    counts = count_voxels(network, seen, labels, torch.ones_like(labels, dtype=torch.bool))
+    for share, of_share in zip(SHARES, counts, strict=True):
+        network.sos_shares.fill_(share)
+        predicted = network.fuse(seen).argmax(1)
+        for organ, (overlap, volume) in zip((1, 3), of_share.T, strict=True):
+            found, there = predicted == organ, labels == organ
+            assert overlap == (found & there).sum() > 0
+            assert volume == (found.sum() + there.sum()) / 2
 
 
 def of_one_epoch(*pairs: tuple[float, float]) -> np.ndarray:

@@ -37,7 +37,7 @@ def test_it_learns_and_its_model_says_what_it_is(finished: Any) -> None:
     # The images are larger than the patch along every axis, by more than the stride's factor.
     assert configuration["patch_size"] == [size * by for size, by in zip(PATCH, stride, strict=True)]
     # Eyes and parotids aren't small; lenses and optic nerves share a network with their partner.
-    assert network["zoom"]["groups"] == [[0, 1], [2, 3]]
+    assert network["pairs"]["organs"] == [[0, 1], [2, 3]]
 
 
 def test_the_model_predicts_from_its_folder(finished: Any) -> None:

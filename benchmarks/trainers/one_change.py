@@ -1,0 +1,87 @@
+"""FocusNetTrainerPlansNetwork with one thing changed; nnU-Net finds them with nnUNet_extTrainer=benchmarks/trainers."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.organs.organ import SmallOrgan
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+from nnunetv2_focusnet.trainers.base import BaseTrainer
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+
+
+class _Changed(FocusNetTrainerPlansNetwork):
+    """Numbers of the network that are others than the trainer's."""
+
+    changes: ClassVar[dict[str, Any]] = {}
+
+    @classmethod
+    def describe_network(
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
+        """The trainer's network with the changes."""
+        return replace(super().describe_network(configuration, small_organs), **cls.changes)
+
+
+class FlatKernels(_Changed):
+    """SOL-Net and SOS-Nets see one slice each, as with the first kernels of ordinary CTs' plans."""
+
+    changes: ClassVar[dict[str, Any]] = {"kernel_size": (1, 3, 3)}
+
+
+class NarrowSOSNets(_Changed):
+    """SOS-Nets with four channels and one block, half of today's smallest."""
+
+    changes: ClassVar[dict[str, Any]] = {"sos_features": 4, "sos_blocks": 1}
+
+
+class SOSNetsFromNothing(_Changed):
+    """SOS-Nets that say by themselves where the organ is, instead of correcting the main network."""
+
+    changes: ClassVar[dict[str, Any]] = {"sos_corrects_main": False}
+
+
+class SOSNetForEachOrgan(FocusNetTrainerPlansNetwork):
+    """A left-right pair has two SOS-Nets."""
+
+    def complete(self, entry: PlansEntry) -> PlansEntry:
+        """Without shared networks."""
+        return BaseTrainer.complete(self, entry)
+
+
+class ROIsAtPeaks(FocusNetTrainerPlansNetwork):
+    """In training, too, ROIs are where SOL-Net finds the organs, right or wrong."""
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A step without the labels as a further channel."""
+        return BaseTrainer.train_step(self, batch)
+
+
+class WeightsStay(FocusNetTrainerPlansNetwork):
+    """Focal weights by inverse size until the end, as in the paper."""
+
+    relaxes_weights = False
+
+
+class EqualWeights(FocusNetTrainerPlansNetwork):
+    """No focal weights from the start."""
+
+    loss_factors: ClassVar[dict[str, float]] = {"unweighted_focal": 1.0, "dice": 1.0}
+
+
+class DiceAndCrossEntropy(FocusNetTrainerPlansNetwork):
+    """The main network is trained with nnU-Net's loss."""
+
+    loss_factors: ClassVar[dict[str, float]] = {"cross_entropy": 1.0, "dice": 1.0}
+
+
+class NoSwapFlip(FocusNetTrainerPlansNetwork):
+    """Training images are not flipped left-right with swapped labels."""
+
+    def first_transforms(self) -> list[BasicTransform]:
+        """None."""
+        return []
