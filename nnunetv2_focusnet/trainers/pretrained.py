@@ -17,7 +17,8 @@ def take_over(network: nn.Module, path: Path) -> str:
     """Put the weights of a checkpoint into a network; its segmentation layers start afresh, as always in nnU-Net.
 
     The main network has to fit as a whole, wherever in the checkpoint it is. SOL-Net and SOS-Nets are taken if the
-    checkpoint has as many of the same sizes, in the order of the small organs' labels; else they start afresh.
+    checkpoint has as many of the same sizes, in the order of the small organs' labels, SOS-Nets that pairs share first;
+    else they start afresh.
 
     Args:
         network: without its DDP and compile wrappers.
