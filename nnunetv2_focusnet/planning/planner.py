@@ -237,6 +237,8 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
 
     def _too_short_for_rois(self, plan: dict[str, Any], median_shape: Any) -> np.ndarray:
         """The axes (3, bool) along which an ROI is longer than the patch, although the image isn't shorter."""
-        wanted = np.max([(0, 0, 0), *(organ.wanted_roi_size for organ in self.entry_of(plan).small_organs)], axis=0)
+        wanted = np.max(
+            [(0, 0, 0), *(organ.wanted_roi_size for organ in self.entry_of(plan).organs_with_networks)], axis=0
+        )
         patch = np.array(plan["patch_size"])
         return (wanted > patch) & (np.array(median_shape) > patch)

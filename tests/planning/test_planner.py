@@ -48,6 +48,14 @@ def test_patch_holds_the_largest_roi_where_the_memory_allows_it(preprocessed: Pa
     assert math.prod(with_nerve["patch_size"]) <= math.prod(without["patch_size"]) * 1.25
 
 
+def test_no_room_is_made_for_rois_that_a_trainer_does_not_have(preprocessed: Path) -> None:
+    _, with_nerve = plan(0.6, trainer=SNetTrainer)
+    name_small_organs(preprocessed, "Lens")
+    _, without = plan(0.6, trainer=SNetTrainer)
+    assert with_nerve["patch_size"] == without["patch_size"]
+    assert with_nerve["patch_size"][1] < 90
+
+
 @pytest.mark.parametrize(("trainer", "cuts_rois"), [(FocusNetTrainer, True), (SNetTrainer, False)])
 @pytest.mark.usefixtures("preprocessed")
 def test_rois_that_do_not_fit_are_told_of_where_there_are_any(trainer: type[BaseTrainer], cuts_rois: bool) -> None:
