@@ -19,7 +19,7 @@ SHAPE = (16, 48, 48)
 PLANS, RESIDUAL = "nnUNetPlans", "nnUNetResEncUNetLPlans"
 CASCADE = "3d_cascade_fullres"
 TRAINED = [(PLANS, "3d_lowres"), (PLANS, CASCADE), (RESIDUAL, "3d_fullres")]
-STOCK, *OURS = ("StepsOfStock", "StepsOfFocusNet", "StepsOfPlansNetwork", "StepsOfSNet")
+STOCK, *OURS = ("StepsOfStock", "StepsOfFocusNet", "StepsOfPlansNetwork", "StepsOfZoom", "StepsOfSNet")
 
 TRAINERS = """
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -28,6 +28,7 @@ from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
 from nnunetv2_focusnet.trainers.host import ClassSettings
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
 
 class Steps(ClassSettings):
@@ -47,6 +48,10 @@ class StepsOfFocusNet(Steps, FocusNetTrainer):
 
 
 class StepsOfPlansNetwork(Steps, FocusNetTrainerPlansNetwork):
+    pass
+
+
+class StepsOfZoom(Steps, FocusNetTrainerZoom):
     pass
 
 
@@ -177,7 +182,8 @@ def test_a_model_is_trained_validated_and_predicts(
 def test_the_cascade_reads_what_3d_lowres_predicted(trained: Project, predicted: dict, trainer: str) -> None:
     weights = torch.load(trained.fold(trainer, PLANS, CASCADE) / "checkpoint_final.pth", weights_only=False)
     first = next(value for value in weights["network_weights"].values() if value.ndim == 5)
-    assert first.shape[1] == 1 + 3  # image, and a channel per organ
+    voxels = 4 if trainer == "StepsOfZoom" else 1  # of the image in one of the main network's grid
+    assert first.shape[1] == voxels * (1 + 3)  # image, and a channel per organ
     other = trained.results / f"other {trainer}"
     sources.save(other / "Case_Ts.nii.gz", sources.mask(sources.box(0, 0, 0, SHAPE), SHAPE))
     again = predict(trained, trainer, PLANS, CASCADE, other, "of another 3d_lowres")
@@ -192,7 +198,7 @@ def test_best_configuration_is_found_among_all_trainers_and_their_ensembles_with
     options = ["906", "-p", plans, "-c", *configurations, "-tr", STOCK, *OURS, "-f", "0", "-np", "1"]
     command("nnUNetv2_find_best_configuration", *options)
     found = json.loads((trained.results / "inference_information.json").read_text())["all_results"]
-    models = 4 * len(configurations)
+    models = len([STOCK, *OURS]) * len(configurations)
     assert len(found) == models + models * (models - 1) // 2
     assert all(0 <= dice <= 1 for dice in found.values())
 

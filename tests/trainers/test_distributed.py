@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer
+from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer, SmallZoomTrainer
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
@@ -26,10 +26,12 @@ def wrapped_trainer(make_trainer: Any, tmp_path: Path, request: pytest.FixtureRe
     dist.destroy_process_group()
 
 
-BOTH = pytest.mark.parametrize("wrapped_trainer", [SmallFocusNetTrainer, SmallPlansNetworkTrainer], indirect=True)
+EACH = pytest.mark.parametrize(
+    "wrapped_trainer", [SmallFocusNetTrainer, SmallPlansNetworkTrainer, SmallZoomTrainer], indirect=True
+)
 
 
-@BOTH
+@EACH
 def test_every_stage_has_a_wrapper_without_unused_parameters(wrapped_trainer: Any) -> None:
     for epoch in (stage.start for stage in wrapped_trainer.schedule):
         wrapped_trainer.current_epoch = epoch
@@ -40,7 +42,7 @@ def test_every_stage_has_a_wrapper_without_unused_parameters(wrapped_trainer: An
         assert losses[-1] < losses[0]
 
 
-@BOTH
+@EACH
 def test_no_parameter_is_unused_where_no_organ_is_annotated(wrapped_trainer: Any) -> None:
     wrapped_trainer.unannotated = dict.fromkeys(("Head_000", "Head_001"), frozenset(range(1, 10)))
     batch = wrapped_trainer.batch()
