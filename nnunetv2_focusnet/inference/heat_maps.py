@@ -1,4 +1,4 @@
-"""Heat maps of a whole image: the maximum over tiles and views, the mean over folds."""
+"""Heat maps of a whole image: the maximum over tiles, the mean over folds."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class HeatMaps:
         torch.maximum(part, heat_maps.to(part), out=part)
 
     def end_fold(self) -> None:
-        """A network has seen all tiles in all views."""
+        """A network has seen all tiles."""
         highest = self._highest.cpu()
         self._sum = highest if self._sum is None else self._sum.add_(highest)
         self.folds += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,10 @@ class FocusNetPredictor(HostPredictor):
     """nnU-Net's predictor, with one location per small organ and image as in the paper (sec. 2).
 
     First the main network and SOL-Net see all tiles in all views: nnU-Net's mirrored ones, and those that are flipped
-    left-right with swapped labels. Main logits are averaged as nnU-Net averages them; each organ's heat map is the
-    maximum over tiles and views, averaged over folds, and its peak says where the organ is in the image. Then a patch
-    around that place, shared with organs that fit in, is what its SOS-Net segments it in, as it is and flipped. Both
-    are fused on the whole image.
+    left-right with swapped labels. Main logits are averaged as nnU-Net averages them; each organ's heat map is the mean
+    over views, the maximum over tiles, and the mean over folds, and its peak says where the organ is in the image. Then
+    a patch around that place, shared with organs that fit in, is what its SOS-Net segments it in, as it is and flipped.
+    Both are fused on the whole image.
 
     Models without small organs have but the first pass, and models of other trainers are predicted as by nnU-Net.
     """
@@ -120,27 +121,39 @@ class FocusNetPredictor(HostPredictor):
             self._gathering.begin_fold(device)
 
     def predict_tile(self, x: Tensor, tile: Tile) -> Tensor:
-        """The main network's logits, averaged over the views; heat maps are gathered."""
+        """The main network's logits, averaged over the views; so are the heat maps, which are gathered."""
         if not self.views:
             return super().predict_tile(x, tile)
         at_once = VIEWS_AT_ONCE_ON_CPU if x.device.type == "cpu" else 1
         batches = [self.views[i : i + at_once] for i in range(0, len(self.views), at_once)]
-        logits = (each for views in batches for each in self._look(x, views, tile))
-        total = next(logits)
-        for each in logits:
-            total += each
-        return total / len(self.views)
-
-    def _look(self, x: Tensor, views: Sequence[View], tile: Tile) -> list[Tensor]:
-        """The main network's logits of a tile in each of some views, read back; heat maps are gathered."""
-        seen = torch.cat([view.show(x) for view in views])
-        if self.heat_maps is None:
-            return [view.read_logits(logits) for view, logits in zip(views, self.network(seen).split(1), strict=True)]
-        parts = self.bare_network.parts(seen, PARTS.index("sol" if self._gathering else "main"))
+        looks = (self._look(x, views) for views in batches)
+        logits, heat_maps = next(looks)
+        for more_logits, more_heat_maps in looks:
+            logits += more_logits
+            heat_maps += more_heat_maps
         if self._gathering:
-            for view, heat_maps in zip(views, parts.heat_logits.float().sigmoid().split(1), strict=True):
-                self._gathering.add(view.read_heat_maps(heat_maps)[0], [along_axis.start for along_axis in tile[1:]])
-        return [view.read_logits(logits) for view, logits in zip(views, parts.main_logits.split(1), strict=True)]
+            saying = torch.tensor([view.says_of_organs for view in self.views], device=x.device).sum(0)
+            mean = heat_maps / saying[:, None, None, None]
+            self._gathering.add(mean, [along_axis.start for along_axis in tile[1:]])
+        return logits / len(self.views)
+
+    def _look(self, x: Tensor, views: Sequence[View]) -> tuple[Tensor, Tensor]:
+        """The main network's logits (1, C, Z, Y, X) and the heat maps (K, z, y, x) of a tile, summed over some views.
+
+        Where none are gathered, heat maps are 0.
+        """
+        seen = torch.cat([view.show(x) for view in views])
+        heat_maps = seen.new_zeros(())
+        if self.heat_maps is None:
+            logits = self.network(seen)
+        else:
+            parts = self.bare_network.parts(seen, PARTS.index("sol" if self._gathering else "main"))
+            logits = parts.main_logits
+            if self._gathering:
+                each = zip(views, parts.heat_logits.float().sigmoid().split(1), strict=True)
+                heat_maps = reduce(torch.add, (view.read_heat_maps(of_view)[0] for view, of_view in each))
+        read = (view.read_logits(of_view) for view, of_view in zip(views, logits.split(1), strict=True))
+        return reduce(torch.add, read), heat_maps
 
     def end_tiles(self) -> None:
         """End a fold's heat maps."""

@@ -47,6 +47,11 @@ class View:
     classes: Sequence[int]
     organs: Sequence[int | None]
 
+    @property
+    def says_of_organs(self) -> list[bool]:
+        """Of which of the image's small organs it has a heat map."""
+        return [organ is not None for organ in self.organs]
+
     def show(self, image: Tensor) -> Tensor:
         """What the network sees of an image (1, channels, Z, Y, X)."""
         return _take(self.mirror(image), self.inputs)
@@ -58,7 +63,7 @@ class View:
     def read_heat_maps(self, heat_maps: Tensor) -> Tensor:
         """The image's heat maps (1, K, Z, Y, X), given those of the view; 0 for organs that it says nothing of."""
         of_view = [0 if organ is None else organ for organ in self.organs]
-        known = torch.tensor([organ is not None for organ in self.organs], device=heat_maps.device)
+        known = torch.tensor(self.says_of_organs, device=heat_maps.device)
         return torch.where(known[:, None, None, None], _take(self.mirror(heat_maps), of_view), 0)
 
     def mirror(self, volume: Tensor) -> Tensor:

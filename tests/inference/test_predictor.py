@@ -411,20 +411,35 @@ def test_a_main_network_alone_has_nnunet_s_prediction_and_the_flip_with_swapped_
     assert [organ.place for organ in predictor.findings.organs] == [None, None]
 
 
+def test_a_peak_that_one_view_alone_has_is_not_the_place() -> None:
+    data, network = image((4, 8, 8)), reading_net()
+    data[HEAT[0], 2, 4, 2] = logit(0.6)
+
+    def see_something_in_the_corner(module, inputs, heat_logits):
+        heat_logits[:, 0, 0, 0, 0] = logit(0.9)  # of the view: in the image it is at one end of y, then at the other
+
+    network.sol.register_forward_hook(see_something_in_the_corner)
+    predictor = predictor_of(network, mirror_axes=(1,))
+    predictor.predict_logits_from_preprocessed_data(data)
+    place = predictor.findings.organs[0].place
+    assert list(place.voxel) == [2, 4, 2]
+    assert place.peak == pytest.approx(0.6)
+
+
 def test_results_move_to_the_cpu_where_the_device_s_memory_is_short(monkeypatch) -> None:
     data = image((4, 8, 16))
     data[HEAT[0], 2, 4, 2], data[HEAT[0], 2, 4, 13] = logit(0.9), logit(0.6)
     predictor, tries = predictor_of(reading_net()), []
     predictor.perform_everything_on_device = True
-    look = FocusNetPredictor._look
+    predict_tile = FocusNetPredictor.predict_tile
 
-    def fail_once(self, x, views, tile):
+    def fail_once(self, x, tile):
         tries.append(tile)
         if len(tries) == 2:
             raise RuntimeError("out of memory")
-        return look(self, x, views, tile)
+        return predict_tile(self, x, tile)
 
-    monkeypatch.setattr(FocusNetPredictor, "_look", fail_once)
+    monkeypatch.setattr(FocusNetPredictor, "predict_tile", fail_once)
     assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 0)))
     assert len(tries) == 2 + 3
 
