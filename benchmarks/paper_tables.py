@@ -164,7 +164,7 @@ def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
-    alike = {"dataset": source.name, "stock_spacing": None, "stock_patch": arguments.patch}
+    alike = {"dataset": source.name, "coarse_spacing": None, "coarse_patch": arguments.patch}
     state = State.open(arguments.o.resolve(), Settings(**(shared | alike)))
     recipes = [Recipe(trainer) for trainer in dict.fromkeys(arguments.tr)]
     runs = [Run(recipe, fold=fold) for fold in arguments.folds for recipe in recipes]

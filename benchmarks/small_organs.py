@@ -3,7 +3,7 @@
     python benchmarks/small_organs.py DATASET -o STATE -tr FocusNetTrainer [--minutes 90] [--spacing 2.5 2 2]
 
 DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. Stock is trained twice, with its own optimiser
-and with AdamW at 1e-3, and with --stock_spacing twice more, on a plan of its own. Each trainer is timed for a few steps
+and with AdamW at 1e-3, and with --coarse_spacing twice more, on a second plan. Each trainer is timed for a few steps
 first; then epochs and iterations are set so that its whole schedule takes the given time. It segments the first cases
 by name, on which nobody trains. Whether stock's curves are flat, goals, tables, CSV files, curves and the comparison's
 report go into STATE/results; STATE also has its own nnUNet_raw, nnUNet_preprocessed and nnUNet_results. Stopped or
@@ -18,7 +18,8 @@ from pathlib import Path
 import torch
 from cpu_plans import add_arguments
 from side_by_side.curves import Flatness
-from side_by_side.goals import NOT_FLAT, Judge
+from side_by_side.goals import NOT_FLAT, Goal, Judge
+from side_by_side.jobs import BenchmarkError
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
 from side_by_side.runs import COARSE, STOCK, WITHOUT_SOS, Recipe, Row, Run
@@ -50,13 +51,15 @@ def write_results(
     stock_rows = [recipe.name for recipe in stock]
     decisive = decisive_row(flatness, stock_rows)
     is_flat = flatness[decisive].is_flat
-    on_same_plan = [recipe.name for recipe in stock if recipe.plans != COARSE]
-    judge = Judge(findings.patients, findings.groups, findings.figures, stock_rows, on_same_plan, is_flat, time_factor)
-    goals = {
-        row.name: judge.goals(row.name, Row(recipe, WITHOUT_SOS[row.way]).name)
-        for recipe in others
-        for row in rows_to_judge(recipe, findings)
-    }
+
+    def goals_of(row: Row) -> list[Goal]:
+        same_plan = [recipe.name for recipe in stock if recipe.plans == row.recipe.plans]
+        judged = (findings.patients, findings.groups, findings.figures)
+        return Judge(*judged, stock_rows, same_plan, is_flat, time_factor).goals(
+            row.name, Row(row.recipe, WITHOUT_SOS[row.way]).name
+        )
+
+    goals = {row.name: goals_of(row) for recipe in others for row in rows_to_judge(recipe, findings)}
     figures = list(findings.figures.values())
     organs = organ_rows(findings.patients, list(findings.figures), findings.groups)
     write_csv(
@@ -99,15 +102,17 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="folder of a raw nnU-Net dataset, or an ID")
     parser.add_argument("-o", type=Path, required=True, metavar="STATE", help="folder for everything")
-    parser.add_argument("-tr", nargs="+", default=[], metavar="TRAINER", help="trainers beside stock")
+    parser.add_argument(
+        "-tr", nargs="+", default=[], metavar="TRAINER", help="beside stock; TRAINER_coarse: on the second plan"
+    )
     parser.add_argument("--minutes", type=float, default=90, help="of each training (default: 90)")
     parser.add_argument("--same_iterations", action="store_true", help="as many for all as stock does in that time")
     parser.add_argument("--spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="in mm (default: as planned)")
     add_arguments(parser)
     parser.add_argument(
-        "--stock_spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="of a plan that stock has for itself"
+        "--coarse_spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="of a second plan, for stock as well"
     )
-    parser.add_argument("--stock_patch", type=int, nargs=3, metavar=("Z", "Y", "X"), help="of that plan (as --patch)")
+    parser.add_argument("--coarse_patch", type=int, nargs=3, metavar=("Z", "Y", "X"), help="of that plan (as --patch)")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each trainer (default: 2)")
     parser.add_argument("--unseen", type=int, default=8, help="cases that nobody trains on (default: 8)")
     parser.add_argument("--small_organs", nargs="+", metavar="ORGAN", help="(default: as trainers find them)")
@@ -124,13 +129,15 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
-    arguments.stock_patch = arguments.stock_patch or arguments.patch
+    arguments.coarse_patch = arguments.coarse_patch or arguments.patch
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
     state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name})))
     stock = [Recipe(trainer) for trainer in STOCK]
-    if arguments.stock_spacing:
+    others = [recipe for recipe in map(Recipe.named, dict.fromkeys(arguments.tr)) if recipe.trainer not in STOCK]
+    if arguments.coarse_spacing:
         stock += [Recipe(trainer, COARSE) for trainer in STOCK]
-    others = [Recipe(trainer) for trainer in dict.fromkeys(arguments.tr) if trainer not in STOCK]
+    elif coarse := [recipe.name for recipe in others if recipe.plans == COARSE]:
+        raise BenchmarkError(f"there is no second plan for {', '.join(coarse)}: give --coarse_spacing")
     runs = [Run(recipe, seed) for seed in range(arguments.seeds) for recipe in (*stock, *others)]
 
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")

@@ -348,6 +348,7 @@ def test_jobs_run_side_by_side_and_a_failure_does_not_stop_the_others(tmp_path: 
 def test_the_name_of_a_run_leads_back_to_it() -> None:
     run = Run(Recipe("StockTrainer", COARSE), seed=1, fold=2)
     assert Run.parse(*run.arguments) == run
+    assert Recipe.named(run.recipe.name) == run.recipe
     assert run.name == "StockTrainer_coarse_seed1_fold2"
 
 

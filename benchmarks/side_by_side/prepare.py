@@ -57,8 +57,8 @@ def prepare(state: State, source: Path) -> None:
 
     run("nnUNetv2_extract_fingerprint", *workers)
     plans = [(NAME, settings.spacing, settings.patch)]
-    if settings.stock_spacing:
-        plans.append((COARSE, settings.stock_spacing, settings.stock_patch))
+    if settings.coarse_spacing:
+        plans.append((COARSE, settings.coarse_spacing, settings.coarse_patch))
     for name, spacing, patch in plans:
         wide = f"nnUNetPlansFor{name}"
         target = ["-overwrite_target_spacing", *map(str, spacing)] if spacing else []

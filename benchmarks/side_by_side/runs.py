@@ -7,7 +7,8 @@ from typing import Any
 from cpu_plans import NAME
 
 STOCK = ("StockTrainer", "StockTrainerAdamW")
-COARSE = f"{NAME}Coarse"  # stock's own plan, at --stock_spacing
+COARSE = f"{NAME}Coarse"  # the coarser plan, at --coarse_spacing
+_SUFFIX = "_coarse"
 
 # Ways to predict with a network that has SOS-Nets: with nnU-Net's predictor, as nnUNetv2_predict does, or this
 # package's; and the same with the main network alone.
@@ -24,7 +25,13 @@ class Recipe:
 
     @property
     def name(self) -> str:
-        return self.trainer if self.plans == NAME else f"{self.trainer}_coarse"
+        return self.trainer if self.plans == NAME else f"{self.trainer}{_SUFFIX}"
+
+    @classmethod
+    def named(cls, name: str) -> "Recipe":
+        """The inverse of ``name``."""
+        trainer = name.removesuffix(_SUFFIX)
+        return cls(trainer, NAME if trainer == name else COARSE)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,8 @@ class Settings:
         dataset: name of the dataset.
         spacing: target spacing (z, y, x) in mm; None: the plan's own.
         patch: in voxels (z, y, x).
-        stock_spacing: of another plan, which stock trains on as well; None: there is none.
-        stock_patch: of that plan.
+        coarse_spacing: of a second plan, on which stock trains as well; None: there is none.
+        coarse_patch: of that plan.
         minutes: of training for each trainer.
         same_iterations: all trainers do as many iterations as the first does in that time.
         unseen: number of cases that nobody trains on; None: those of each of nnU-Net's five folds in turn.
@@ -40,8 +40,8 @@ class Settings:
     dataset: str
     spacing: list[float] | None
     patch: list[int]
-    stock_spacing: list[float] | None
-    stock_patch: list[int]
+    coarse_spacing: list[float] | None
+    coarse_patch: list[int]
     batch: int
     features: list[int]
     minutes: float

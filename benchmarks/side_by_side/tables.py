@@ -34,8 +34,8 @@ def describe(settings: Settings) -> str:
     if settings.parallel > 1:
         processes = f"{settings.parallel} trainings side by side, threads of each: {settings.threads_each}"
     plan = f"spacing {listed(settings.spacing)} mm, patch {listed(settings.patch)}"
-    if settings.stock_spacing:
-        plan += f" (stock also {listed(settings.stock_spacing)} mm, patch {listed(settings.stock_patch)})"
+    if settings.coarse_spacing:
+        plan += f" (coarse: {listed(settings.coarse_spacing)} mm, patch {listed(settings.coarse_patch)})"
     widths = "/".join(map(str, settings.features))
     return f"{time}, {settings.device}, {processes}, {plan}, batch {settings.batch}, widths {widths}"
 
