@@ -9,6 +9,7 @@ by operations where they are wide, and by kernels where they are small.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from costs import cost_of_step, costs, counted_columns, write_csv
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.plans_entry import SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
 from nnunetv2_focusnet.planning.training import Training
 from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
+from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer, FocusNetTrainerPaper
 from nnunetv2_focusnet.trainers.main_networks import count_parameters
-from nnunetv2_focusnet.trainers.networks import build_network, share_sos_nets, zoom_config
+from nnunetv2_focusnet.trainers.networks import build_network, share_sos_nets
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer,
@@ -54,8 +56,7 @@ def count(first_kernel: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     dataset = DatasetJson.check(content | {"file_ending": ".nii.gz"}, "dataset.json")
 
     def training(trainer: type) -> Training:
-        entry = trainer.plan_entry(usual_plans.organs(), dataset, configuration)
-        return Training.by(trainer, entry, configuration, CHANNELS, CLASSES)
+        return Training.by(trainer, entry_of(trainer, configuration, dataset), configuration, CHANNELS, CLASSES)
 
     stock = Training.by_stock(configuration, CHANNELS, CLASSES)
     snet, on_plans = training(SNetTrainer), training(FocusNetTrainerPlansNetwork)
@@ -78,13 +79,20 @@ def count(first_kernel: tuple[int, int, int]) -> dict[str, dict[str, Any]]:
     return rows | {"zoom": {"parameters": parameters_with_zoom(configuration, dataset)}}
 
 
-def parameters_with_zoom(configuration: ConfigurationManager, dataset: DatasetJson) -> int:
-    """Of ``FocusNetTrainerZoom``, where the left and right organs share their SOS-Nets."""
-    small_organs = FocusNetTrainerZoom.plan_entry(usual_plans.organs(), dataset, configuration).small_organs
+def entry_of(trainer: type[BaseTrainer], configuration: ConfigurationManager, dataset: DatasetJson) -> PlansEntry:
+    """What a training writes into its plans: on the plans' network, pairs share their SOS-Nets."""
+    entry = trainer.plan_entry(usual_plans.organs(), dataset, configuration)
+    if not issubclass(trainer, FocusNetTrainerPlansNetwork):
+        return entry
     labels = dataset.labels
     pairs = [(labels[name], labels[f"{name[:-2]}_R"]) for name in labels if name.endswith("_L")]
     flip = SwapFlip(axis=2, left_at_end=True, pairs=tuple(pairs))
-    config = share_sos_nets(zoom_config(configuration, small_organs), flip)
+    return replace(entry, network=share_sos_nets(entry.network, flip))
+
+
+def parameters_with_zoom(configuration: ConfigurationManager, dataset: DatasetJson) -> int:
+    """Of ``FocusNetTrainerZoom``."""
+    config = entry_of(FocusNetTrainerZoom, configuration, dataset).network
     with torch.device("meta"):
         return count_parameters(build_network(config, configuration, CHANNELS, CLASSES, deep_supervision=True))
 

@@ -125,19 +125,30 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def recipes_of(arguments: argparse.Namespace) -> list[Recipe]:
+    """What ``-tr`` names.
+
+    Raises:
+        BenchmarkError: it names the second plan, and there is none.
+    """
+    recipes = [Recipe.named(name) for name in dict.fromkeys(arguments.tr)]
+    if coarse := [recipe.name for recipe in recipes if recipe.plans == COARSE and not arguments.coarse_spacing]:
+        raise BenchmarkError(f"there is no second plan for {', '.join(coarse)}: give --coarse_spacing")
+    return recipes
+
+
 @as_command("small_organs.py", when_stopped="the same command goes on from here")
 def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
     arguments.coarse_patch = arguments.coarse_patch or arguments.patch
+    named = recipes_of(arguments)  # before anything is written
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
     state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name})))
     stock = [Recipe(trainer) for trainer in STOCK]
-    others = [recipe for recipe in map(Recipe.named, dict.fromkeys(arguments.tr)) if recipe.trainer not in STOCK]
     if arguments.coarse_spacing:
         stock += [Recipe(trainer, COARSE) for trainer in STOCK]
-    elif coarse := [recipe.name for recipe in others if recipe.plans == COARSE]:
-        raise BenchmarkError(f"there is no second plan for {', '.join(coarse)}: give --coarse_spacing")
+    others = [recipe for recipe in named if recipe not in stock]
     runs = [Run(recipe, seed) for seed in range(arguments.seeds) for recipe in (*stock, *others)]
 
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")

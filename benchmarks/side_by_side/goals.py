@@ -42,14 +42,14 @@ class Goal:
 
 @dataclass(frozen=True)
 class Judge:
-    """Everything that the goals of all trainers are judged by.
+    """Everything that the goals of trainers on a plan are judged by.
 
     Attributes:
         patients: all measurements.
         groups: organs by "small" and "large".
         figures: by name of the row.
         stock: names of stock's rows.
-        stock_on_same_plan: of these, the ones on the trainers' own plan, for what a step and a case cost.
+        stock_on_same_plan: of these, the ones on that plan, for what a step and a case cost.
         is_flat: whether the budget counts.
         time_factor: of stock's time to its final online DSC, in which a trainer has to reach it.
     """

@@ -74,7 +74,7 @@ class EqualWeights(FocusNetTrainerPlansNetwork):
 
 
 class DiceAndCrossEntropy(FocusNetTrainerPlansNetwork):
-    """The main network is trained with nnU-Net's loss."""
+    """The main network is trained with Dice and cross-entropy."""
 
     loss_factors: ClassVar[dict[str, float]] = {"cross_entropy": 1.0, "dice": 1.0}
 

@@ -10,7 +10,7 @@ from nnunetv2_focusnet.system.json_objects import as_json, from_json
 
 # Raise it whenever the same numbers would build another network: what isn't a number here (squeeze-and-excitation's
 # reduction, nonlinearities, order of layers) is part of the format.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True)

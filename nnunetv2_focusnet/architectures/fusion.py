@@ -77,7 +77,7 @@ def fuse_(
         ``main_logits``.
     """
     detected = detected & (shares > 0)
-    in_rois, _ = _fused_in_rois(main_logits, roi_logits, rois, small, detected, shares)
+    in_rois = _fused_in_rois(main_logits, roi_logits, rois, small, detected, shares)[0]
     channels = constant(small, main_logits.device)
     large = [channel for channel in range(main_logits.shape[1]) if channel not in small]
     shown = detected[:, :, None, None, None]
@@ -98,7 +98,7 @@ def likelier_in_rois(
 
     Args:
         main_logits: (B, C, Z, Y, X).
-        roi_logits: as all others, see :func:`fuse_`.
+        roi_logits: (B, N).
         rois: where these ROIs lie.
         small: the K channels of the small organs.
         detected: (B, K) bool.

@@ -119,6 +119,8 @@ class FocusNetPredictor(HostPredictor):
         self._gathering = self.heat_maps if self.heat_maps and self.bare_network.sos_trained else None
         if self._gathering:
             self._gathering.begin_fold(device)
+            saying = torch.tensor([view.says_of_organs for view in self.views], device=self.device)
+            self._saying = saying.sum(0)[:, None, None, None]  # views that a mean is taken over, of each organ
 
     def predict_tile(self, x: Tensor, tile: Tile) -> Tensor:
         """The main network's logits, averaged over the views; so are the heat maps, which are gathered."""
@@ -132,9 +134,7 @@ class FocusNetPredictor(HostPredictor):
             logits += more_logits
             heat_maps += more_heat_maps
         if self._gathering:
-            saying = torch.tensor([view.says_of_organs for view in self.views], device=x.device).sum(0)
-            mean = heat_maps / saying[:, None, None, None]
-            self._gathering.add(mean, [along_axis.start for along_axis in tile[1:]])
+            self._gathering.add(heat_maps / self._saying, [along_axis.start for along_axis in tile[1:]])
         return logits / len(self.views)
 
     def _look(self, x: Tensor, views: Sequence[View]) -> tuple[Tensor, Tensor]:
@@ -216,7 +216,7 @@ class FocusNetPredictor(HostPredictor):
                 in_view = Rois.at(at[None].to(self.device), sizes[members].tolist(), patch_size)
                 parts = in_view.split(network.segment_at(x, in_view, [view.organs[k] for k in members])[:, None])
                 for k, part in zip(members, parts, strict=True):
-                    share = shares[view.organs[k]]  # of the SOS-Net that has segmented it: a flip's is the other side's
+                    share = shares[view.organs[k]]  # of what segmented it: in a flip, the organ of the other side
                     total[k] += share * view.mirror(part)[0, 0].float().cpu()
                     weight[k] += share
                     views[k] += 1

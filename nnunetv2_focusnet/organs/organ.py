@@ -50,7 +50,7 @@ class SmallOrgan:
     Attributes:
         name: as in dataset.json.
         label: its value in the label files.
-        roi_size: of the ROI that its SOS-Net reads, even numbers.
+        roi_size: of its ROI, even numbers; that of its SOS-Net may be a little larger.
         wanted_roi_size: the same before it was cut down to the patch.
         sigma: of the Gaussian in its heat map.
         diameter_mm: mean diameter.

@@ -16,7 +16,7 @@ def organ_table(entry: PlansEntry, spacing: Sequence[float]) -> str:
         entry: of the plans.
         spacing: (z, y, x) in mm, of the network's axes.
     """
-    small = {organ.label: organ for organ in entry.small_organs}
+    roi_sizes = entry.roi_sizes
     rows = [("organ", "label", "cases", "mm3", "voxels", "extent (mm)", "weight", "small: ROI (voxels)")]
     for organ in entry.organs:
         rows.append(
@@ -28,7 +28,7 @@ def organ_table(entry: PlansEntry, spacing: Sequence[float]) -> str:
                 f"{organ.volume_mm3 / math.prod(spacing):.0f}",
                 " x ".join(f"{mm:.1f}" for mm in organ.extent_mm),
                 f"{entry.focal_weights[organ.label]:.2f}",
-                _by(small[organ.label].roi_size) if organ.label in small else "",
+                _by(roi_sizes[organ.label]) if organ.label in roi_sizes else "",
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

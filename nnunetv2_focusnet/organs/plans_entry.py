@@ -53,6 +53,12 @@ class PlansEntry:
         """The small organs that have networks of their own, which is all or, in a main network alone, none."""
         return self.small_organs if self.network.small_organs else ()
 
+    @property
+    def roi_sizes(self) -> dict[int, tuple[int, int, int]]:
+        """The ROI, (z, y, x) in voxels, of each small organ's label: its SOS-Net's, or what it would have."""
+        of_networks = dict(zip(self.network.small_organs, self.network.roi_sizes, strict=True))
+        return {organ.label: of_networks.get(organ.label, organ.roi_size) for organ in self.small_organs}
+
     @classmethod
     def of(cls, configuration: Mapping[str, Any]) -> PlansEntry:
         """Read it from a configuration of a model's plans.

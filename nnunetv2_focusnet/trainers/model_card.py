@@ -50,7 +50,7 @@ def write_model_card(trainer: nnUNetTrainer) -> Path:
 
 def _content(trainer: Any) -> dict[str, Any]:
     plans, configuration = trainer.plans_manager, trainer.configuration_manager
-    roi_sizes = {organ.label: organ.roi_size for organ in trainer.small_organs}
+    roi_sizes = {organ.label: trainer.entry.roi_sizes[organ.label] for organ in trainer.small_organs}
     training, validation = trainer.do_split()
     dice = _dice_by_label(trainer)
     return {

@@ -118,9 +118,11 @@ def share_sos_nets(config: FocusNetConfig, flip: SwapFlip | None) -> FocusNetCon
         config: with a SOS-Net for each small organ.
         flip: that makes left organs right ones; None: nothing is shared.
     """
+    if flip is None:
+        return config
     labels = list(config.small_organs)
-    pairs = [pair for pair in (flip.pairs if flip else ()) if set(pair) <= set(labels)]
-    if flip is None or not pairs:
+    pairs = [pair for pair in flip.pairs if set(pair) <= set(labels)]
+    if not pairs:
         return config
     organs = tuple((labels.index(left), labels.index(right)) for left, right in pairs)
     sizes = list(config.roi_sizes)

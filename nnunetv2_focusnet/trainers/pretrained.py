@@ -16,9 +16,9 @@ _NAMES = {"main": "main network", "sol": "SOL-Net", "sos": "SOS-Nets"}
 def take_over(network: nn.Module, path: Path) -> str:
     """Put the weights of a checkpoint into a network; its segmentation layers start afresh, as always in nnU-Net.
 
-    The main network has to fit as a whole, wherever in the checkpoint it is. SOL-Net and SOS-Nets are taken if the
-    checkpoint has as many of the same sizes, in the order of the small organs' labels, SOS-Nets that pairs share first;
-    else they start afresh.
+    The main network has to fit as a whole, wherever in the checkpoint it is. SOL-Net is taken if the checkpoint's has
+    as many organs, in the order of their labels, and with it SOS-Nets if there are as many of the same sizes, those
+    that pairs share first; else they start afresh.
 
     Args:
         network: without its DDP and compile wrappers.
@@ -42,6 +42,8 @@ def take_over(network: nn.Module, path: Path) -> str:
             " trainer, or of the one that trains its main network alone."
         )
     taken = [part for part in ours if ours[part] and not _misfit(theirs[part], ours[part])]
+    if "sol" not in taken:  # other organs, which may happen to have as many SOS-Nets
+        taken = [part for part in taken if part != "sos"]
     for part in taken:
         own |= {
             f"{_prefix(own, part)}{name}": value

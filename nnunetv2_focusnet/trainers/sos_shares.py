@@ -23,7 +23,8 @@ def count_voxels(
 ) -> Tensor:
     """What each organ would have overlapped with each share, and the volumes that the overlap is to be divided by.
 
-    Small organs whose ROIs overlap don't compete here, which takes a fraction of the time that fusing thrice would.
+    Small organs don't compete here, neither in ROIs that overlap nor for voxels that the main network gave another one:
+    fusing with each share would take several times as long.
 
     Args:
         network: whose organs these are.
@@ -41,31 +42,28 @@ def count_voxels(
     assert roi_logits is not None
     counted = torch.where(valid, labels, -1)
 
+    channels = constant(small, labels.device)
+
     def count(found: Tensor) -> Tensor:
-        return _voxels_per_class(found, main.shape[1])[:, small]
+        return _voxels_per_class(found, main.shape[1]).index_select(1, channels)
 
     by_main = torch.where(valid, main.argmax(1), -1)
-    organ = count(counted)
-    volume_of_main, overlap_of_main = count(by_main), count(torch.where(by_main == counted, counted, -1))
+    of_main = torch.stack([count(torch.where(by_main == counted, counted, -1)), count(by_main)])
+    detected = network.detected(seen)
     there = rois.gather(counted[:, None])[:, 0]
-    is_organ = there == rois.spread(constant(small, labels.device)[None])
+    is_organ = there == rois.spread(channels[None])
 
     def count_with(share: float) -> Tensor:
-        detected = network.detected(seen) & (share > 0)
+        if share == 0:
+            return of_main
         shares = torch.full_like(network.sos_shares, share)
         predicted = likelier_in_rois(main, roi_logits, rois, small, detected, shares) & (there >= 0)
-        in_rois = [
-            torch.stack([part.sum(1) for part in voxels.split(rois.voxels, 1)], 1)
-            for voxels in (predicted, predicted & is_organ)
-        ]
-        volume, overlap = (
-            torch.where(detected, fused, alone)
-            for fused, alone in zip(in_rois, (volume_of_main, overlap_of_main), strict=True)
-        )
-        counts = torch.stack([overlap, (organ + volume) / 2])
-        return (counts if annotated is None else counts * annotated).sum(1)
+        in_rois = torch.stack([predicted & is_organ, predicted]).split(rois.voxels, 2)
+        return torch.where(detected, torch.stack([roi.sum(2) for roi in in_rois], 2), of_main)
 
-    return torch.stack([count_with(share) for share in SHARES])
+    overlap, volume = torch.stack([count_with(share) for share in SHARES], 1)
+    counts = torch.stack([overlap, (count(counted) + volume) / 2], 1)
+    return (counts if annotated is None else counts * annotated).sum(2)
 
 
 def _voxels_per_class(labels: Tensor, num_classes: int) -> Tensor:

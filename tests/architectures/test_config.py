@@ -52,9 +52,9 @@ def test_every_number_is_written_so_that_changed_defaults_change_no_model():
             FocusNetConfig.from_json({name: value for name, value in written.items() if name != lost})
 
 
-@pytest.mark.parametrize("found", [None, 0, 2, "1"])
+@pytest.mark.parametrize("found", [None, 0, 1, 3, "2"])
 def test_another_format_is_refused_in_one_line(found):
-    with pytest.raises(ValueError, match=f"in format {found}, but .* reads format 1: predict with the version"):
+    with pytest.raises(ValueError, match=f"in format {found}, but .* reads format 2: predict with the version"):
         FocusNetConfig.from_json(CONFIG.as_json() | {"format": found})
 
 

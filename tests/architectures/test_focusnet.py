@@ -13,9 +13,10 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
+from nnunetv2_focusnet.architectures.config import FocusNetConfig, PairsConfig, SNetConfig
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
+from nnunetv2_focusnet.architectures.rois import Rois
 from nnunetv2_focusnet.architectures.snet import SNet
 
 SIZE = (4, 6, 8)
@@ -37,6 +38,7 @@ def tiny_on_unet(
     roi_sizes: Sequence[tuple[int, int, int]] = ROI_SIZES,
     deep_supervision: bool = False,
     gradient_to_main: float = 0.25,
+    pairs: PairsConfig | None = None,
 ) -> FocusNet:
     """On a U-Net of three stages: SOL-Net at half resolution, narrow SOS-Nets that correct the U-Net's log-odds."""
     torch.manual_seed(0)
@@ -56,6 +58,7 @@ def tiny_on_unet(
         sos_squeeze=True,
         sos_corrects_main=True,
         gradient_to_main=gradient_to_main,
+        pairs=pairs,
     )
     network = FocusNet(PlansUNet(unet, 1), config)
     for net in network.sos:  # as after some training: at the beginning they correct nothing
@@ -63,8 +66,16 @@ def tiny_on_unet(
     return network
 
 
+def paired_on_unet() -> FocusNet:
+    """Both organs share a SOS-Net."""
+    pairs = PairsConfig(organs=((0, 1),), mirror_axis=2)
+    return tiny_on_unet(((2, 4, 4), (2, 4, 4)), deep_supervision=True, pairs=pairs)
+
+
 NETWORKS = pytest.mark.parametrize("make_network", [tiny_focusnet, tiny_on_unet])
-TRAINED_AS = pytest.mark.parametrize("make_network", [tiny_focusnet, partial(tiny_on_unet, deep_supervision=True)])
+TRAINED_AS = pytest.mark.parametrize(
+    "make_network", [tiny_focusnet, partial(tiny_on_unet, deep_supervision=True), paired_on_unet]
+)
 
 
 def image(batch: int = 2, size: tuple[int, int, int] = SIZE) -> torch.Tensor:
@@ -242,6 +253,18 @@ def test_fused_probabilities_by_hand(make_network, size, roi_sizes):
     assert detected.any()
     assert fused.shape == (3, CLASSES, *size)
     torch.testing.assert_close(fused.softmax(1).double(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("organs", [[0], [1], [1, 0]])
+@torch.no_grad()
+def test_one_side_or_both_in_any_order_are_segmented_as_in_the_whole(organs: list[int]) -> None:
+    network, x = paired_on_unet().eval(), image()
+    network.decoder.deep_supervision = False
+    parts = network.parts(x)
+    rois = Rois.at(parts.rois.corners[:, organs], [parts.rois.sizes[k] for k in organs], SIZE)
+    expected = parts.rois.split(parts.roi_logits[:, None])
+    for k, part in zip(organs, rois.split(network.segment_at(x, rois, organs)[:, None]), strict=True):
+        torch.testing.assert_close(part, expected[k])
 
 
 @torch.no_grad()

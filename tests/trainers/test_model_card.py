@@ -71,7 +71,7 @@ def test_card_says_what_the_model_is(validate: Callable[..., str]) -> None:
     assert card.startswith("# Dataset900_Phantom: SmallFocusNetTrainer, fold 0\n")
     assert "4 training cases, 1 validation cases, 8 epochs" in card
     assert f"nnunetv2-focusnet {nnunetv2_focusnet.__version__}, nnunetv2 2.8" in card
-    assert "- `format`: 1" in card
+    assert "- `format`: 2" in card
     assert "- `detection_threshold`: 0.2" in card
     assert "These are training cases" not in card
 

@@ -79,6 +79,15 @@ def test_lenses_and_optic_nerves_share_a_sos_net_with_their_partner(make_trainer
     assert trainer.entry.network.pairs == PairsConfig(organs=((0, 1), (2, 3)), mirror_axis=2)
 
 
+def test_without_pairs_each_organ_has_a_sos_net_of_its_own(make_trainer: Any, project: Path) -> None:
+    file = project / "dataset.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"focusnet": {"left_right_pairs": []}}))
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.initialize()
+    assert trainer.entry.network.pairs is None
+    assert len(trainer.network.sos) == len(trainer.small_organs) == 4
+
+
 def test_sos_nets_read_the_main_networks_answer(make_trainer: Any) -> None:
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.initialize()

@@ -94,6 +94,15 @@ def test_another_number_of_small_organs_starts_afresh(make_trainer: Any, project
     assert "Afresh: SOL-Net, SOS-Nets, segmentation layers" in line
 
 
+def test_as_many_sos_nets_of_other_organs_start_afresh(make_trainer: Any, project: Path, checkpoint_of: Any) -> None:
+    path = checkpoint_of(SmallPlansNetworkTrainer)  # two, each of a pair
+    change_json(project / "dataset.json", focusnet={"small_organs": ["Lens_L", "OpticNerve_L"]})
+    trainer, before, line = started_from(make_trainer, path, SmallPlansNetworkTrainer)
+    assert len(trainer.network.sos) == 2
+    assert torch.equal(trainer.network.sos[0].head.weight, before["sos.0.head.weight"])
+    assert "Afresh: SOL-Net, SOS-Nets, segmentation layers" in line
+
+
 def test_s_net_takes_over_the_main_network_of_a_focusnet(make_trainer: Any, checkpoint_of: Any) -> None:
     path = checkpoint_of(SmallFocusNetTrainer)
     theirs = torch.load(path, weights_only=False)["network_weights"]

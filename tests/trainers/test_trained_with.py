@@ -88,7 +88,15 @@ def other_label(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
 
 
 def larger_region(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
-    configuration["focusnet"]["small_organs"][0]["roi_size"] = [16, 16, 16]
+    configuration["focusnet"]["network"]["roi_sizes"][0] = [16, 16, 16]
+
+
+def pairs_swapped(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
+    configuration["focusnet"]["network"]["pairs"]["organs"].reverse()
+
+
+def other_mirror_axis(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
+    configuration["focusnet"]["network"]["pairs"]["mirror_axis"] = 1
 
 
 def other_widths(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
@@ -118,7 +126,7 @@ def other_intensities(plans: dict[str, Any], _configuration: dict[str, Any]) -> 
         (organ_less, "small organs"),
         (organs_swapped, "small organs"),
         (other_label, "small organs"),
-        (larger_region, "small organs"),
+        (larger_region, "ROIs"),
         (other_spacing, "spacing"),
         (other_intensities, "intensities"),
     ],
@@ -129,6 +137,14 @@ def test_other_plans_are_refused_in_one_line(model: Path, load: Any, change: Any
         load(model)
     assert word in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [pairs_swapped, other_mirror_axis])
+def test_other_pairs_that_share_a_sos_net_are_refused(make_trainer: Any, load: Any, change: Any) -> None:
+    model = model_of(make_trainer, SmallPlansNetworkTrainer)
+    change_plans(model, change)
+    with pytest.raises(ValueError, match=r"different pairs"):
+        load(model)
 
 
 @pytest.mark.parametrize(
