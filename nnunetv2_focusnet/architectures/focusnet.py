@@ -248,7 +248,7 @@ class FocusNet(nn.Module):
             places = [place for place, organ in enumerate(organs) if organ in group]
             if not places:
                 continue
-            inputs = [torch.cat([self._turned(each[place], organs[place], group) for place in places]) for each in read]
+            inputs = [_joined([self._turned(each[place], organs[place], group) for place in places]) for each in read]
             for place, answer in zip(places, net(*inputs).chunk(len(places)), strict=True):
                 answers[place] = self._turned(answer, organs[place], group)
         return torch.cat([answers[place].flatten(1) for place in range(len(organs))], 1)
@@ -305,3 +305,8 @@ class FocusNet(nn.Module):
     def compute_conv_feature_map_size(self, input_size: Triple) -> int:
         """Values in all convolution outputs for one sample of ``input_size`` (z, y, x) voxels."""
         return conv_feature_map_size(self, self.main.input_channels, input_size)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Along the batch; a single part isn't copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
