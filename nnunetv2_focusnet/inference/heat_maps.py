@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import torch
@@ -69,6 +70,13 @@ class HeatMaps:
         values, positions = find_peaks(self._sum[None])
         stride = torch.tensor(self.stride)
         return Peaks(values[0] / self.folds, positions[0] * stride + stride // 2)
+
+    def copy(self) -> HeatMaps:
+        """The same, which may be cleared by itself."""
+        assert self._sum is not None
+        copied = copy(self)
+        copied._sum = self._sum.clone()
+        return copied
 
     def clear(self, rois: Rois, partners: Sequence[int]) -> None:
         """Leave what may be the organs' places as well: peaks outside their ROIs.

@@ -18,6 +18,7 @@ from nnunetv2_focusnet.architectures.rois import Rois
 from nnunetv2_focusnet.inference.findings import Findings, Place, measure
 from nnunetv2_focusnet.inference.heat_maps import HeatMaps
 from nnunetv2_focusnet.inference.host import HostPredictor, Tile
+from nnunetv2_focusnet.inference.locating import locate
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
@@ -36,9 +37,9 @@ class FocusNetPredictor(HostPredictor):
 
     First the main network and SOL-Net see all tiles in all views: nnU-Net's mirrored ones, and those that are flipped
     left-right with swapped labels. Main logits are averaged as nnU-Net averages them; each organ's heat map is the mean
-    over views, the maximum over tiles, and the mean over folds, and its peak says where the organ is in the image. Then
-    a patch around that place, shared with organs that fit in, is what its SOS-Net segments it in, as it is and flipped.
-    Both are fused on the whole image.
+    over views, the maximum over tiles, and the mean over folds, and its peak says where the organ is in the image; of
+    several peaks the main network chooses. Then a patch around that place, shared with organs that fit in, is what its
+    SOS-Net segments it in, as it is and flipped. Both are fused on the whole image.
 
     Models without small organs have but the first pass, and models of other trainers are predicted as by nnU-Net.
     """
@@ -165,9 +166,14 @@ class FocusNetPredictor(HostPredictor):
     def _add_small_organs(self, logits: Tensor, image: Tensor, folds: Sequence[Weights | None]) -> dict[int, Place]:
         """Fuse what the SOS-Nets say into the main network's logits; returns the organs' places by their labels."""
         assert self.heat_maps is not None
+        assert self._entry is not None
         network, device = self.bare_network, logits.device
-        peaks = self.heat_maps.peaks()
-        rois = network.rois_around(peaks.voxels[None], list(image.shape[1:]))
+
+        def rois_around(centres: Tensor) -> Rois:
+            return network.rois_around(centres[None], list(image.shape[1:]))
+
+        peaks = locate(self.heat_maps, logits, self._entry.organs_with_networks, rois_around)
+        rois = rois_around(peaks.voxels)
         found = peaks.probabilities > network.config.detection_threshold
         with self.autocast():
             roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)

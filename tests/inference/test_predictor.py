@@ -18,8 +18,9 @@ from nnunetv2_focusnet.architectures.main_network import MainFeatures
 from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.snet import SNet
 from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
+from nnunetv2_focusnet.inference import locating
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
-from nnunetv2_focusnet.organs.organ import Organ
+from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
 
 PATCH, ROI = (4, 8, 8), (2, 4, 4)
@@ -132,7 +133,7 @@ def predictor_of(
         organs=tuple(
             Organ(name, label, 32.0, (2.0, 4.0, 4.0), 5, (32.0, 32.0)) for name, label in LABELS.items() if label
         ),
-        small_organs=(),
+        small_organs=tuple(small_organ(label) for label in small),
         focal_weights=(1.0, 1.0, 1.0),
         network=FocusNetConfig(small_organs=small, roi_sizes=(ROI,) * len(small)),
         swap_flip=flip,
@@ -149,6 +150,12 @@ def predictor_of(
         *(list(folds or [network.state_dict()]), {}, "FocusNetTrainer", mirror_axes),
     )
     return predictor
+
+
+def small_organ(label: int) -> SmallOrgan:
+    """It fills its ROI."""
+    sizes = {"roi_size": ROI, "wanted_roi_size": ROI, "sigma": (1.0, 1.0, 1.0), "diameter_mm": 4.0}
+    return SmallOrgan(name=list(LABELS)[label], label=label, volume_voxels=32.0, **sizes)
 
 
 def label_map(predictor: nnUNetPredictor, data: torch.Tensor) -> torch.Tensor:
@@ -373,7 +380,10 @@ def tiny_zoom_net() -> ZoomNet:
 
 
 @pytest.mark.parametrize("make_network", [tiny_focusnet, tiny_zoom_net])
-def test_an_image_of_one_patch_is_what_nnunet_predicts_of_the_fused_network(make_network) -> None:
+def test_an_image_of_one_patch_is_what_nnunet_predicts_of_the_fused_network(make_network, monkeypatch) -> None:
+    monkeypatch.setattr(
+        locating, "CANDIDATES", 1
+    )  # an untrained network has peaks everywhere; in a patch the first wins
     data, network = torch.randn(1, *PATCH, generator=torch.Generator().manual_seed(0)), make_network()
     expected = predictor_of(network, kind=nnUNetPredictor).predict_logits_from_preprocessed_data(data)
     ours = predictor_of(network).predict_logits_from_preprocessed_data(data)
@@ -409,6 +419,21 @@ def test_a_main_network_alone_has_nnunet_s_prediction_and_the_flip_with_swapped_
     ours = predictor.predict_logits_from_preprocessed_data(data).float()
     torch.testing.assert_close(ours, (one + other.flip(3)[[0, 2, 1]]) / 2, atol=0.01, rtol=0)
     assert [organ.place for organ in predictor.findings.organs] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("lower", "main_sees_the_lower", "chosen"),
+    [(0.6, True, 2), (0.6, False, 13), (0.4, True, 13)],  # the other one is 0.9 high
+)
+def test_of_several_peaks_the_main_network_chooses(lower: float, main_sees_the_lower: bool, chosen: int) -> None:
+    data = image((4, 8, 16))
+    data[HEAT[0], 2, 4, 2], data[HEAT[0], 2, 4, 13] = logit(lower), logit(0.9)
+    if main_sees_the_lower:
+        data[ORGAN, 1:3, 2:6, 0:4] = 5.0  # all of the ROI, the background's 1 everywhere
+    predictor = predictor_of(reading_net())
+    predictor.predict_logits_from_preprocessed_data(data)
+    place = predictor.findings.organs[0].place
+    assert (place.voxel[2], place.second_voxel[2]) == (chosen, 15 - chosen)
 
 
 def test_a_peak_that_one_view_alone_has_is_not_the_place() -> None:
