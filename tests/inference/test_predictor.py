@@ -383,7 +383,7 @@ def tiny_zoom_net() -> ZoomNet:
 def test_an_image_of_one_patch_is_what_nnunet_predicts_of_the_fused_network(make_network, monkeypatch) -> None:
     monkeypatch.setattr(
         locating, "CANDIDATES", 1
-    )  # an untrained network has peaks everywhere; in a patch the first wins
+    )  # an untrained network has many
     data, network = torch.randn(1, *PATCH, generator=torch.Generator().manual_seed(0)), make_network()
     expected = predictor_of(network, kind=nnUNetPredictor).predict_logits_from_preprocessed_data(data)
     ours = predictor_of(network).predict_logits_from_preprocessed_data(data)
