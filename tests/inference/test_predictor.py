@@ -381,9 +381,7 @@ def tiny_zoom_net() -> ZoomNet:
 
 @pytest.mark.parametrize("make_network", [tiny_focusnet, tiny_zoom_net])
 def test_an_image_of_one_patch_is_what_nnunet_predicts_of_the_fused_network(make_network, monkeypatch) -> None:
-    monkeypatch.setattr(
-        locating, "CANDIDATES", 1
-    )  # an untrained network has many
+    monkeypatch.setattr(locating, "CANDIDATES", 1)  # an untrained network has many
     data, network = torch.randn(1, *PATCH, generator=torch.Generator().manual_seed(0)), make_network()
     expected = predictor_of(network, kind=nnUNetPredictor).predict_logits_from_preprocessed_data(data)
     ours = predictor_of(network).predict_logits_from_preprocessed_data(data)
