@@ -85,7 +85,9 @@ class FocusNetPredictor(HostPredictor):
                 self.heat_maps = HeatMaps(len(network.config.small_organs), image.shape[1:], stride)
             # Where its callers take them next: the device, which was filled to gather them, may have no room for more.
             logits = first_pass(image).cpu()
-            places = self._add_small_organs(logits, image, folds) if self.heat_maps and self.heat_maps.folds else {}
+            places = (
+                self._add_small_organs(logits, image, folds, entry) if self.heat_maps and self.heat_maps.folds else {}
+            )
         finally:
             self.views, self.heat_maps = (), None
         logits = logits[(slice(None), *inside)]
@@ -163,31 +165,31 @@ class FocusNetPredictor(HostPredictor):
 
     # ---- second pass ----
 
-    def _add_small_organs(self, logits: Tensor, image: Tensor, folds: Sequence[Weights | None]) -> dict[int, Place]:
+    def _add_small_organs(
+        self, logits: Tensor, image: Tensor, folds: Sequence[Weights | None], entry: PlansEntry
+    ) -> dict[int, Place]:
         """Fuse what the SOS-Nets say into the main network's logits; returns the organs' places by their labels."""
         assert self.heat_maps is not None
-        assert self._entry is not None
         network, device = self.bare_network, logits.device
 
         def rois_around(centres: Tensor) -> Rois:
             return network.rois_around(centres[None], list(image.shape[1:]))
 
-        peaks = locate(self.heat_maps, logits, self._entry.organs_with_networks, rois_around)
+        peaks = locate(self.heat_maps, logits, entry.organs_with_networks, rois_around)
         rois = rois_around(peaks.voxels)
         found = peaks.probabilities > network.config.detection_threshold
         with self.autocast():
             roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
         there = Rois.at(rois.corners.to(device), rois.sizes, rois.volume_size)
         network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device), shares.to(device))
-        self.heat_maps.clear(rois, [p if found[p] else k for k, p in enumerate(self._partners())])
+        self.heat_maps.clear(rois, [p if found[p] else k for k, p in enumerate(self._partners(entry))])
         columns = (*peaks, *self.heat_maps.peaks(), found)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
 
-    def _partners(self) -> list[int]:
+    def _partners(self, entry: PlansEntry) -> list[int]:
         """Of each small organ, the one on the other side; itself if there is none."""
-        assert self._entry is not None
-        small, flip = list(self.bare_network.config.small_organs), self._entry.swap_flip
+        small, flip = list(self.bare_network.config.small_organs), entry.swap_flip
         table = swap_table(flip.pairs if flip else (), self.label_manager.num_segmentation_heads)
         return [small.index(table[label]) if table[label] in small else k for k, label in enumerate(small)]
 

@@ -31,6 +31,16 @@ def draw_heat_maps(centres: Tensor, sigmas: Tensor, volume_size: Sequence[int]) 
     return z[..., :, None, None] * y[..., None, :, None] * x[..., None, None, :]
 
 
+def count_classes(labels: Tensor, num_classes: int) -> Tensor:
+    """How many voxels each class has in each sample, (B, num_classes).
+
+    Args:
+        labels: (B, ...), integers; -1 is none.
+        num_classes: background included.
+    """
+    return torch.stack([(sample.flatten() + 1).bincount(minlength=num_classes + 1)[1:] for sample in labels])
+
+
 def find_annotated(
     unannotated: Sequence[Collection[int]],
     num_classes: int,

@@ -17,7 +17,7 @@ from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, SegmentationLoss, finest
-from nnunetv2_focusnet.losses.targets import find_annotated
+from nnunetv2_focusnet.losses.targets import count_classes, find_annotated
 from nnunetv2_focusnet.organs.case_names import cases_in
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_organs
@@ -293,6 +293,5 @@ class BaseTrainer(FiniteTrainer):
         if annotated is None:
             return np.zeros(logits.shape[1] - 1)
         _, valid = self.loss.split_target(target)
-        predicted = torch.where(valid, logits.argmax(1), 0).flatten(1)
-        voxels = torch.stack([sample.bincount(minlength=logits.shape[1]) for sample in predicted])
+        voxels = count_classes(torch.where(valid, logits.argmax(1), -1), logits.shape[1])
         return (voxels * ~annotated).sum(0)[1:].cpu().numpy()

@@ -11,6 +11,7 @@ from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.fusion import likelier_in_rois
 from nnunetv2_focusnet.losses.modules import finest
+from nnunetv2_focusnet.losses.targets import count_classes
 
 SHARES = (1.0, 0.5, 0.0)  # of the SOS-Net, beside the main network; of equally good ones the first
 NAMES = ("SOS-Net", "mean of both", "main network")
@@ -41,11 +42,10 @@ def count_voxels(
     assert rois is not None
     assert roi_logits is not None
     counted = torch.where(valid, labels, -1)
-
     channels = constant(small, labels.device)
 
     def count(found: Tensor) -> Tensor:
-        return _voxels_per_class(found, main.shape[1]).index_select(1, channels)
+        return count_classes(found, main.shape[1]).index_select(1, channels)
 
     by_main = torch.where(valid, main.argmax(1), -1)
     of_main = torch.stack([count(torch.where(by_main == counted, counted, -1)), count(by_main)])
@@ -64,14 +64,6 @@ def count_voxels(
     overlap, volume = torch.stack([count_with(share) for share in SHARES], 1)
     counts = torch.stack([overlap, (count(counted) + volume) / 2], 1)
     return (counts if annotated is None else counts * annotated).sum(2)
-
-
-def _voxels_per_class(labels: Tensor, num_classes: int) -> Tensor:
-    """How often each class is in each sample, (B, num_classes), of labels (B, ...); -1 is none."""
-    b = len(labels)
-    of_sample = (num_classes + 1) * torch.arange(b, device=labels.device)[:, None]
-    bins = (labels.flatten(1) + 1 + of_sample).flatten().bincount(minlength=b * (num_classes + 1))
-    return bins.view(b, -1)[:, 1:]
 
 
 def dice_by_share(counts: Sequence[np.ndarray], num_epochs: int) -> np.ndarray:

@@ -40,7 +40,7 @@ def keep_record(
         The same network.
     """
     record = {
-        "small organs": [(organ.name, organ.label) for organ in entry.organs_with_networks],
+        "small organs": [(organ.name, organ.label, organ.roi_size) for organ in entry.organs_with_networks],
         "ROIs": entry.network.roi_sizes,
         "pairs": [pairs.organs, pairs.mirror_axis] if (pairs := entry.network.pairs) else None,
         "spacing": configuration.spacing,

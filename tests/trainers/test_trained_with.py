@@ -88,6 +88,10 @@ def other_label(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
 
 
 def larger_region(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
+    configuration["focusnet"]["small_organs"][0]["roi_size"] = [16, 16, 16]
+
+
+def larger_region_of_the_network(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
     configuration["focusnet"]["network"]["roi_sizes"][0] = [16, 16, 16]
 
 
@@ -126,7 +130,8 @@ def other_intensities(plans: dict[str, Any], _configuration: dict[str, Any]) -> 
         (organ_less, "small organs"),
         (organs_swapped, "small organs"),
         (other_label, "small organs"),
-        (larger_region, "ROIs"),
+        (larger_region, "small organs"),
+        (larger_region_of_the_network, "ROIs"),
         (other_spacing, "spacing"),
         (other_intensities, "intensities"),
     ],
