@@ -3,11 +3,12 @@
     python benchmarks/small_organs.py DATASET -o STATE -tr FocusNetTrainer [--minutes 90] [--spacing 2.5 2 2]
 
 DATASET is the folder of a raw nnU-Net dataset, or an ID in nnUNet_raw. Stock is trained twice, with its own optimiser
-and with AdamW at 1e-3, and with --coarse_spacing twice more, on a second plan. Each trainer is timed for a few steps
-first; then epochs and iterations are set so that its whole schedule takes the given time. It segments the first cases
-by name, on which nobody trains. Whether stock's curves are flat, goals, tables, CSV files, curves and the comparison's
-report go into STATE/results; STATE also has its own nnUNet_raw, nnUNet_preprocessed and nnUNet_results. Stopped or
-killed, the same command goes on; further trainers and seeds can be added later.
+and with AdamW at 1e-3, and with --coarse_spacing twice more, on a second plan; --stock trains some of these only.
+Each trainer is timed for a few steps first; then epochs and iterations are set so that its whole schedule takes the
+given time. It segments the first cases by name, on which nobody trains. Whether stock's curves are flat, goals,
+tables, CSV files, curves and the comparison's report go into STATE/results; STATE also has its own nnUNet_raw,
+nnUNet_preprocessed and nnUNet_results. Stopped or killed, the same command goes on; further trainers and seeds can be
+added later.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from cpu_plans import add_arguments
+from cpu_plans import NAME, add_arguments
 from side_by_side.curves import Flatness
 from side_by_side.goals import NOT_FLAT, Goal, Judge
 from side_by_side.jobs import BenchmarkError
@@ -105,6 +106,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "-tr", nargs="+", default=[], metavar="TRAINER", help="beside stock; TRAINER_coarse: on the second plan"
     )
+    parser.add_argument(
+        "--stock", nargs="+", metavar="ROW", help="stock rows (default: both optimisers, on the second plan as well)"
+    )
     parser.add_argument("--minutes", type=float, default=90, help="of each training (default: 90)")
     parser.add_argument("--same_iterations", action="store_true", help="as many for all as stock does in that time")
     parser.add_argument("--spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="in mm (default: as planned)")
@@ -125,16 +129,21 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def recipes_of(arguments: argparse.Namespace) -> list[Recipe]:
-    """What ``-tr`` names.
+def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], list[Recipe]]:
+    """Stock rows, and what ``-tr`` names beside them.
 
     Raises:
-        BenchmarkError: it names the second plan, and there is none.
+        BenchmarkError: a row is of the second plan, and there is none; or ``--stock`` names another trainer.
     """
-    recipes = [Recipe.named(name) for name in dict.fromkeys(arguments.tr)]
-    if coarse := [recipe.name for recipe in recipes if recipe.plans == COARSE and not arguments.coarse_spacing]:
+    plans = (NAME, COARSE) if arguments.coarse_spacing else (NAME,)
+    all_stock = [Recipe(trainer, of_plans) for of_plans in plans for trainer in STOCK]
+    stock = [Recipe.named(name) for name in dict.fromkeys(arguments.stock)] if arguments.stock else all_stock
+    others = [recipe for name in dict.fromkeys(arguments.tr) if (recipe := Recipe.named(name)) not in stock]
+    if coarse := [recipe.name for recipe in (*stock, *others) if recipe.plans not in plans]:
         raise BenchmarkError(f"there is no second plan for {', '.join(coarse)}: give --coarse_spacing")
-    return recipes
+    if strangers := [recipe.name for recipe in stock if recipe.trainer not in STOCK]:
+        raise BenchmarkError(f"--stock: {', '.join(strangers)} isn't {' or '.join(STOCK)}")
+    return stock, others
 
 
 @as_command("small_organs.py", when_stopped="the same command goes on from here")
@@ -142,13 +151,9 @@ def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
     arguments.coarse_patch = arguments.coarse_patch or arguments.patch
-    named = recipes_of(arguments)  # before anything is written
+    stock, others = recipes_of(arguments)  # before anything is written
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
     state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name})))
-    stock = [Recipe(trainer) for trainer in STOCK]
-    if arguments.coarse_spacing:
-        stock += [Recipe(trainer, COARSE) for trainer in STOCK]
-    others = [recipe for recipe in named if recipe not in stock]
     runs = [Run(recipe, seed) for seed in range(arguments.seeds) for recipe in (*stock, *others)]
 
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
