@@ -13,6 +13,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import paper_tables
+import small_organs
 from cpu_plans import fit_strides, narrow
 from side_by_side.budget import Pace, Speed, choose_epochs
 from side_by_side.curves import Curve, Flatness, minutes_to_reach, smooth
@@ -350,6 +351,25 @@ def test_the_name_of_a_run_leads_back_to_it() -> None:
     assert Run.parse(*run.arguments) == run
     assert Recipe.named(run.recipe.name) == run.recipe
     assert run.name == "StockTrainer_coarse_seed1_fold2"
+
+
+def rows_trained(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[list[str], list[str]]:
+    monkeypatch.setattr("sys.argv", ["small_organs.py", "1", "-o", "state", *arguments])
+    stock, others = small_organs.recipes_of(small_organs.parse_arguments())
+    return [recipe.name for recipe in stock], [recipe.name for recipe in others]
+
+
+def test_stock_is_trained_on_each_plan_unless_its_rows_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = ["StockTrainer", "StockTrainerAdamW"]
+    coarse = ["--coarse_spacing", "2", "2", "2"]
+    assert rows_trained(monkeypatch, "-tr", "Mine", both[0], "Mine") == (both, ["Mine"])
+    assert rows_trained(monkeypatch, *coarse) == ([*both, *(f"{name}_coarse" for name in both)], [])
+    named = rows_trained(monkeypatch, *coarse, "--stock", "StockTrainer_coarse", "-tr", "Mine_coarse")
+    assert named == (["StockTrainer_coarse"], ["Mine_coarse"])
+    with pytest.raises(BenchmarkError, match="no second plan for StockTrainer_coarse, Mine_coarse"):
+        rows_trained(monkeypatch, "--stock", "StockTrainer_coarse", "-tr", "Mine_coarse")
+    with pytest.raises(BenchmarkError, match="--stock: Mine isn't StockTrainer or StockTrainerAdamW"):
+        rows_trained(monkeypatch, "--stock", "Mine")
 
 
 def test_unseen_cases_are_the_first_by_name_or_those_of_five_folds() -> None:
