@@ -34,7 +34,7 @@ REFERENCE_WIDTH, MODEL_WIDTH = 3.5, 2.0  # points; where a model agrees, the ref
 IGNORED_COLOUR = "#E6A0A0"
 IGNORED_HATCH = "///"
 PERCENTILES = (1, 99)  # of an image that isn't CT, as its window of grey values
-LARGEST_LEGEND = 5  # columns
+LARGEST_LEGEND = 4  # columns
 TITLE_WIDTH = 120  # characters
 
 

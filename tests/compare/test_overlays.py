@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.figure import Figure
 
+from nnunetv2_focusnet.compare import pictures
 from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps, Row
 from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
@@ -42,10 +43,10 @@ def test_no_models_line_is_solid_as_the_reference_is() -> None:
 
 
 @pytest.fixture
-def texts(tmp_path: Path):
-    """Texts of an overlay of one voxel, in a file whose axes run to the right, to the front and to the feet."""
+def draw(tmp_path: Path):
+    """Draw an overlay of one voxel as SVG, in a file whose axes run to the right, to the front and to the feet."""
 
-    def draw(is_ct: bool) -> list[str]:
+    def draw(is_ct: bool, models: tuple[str, ...]) -> Path:
         labels = np.zeros((8, 9, 10), dtype=np.uint8)
         labels[2, 3, 4] = 1
         for folder, array in (("ref", labels), ("a", labels), ("images", np.arange(720).reshape(8, 9, 10))):
@@ -56,15 +57,26 @@ def texts(tmp_path: Path):
             (tmp_path / folder).mkdir(exist_ok=True)
             sitk.WriteImage(image, str(tmp_path / folder / f"x{'_0000' * (folder == 'images')}.nii.gz"))
         maps = {name: LabelMaps(tmp_path / name, {"x": tmp_path / name / "x.nii.gz"}) for name in ("ref", "a")}
-        comparison = Comparison(maps["ref"], {"a": maps["a"]}, {"Lens": 1}, ".nii.gz", {"Lens": 1.0})
-        rows = [Row("x", "Lens", "a", OrganMetrics(1.0, 0.0, 1.0, 1, 1.0, 1.0, 0.0))]
-        results = Results(as_table(rows), ("a",), (), ("Lens",), "1 mm", ())
-        images = Images(tmp_path / "images", is_ct)
-        draw_overlay(Overlay("Lens", "x", "median"), comparison, results, images, tmp_path / "overlay.svg")
-        content = (tmp_path / "overlay.svg").read_text(encoding="utf-8")
-        return [unescape(text).strip() for text in re.findall("<!--(.*?)-->", content)]
+        predictions = dict.fromkeys(models, maps["a"])
+        comparison = Comparison(maps["ref"], predictions, {"Lens": 1}, ".nii.gz", {"Lens": 1.0})
+        rows = [Row("x", "Lens", model, OrganMetrics(1.0, 0.0, 1.0, 1, 1.0, 1.0, 0.0)) for model in models]
+        results = Results(as_table(rows), models, (), ("Lens",), "1 mm", ())
+        picture = tmp_path / "overlay.svg"
+        draw_overlay(Overlay("Lens", "x", "median"), comparison, results, Images(tmp_path / "images", is_ct), picture)
+        return picture
 
     return draw
+
+
+@pytest.fixture
+def texts(draw):
+    """Texts of an overlay."""
+
+    def read(is_ct: bool) -> list[str]:
+        content = draw(is_ct, ("a",)).read_text(encoding="utf-8")
+        return [unescape(text).strip() for text in re.findall("<!--(.*?)-->", content)]
+
+    return read
 
 
 def test_planes_say_where_they_are(texts) -> None:
@@ -80,3 +92,13 @@ def test_ct_has_the_window_of_soft_tissue(texts) -> None:
     assert any("HU -160 to 240" in text for text in texts(is_ct=True))
     # 1st and 99th percentile of 0 to 719
     assert any("grey values 7 to 712" in text for text in texts(is_ct=False))
+
+
+def test_a_legend_of_many_long_names_fits_into_the_picture(draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, *_: figures.append(figure))
+    draw(True, tuple(f"{i}_FocusNetTrainerPlansNetwork_own_predictor_seed_{i}" for i in range(10)))
+    (figure,) = figures
+    figure.draw_without_rendering()
+    legend = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 <= legend.x0 < legend.x1 <= figure.bbox.x1
