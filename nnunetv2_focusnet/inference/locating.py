@@ -22,8 +22,9 @@ def locate(
     """The place of each of K organs.
 
     In an image of many tiles one that doesn't hold the organ may have a high peak, too. Of the highest three, apart by
-    an ROI and at least half as high as the first, the one is taken around which the main network sees about as much of
-    the organ as there should be: the peak counts as much as the smaller of both volumes is of the larger one.
+    an ROI and at least half as high as the first, the one is taken around which the main network sees the organ: the
+    peak counts as much as it sees of the organ's volume in training, more than all of it as much as all. (Where it
+    draws an organ too large, its volume would be likelier in a corner of it than where the organ is.)
 
     Args:
         heat_maps: of all tiles, which stay as they are.
@@ -36,7 +37,7 @@ def locate(
         peaks = left.peaks()
         rois = rois_around(peaks.voxels)
         candidates.append(peaks)
-        scores.append(peaks.probabilities * (HEAT_MAP_ALONE + _agreement(logits, rois, organs)))
+        scores.append(peaks.probabilities * (HEAT_MAP_ALONE + _share_seen(logits, rois, organs)))
         left.clear(rois, range(len(organs)))
     probabilities = torch.stack([peaks.probabilities for peaks in candidates])
     too_low = probabilities < LOWEST_CANDIDATE * probabilities[0]
@@ -46,12 +47,11 @@ def locate(
     return Peaks(probabilities[best, of_organ], voxels[best, of_organ])
 
 
-def _agreement(logits: Tensor, rois: Rois, organs: Sequence[SmallOrgan]) -> Tensor:
-    """How alike are the volume that the main network sees in each organ's ROI and that of training, 0 to 1, (K,)."""
-    ratios = []
+def _share_seen(logits: Tensor, rois: Rois, organs: Sequence[SmallOrgan]) -> Tensor:
+    """How much of each organ's volume in training the main network sees in its ROI, 0 to 1, (K,)."""
+    shares = []
     for organ, corner, size in zip(organs, rois.corners[0].tolist(), rois.sizes, strict=True):
         box = tuple(slice(low, low + n) for low, n in zip(corner, size, strict=True))
         seen = logits[(slice(None), *box)].float().softmax(0)[organ.label].sum()
-        ratios.append(seen / organ.volume_voxels)
-    ratio = torch.stack(ratios)
-    return torch.minimum(ratio, 1 / ratio)
+        shares.append(seen / organ.volume_voxels)
+    return torch.stack(shares).clamp(max=1)
