@@ -36,6 +36,8 @@ class FocusNetOutput(NamedTuple):
     """(B, K), highest heat logit of each organ, without gradient."""
     centres: Tensor | None = None
     """(B, K, 3), its voxel (z, y, x)."""
+    organs: Sequence[int] = ()
+    """Indices of the small organs that the ROIs are of: all of them, in a training step one of each pair."""
 
 
 class FocusNet(nn.Module):
@@ -53,6 +55,8 @@ class FocusNet(nn.Module):
 
     Kept here since nnU-Net hands on nothing but the fused logits.
     """
+    right_side = True
+    """Whether the last step was one of the pairs' right organs."""
 
     def __init__(self, main: MainNetwork, config: FocusNetConfig) -> None:
         super().__init__()
@@ -152,10 +156,10 @@ class FocusNet(nn.Module):
 
         finest = main_logits[0] if isinstance(main_logits, list) else main_logits
         wanted = self._centres_to_train_on(labels[:, 0], centres) if labels.shape[1] else centres
-        rois = self.rois_around(wanted, list(x.shape[2:]))
-        organs = range(len(self.config.small_organs))
+        organs = self.organs_of_step() if labels.shape[1] else range(len(self.config.small_organs))
+        rois = self.rois_around(wanted, list(x.shape[2:]), organs)
         roi_logits = self.segment_rois(rois, organs, x, features, heat_logits, finest)
-        return FocusNetOutput(main_logits, heat_logits, roi_logits, rois, peaks, centres)
+        return FocusNetOutput(main_logits, heat_logits, roi_logits, rois, peaks, centres, organs)
 
     def segment_at(self, x: Tensor, rois: Rois, organs: Sequence[int]) -> Tensor:
         """SOS logits (B, N) of some small organs, in ROIs that somebody else has found; without deep supervision.
@@ -216,9 +220,22 @@ class FocusNet(nn.Module):
         """Corners (z, y, x) of ROIs are multiples of it, in voxels."""
         return (1, 1, 1)
 
-    def rois_around(self, centres: Tensor, volume_size: Triple) -> Rois:
-        """ROIs around centres (B, K, 3) in an image of size (Z, Y, X), all (z, y, x) in voxels."""
-        return Rois.around(centres, self.config.roi_sizes, volume_size, self.roi_step)
+    def rois_around(self, centres: Tensor, volume_size: Triple, organs: Sequence[int] | None = None) -> Rois:
+        """ROIs of some small organs (None: all) around centres (B, K, 3) in an image of size (Z, Y, X).
+
+        All are (z, y, x) in voxels.
+        """
+        organs = range(len(self.config.small_organs)) if organs is None else organs
+        sizes = [self.config.roi_sizes[k] for k in organs]
+        return Rois.around(torch.stack([centres[:, k] for k in organs], 1), sizes, volume_size, self.roi_step)
+
+    def organs_of_step(self) -> Sequence[int]:
+        """Of each pair that shares a SOS-Net one organ, left and right in turns, and all others: their indices.
+
+        A mirrored right organ teaches a SOS-Net what the left one does, for half of what both ROIs cost.
+        """
+        self.right_side = not self.right_side
+        return [group[self.right_side % len(group)] for group in self.config.groups]
 
     def segment_rois(
         self,

@@ -151,7 +151,7 @@ class FocusNetLoss(SegmentationLoss):
         if output.heat_logits is not None and output.heat_logits.requires_grad:
             terms |= self.heat_map_terms(output.heat_logits, labels, valid)
         if output.roi_logits is not None and output.rois is not None:
-            terms |= self.roi_terms(output.roi_logits, output.rois, labels, valid)
+            terms |= self.roi_terms(output.roi_logits, output.rois, output.organs, labels, valid)
         return self.add_up(terms)
 
     @property
@@ -178,16 +178,20 @@ class FocusNetLoss(SegmentationLoss):
         )
         return {"heat_map": squared_error, "position": position}
 
-    def roi_terms(self, roi_logits: Tensor, rois: Rois, labels: Tensor, valid: Tensor) -> dict[str, Tensor]:
-        """Losses of ROI logits (B, N) against labels (B, Z, Y, X)."""
-        organ_of_voxel = rois.spread(constant(self.organs, labels.device)[None])
+    def roi_terms(
+        self, roi_logits: Tensor, rois: Rois, organs: Sequence[int], labels: Tensor, valid: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses of ROI logits (B, N) of some small organs, given by their indices, against labels (B, Z, Y, X)."""
+        organ_of_voxel = rois.spread(constant([self.organs[k] for k in organs], labels.device)[None])
+        chosen = constant(list(organs), labels.device)
+        annotated = self.annotated_organs
         focal, dice = functional.roi_losses(
             roi_logits,
             (rois.gather(labels[:, None])[:, 0] == organ_of_voxel).float(),
             rois.gather(valid[:, None])[:, 0],
             rois.voxels,
-            self.organ_voxels,
-            self.annotated_organs,
+            self.organ_voxels.index_select(0, chosen),
+            None if annotated is None else annotated.index_select(1, chosen),
         )
         return {"roi_focal": focal, "roi_dice": dice}
 

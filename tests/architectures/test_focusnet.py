@@ -267,6 +267,40 @@ def test_one_side_or_both_in_any_order_are_segmented_as_in_the_whole(organs: lis
         torch.testing.assert_close(part, expected[k])
 
 
+def labelled() -> torch.Tensor:
+    """An image with both small organs, and its labels as a further channel."""
+    labels = torch.zeros(2, 1, *SIZE)
+    labels[:, :, 1:3, 1:3, 1:3] = SMALL[0]
+    labels[:, :, 1:3, 3:5, 5:7] = SMALL[1]
+    return torch.cat([image(), labels], 1)
+
+
+@torch.no_grad()
+def test_steps_train_the_organs_of_a_pair_in_turns() -> None:
+    network = paired_on_unet()
+    steps = [network(labelled()) for _ in range(4)]
+    assert [step.organs for step in steps] == [[0], [1], [0], [1]]
+    network.eval().decoder.deep_supervision = False
+    for step, corner in zip(steps, ([1, 0, 0], [1, 2, 4]), strict=False):  # of 2 x 4 x 4 voxels around the organs
+        assert step.rois.corners.tolist() == [[corner]] * 2
+        torch.testing.assert_close(step.roi_logits, network.segment_at(image(), step.rois, step.organs))
+
+
+@torch.no_grad()
+def test_organs_without_a_partner_are_trained_in_every_step() -> None:
+    network = tiny_focusnet()
+    assert [network(labelled()).organs for _ in range(2)] == [[0, 1]] * 2
+
+
+@pytest.mark.usefixtures("fresh_compiler")
+def test_steps_of_pairs_compile_for_either_side_without_graph_break() -> None:
+    network = paired_on_unet()
+    twin = deepcopy(network)
+    compiled = torch.compile(twin, backend="aot_eager", fullgraph=True)
+    for _ in range(4):
+        torch.testing.assert_close(compiled(labelled()).roi_logits, network(labelled()).roi_logits)
+
+
 @torch.no_grad()
 def test_organs_are_detected_sample_by_sample():
     network = tiny_focusnet().eval()

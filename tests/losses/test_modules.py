@@ -42,6 +42,7 @@ def random_output(main: bool = True, heat: bool = True, sos: bool = True) -> Foc
         torch.randn(2, 2, *SIZE, generator=generator).requires_grad_(heat),
         torch.randn(2, voxels, generator=generator).requires_grad_() if sos else None,
         Rois.around(CENTRES, ROI_SIZES, SIZE) if sos else None,
+        organs=(0, 1),
     )
 
 
@@ -227,7 +228,7 @@ def test_ignored_voxels_change_no_term_and_get_no_gradient():
     loss = focusnet_loss(IGNORE)
     loss(output, target)
     before = loss.terms
-    loss(FocusNetOutput(*changed, output.rois), target).backward()
+    loss(FocusNetOutput(*changed, output.rois, organs=(0, 1)), target).backward()
     assert len(before) == 6
     for name, term in before.items():
         torch.testing.assert_close(loss.terms[name], term, msg=name)
@@ -247,7 +248,7 @@ def test_without_an_ignore_label_every_voxel_counts():
 def test_extreme_logits_give_a_finite_loss_and_finite_gradients(size, dtype):
     output = random_output()
     logits = [(size * part.detach().sign()).to(dtype).requires_grad_() for part in output[:3]]
-    total = focusnet_loss()(FocusNetOutput(*logits, output.rois), random_target())
+    total = focusnet_loss()(FocusNetOutput(*logits, output.rois, organs=(0, 1)), random_target())
     total.backward()
     assert total.isfinite()
     assert all(part.grad.isfinite().all() for part in logits)
@@ -345,10 +346,24 @@ def test_every_term_is_that_of_the_samples_and_organs_that_count():
         heat_logits = output.heat_logits[part, kept]
         roi_logits = output.roi_logits.split([32, 48], 1)[organ][part]
         rois = Rois.around(CENTRES[part, kept], ROI_SIZES[kept], SIZE)
-        alone(FocusNetOutput(output.main_logits[part], heat_logits, roi_logits, rois), target[part])
+        alone(FocusNetOutput(output.main_logits[part], heat_logits, roi_logits, rois, organs=(0,)), target[part])
         singles.append(alone.terms)
     for name in ("heat_map", "position", "roi_focal", "roi_dice"):
         torch.testing.assert_close(loss.terms[name], (singles[0][name] + singles[1][name]) / 2, msg=name)
+
+
+@pytest.mark.parametrize("annotated", [None, ANNOTATED])
+def test_rois_of_some_organs_have_the_loss_that_these_alone_would_have(annotated):
+    output, target = random_output(main=False, heat=False), annotated_target()
+    of_second = output.roi_logits.split([32, 48], 1)[1]
+    rois = Rois.around(CENTRES[:, 1:], ROI_SIZES[1:], SIZE)
+    some = FocusNetOutput(output.main_logits, None, of_second, rois, organs=(1,))
+    loss, alone = focusnet_loss(), FocusNetLoss(WEIGHTS, ORGANS[1:], SIGMAS[1:], ORGAN_VOXELS[1:])
+    loss.annotated = alone.annotated = annotated
+    loss(some, target)
+    alone(some._replace(organs=(0,)), target)
+    assert loss.terms == alone.terms
+    assert loss.terms["roi_dice"] > 0
 
 
 def test_all_organs_annotated_is_the_same_as_nothing_said():
@@ -384,7 +399,7 @@ def test_half_precision_with_unannotated_organs_is_finite(dtype):
     logits = [(3e4 * part.detach().sign()).to(dtype).requires_grad_() for part in output[:3]]
     loss = focusnet_loss()
     loss.annotated = ANNOTATED
-    total = loss(FocusNetOutput(*logits, output.rois), annotated_target())
+    total = loss(FocusNetOutput(*logits, output.rois, organs=(0, 1)), annotated_target())
     total.backward()
     assert total.isfinite()
     assert all(part.grad.isfinite().all() for part in logits)
