@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
@@ -12,6 +13,8 @@ from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.small_organs_trainer import SmallOrgansTrainer
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
 
 class _Changed(FocusNetTrainerPlansNetwork):
@@ -51,6 +54,32 @@ class SOSNetForEachOrgan(FocusNetTrainerPlansNetwork):
     def complete(self, entry: PlansEntry) -> PlansEntry:
         """Without shared networks."""
         return BaseTrainer.complete(self, entry)
+
+
+class _BothSides(SmallOrgansTrainer):
+    """In each step a SOS-Net that is shared by a pair is trained with both of its organs."""
+
+    def on_train_start(self) -> None:
+        """With the ROIs of all organs."""
+        super().on_train_start()
+        network = self.bare_network
+        network.organs_of_step = lambda: range(len(network.config.small_organs))
+
+
+class BothSides(_BothSides, FocusNetTrainerPlansNetwork):
+    """Both organs of a pair in each step."""
+
+
+class ZoomBothSides(_BothSides, FocusNetTrainerZoom):
+    """Zoom with both organs of a pair in each step."""
+
+
+class WeightsByFusedDSC(FocusNetTrainerPlansNetwork):
+    """Focal weights go to 1 as organs are learned by all parts together, not by the main network."""
+
+    def main_network_dsc(self) -> np.ndarray:
+        """That of the fused label map."""
+        return BaseTrainer.main_network_dsc(self)
 
 
 class ROIsAtPeaks(FocusNetTrainerPlansNetwork):

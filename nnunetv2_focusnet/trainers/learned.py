@@ -1,7 +1,5 @@
 """How far each organ has been learned, by its online DSC: so far the loss stops favouring it."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from nnunetv2_focusnet.trainers.host import EMA_DECAY
@@ -9,7 +7,7 @@ from nnunetv2_focusnet.trainers.host import EMA_DECAY
 BEGUN, LEARNED = 0.4, 0.7  # DSC
 
 
-def how_far_learned(dsc: Sequence[Sequence[float]], num_organs: int) -> np.ndarray:
+def how_far_learned(dsc: np.ndarray) -> np.ndarray:
     """From 0, below a DSC of 0.4, to 1, from 0.7 on.
 
     The weights of eq. 1 find a lens long before equal ones do, and draw it two to three times too large once it is
@@ -17,14 +15,13 @@ def how_far_learned(dsc: Sequence[Sequence[float]], num_organs: int) -> np.ndarr
     aren't found yet.
 
     Args:
-        dsc: of each epoch so far and organ, NaN where it wasn't there.
-        num_organs: the organs.
+        dsc: (epochs so far, organs), NaN where an organ wasn't there.
 
     Returns:
-        (num_organs + 1,), first the background's: the organs' mean.
+        (organs + 1,), first the background's: the organs' mean.
     """
-    average = np.zeros(num_organs)
-    for epoch in np.array(dsc, dtype=float).reshape(-1, num_organs):
+    average = np.zeros(dsc.shape[1])
+    for epoch in dsc:
         average = np.where(np.isnan(epoch), average, EMA_DECAY * average + (1 - EMA_DECAY) * np.nan_to_num(epoch))
     organs = np.clip((average - BEGUN) / (LEARNED - BEGUN), 0, 1)
     return np.array([organs.mean(), *organs])

@@ -170,6 +170,18 @@ class SmallOrgansTrainer(BaseTrainer):
 
     # ---- what counts how much ----
 
+    def main_network_dsc(self) -> np.ndarray:
+        """Online DSC by epoch and organ: of a small one the main network's own, as its SOS-Net may be far ahead."""
+        dsc = super().main_network_dsc()
+        if not self.small_organs:
+            return dsc
+        small = [organ.label - 1 for organ in self.small_organs]
+        for epoch, counts in zip(dsc, curves(self.local_log)["voxels_by_share"], strict=False):
+            if counts is not None:
+                overlap, volume = np.array(counts)[SHARES.index(0.0)]
+                epoch[small] = np.divide(overlap, volume, out=np.full(len(small), np.nan), where=volume > 0)
+        return dsc
+
     def _judge_shares(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:
         """What the SOS-Nets, the main network and their mean would each have overlapped in this batch."""
         network = self.bare_network

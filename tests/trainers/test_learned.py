@@ -15,22 +15,22 @@ from nnunetv2_focusnet.trainers.learned import how_far_learned
 def test_an_average_of_04_is_the_beginning_and_07_the_end() -> None:
     # The average of a constant DSC d over n epochs is d * (1 - 0.9^n).
     after_20 = [(d * (1 - 0.9**20) - 0.4) / 0.3 for d in (0.6, 0.7)]
-    learned = how_far_learned([[0.2, 0.6, 0.7, 0.95]] * 20, 4)
+    learned = how_far_learned(np.array([[0.2, 0.6, 0.7, 0.95]] * 20))
     np.testing.assert_allclose(learned[1:], [0, *after_20, 1], atol=1e-9)
     np.testing.assert_allclose(learned[0], (sum(after_20) + 1) / 4, atol=1e-9)  # the background's
 
 
 def test_nothing_is_learned_before_the_first_epoch() -> None:
-    assert how_far_learned([], 3).tolist() == [0] * 4
+    assert how_far_learned(np.empty((0, 3))).tolist() == [0] * 4
 
 
 def test_epochs_without_an_organ_leave_it_as_it_was() -> None:
-    with_gaps = [[0.9], [math.nan]] * 15
-    assert how_far_learned(with_gaps, 1).tolist() == how_far_learned([[0.9]] * 15, 1).tolist()
+    with_gaps = np.array([[0.9], [math.nan]] * 15)
+    assert how_far_learned(with_gaps).tolist() == how_far_learned(np.array([[0.9]] * 15)).tolist()
 
 
 def test_an_organ_lost_again_gets_its_weight_back() -> None:
-    assert how_far_learned([[0.9]] * 30 + [[0.0]] * 30, 1)[1] == 0
+    assert how_far_learned(np.array([[0.9]] * 30 + [[0.0]] * 30))[1] == 0
 
 
 def test_weights_go_to_1_as_organs_are_learned() -> None:
@@ -61,6 +61,21 @@ def test_a_trainer_reads_it_from_its_log_also_of_a_resumed_run(make_trainer: Any
     trainer.current_epoch = 30
     trainer.on_train_epoch_start()
     assert trainer.loss.learned.tolist() == [pytest.approx((organs - 1) / organs)] + [1.0] * (organs - 1) + [0.0]
+
+
+def test_what_only_a_sos_net_has_found_the_main_network_has_yet_to_learn(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.on_train_start()
+    small = [organ.label for organ in trainer.small_organs]
+    # Of 10 voxels the SOS-Nets overlap 9, their mean with the main network 5, the main network alone none.
+    counts = [[[float(overlap)] * len(small), [10.0] * len(small)] for overlap in (9, 5, 0)]
+    for epoch in range(30):
+        trainer.local_log.log("dice_per_class_or_region", [0.9] * len(trainer.entry.organs), epoch)
+        trainer.local_log.log("voxels_by_share", counts, epoch)
+    trainer.current_epoch = 30
+    trainer.on_train_epoch_start()
+    learned = trainer.loss.learned[1:].tolist()
+    assert learned == [0.0 if organ.label in small else 1.0 for organ in trainer.entry.organs]
 
 
 def test_the_papers_weights_stay(make_trainer: Any) -> None:
