@@ -49,7 +49,7 @@ class SOSNetsFromNothing(_Changed):
 
 
 class SOSNetForEachOrgan(FocusNetTrainerPlansNetwork):
-    """A left-right pair has two SOS-Nets."""
+    """A left-right pair has two SOS-Nets, which are both trained in each step."""
 
     def complete(self, entry: PlansEntry) -> PlansEntry:
         """Without shared networks."""
@@ -59,9 +59,9 @@ class SOSNetForEachOrgan(FocusNetTrainerPlansNetwork):
 class _BothSides(SmallOrgansTrainer):
     """In each step a SOS-Net that is shared by a pair is trained with both of its organs."""
 
-    def on_train_start(self) -> None:
+    def initialize(self) -> None:
         """With the ROIs of all organs."""
-        super().on_train_start()
+        super().initialize()
         network = self.bare_network
         network.organs_of_step = lambda: range(len(network.config.small_organs))
 
@@ -77,9 +77,9 @@ class ZoomBothSides(_BothSides, FocusNetTrainerZoom):
 class WeightsByFusedDSC(FocusNetTrainerPlansNetwork):
     """Focal weights go to 1 as organs are learned by all parts together, not by the main network."""
 
-    def main_network_dsc(self) -> np.ndarray:
+    def dsc_for_weights(self) -> np.ndarray:
         """That of the fused label map."""
-        return BaseTrainer.main_network_dsc(self)
+        return BaseTrainer.dsc_for_weights(self)
 
 
 class ROIsAtPeaks(FocusNetTrainerPlansNetwork):

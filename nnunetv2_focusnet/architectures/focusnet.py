@@ -29,7 +29,7 @@ class FocusNetOutput(NamedTuple):
     heat_logits: Tensor | None = None
     """(B, K, Z/s, Y/s, X/s), before the sigmoid; s is the stride of the features that SOL-Net reads."""
     roi_logits: Tensor | None = None
-    """(B, N), the ROIs of all K organs concatenated, N the sum of their voxels."""
+    """(B, N), the ROIs of ``organs`` concatenated, N the sum of their voxels."""
     rois: Rois | None = None
     """Where these ROIs lie."""
     peaks: Tensor | None = None
@@ -37,7 +37,7 @@ class FocusNetOutput(NamedTuple):
     centres: Tensor | None = None
     """(B, K, 3), its voxel (z, y, x)."""
     organs: Sequence[int] = ()
-    """Indices of the small organs that the ROIs are of: all of them, in a training step one of each pair."""
+    """Indices of the small organs whose ROIs these are: all, in a training step one of each pair. Pairs come first."""
 
 
 class FocusNet(nn.Module):
@@ -55,8 +55,6 @@ class FocusNet(nn.Module):
 
     Kept here since nnU-Net hands on nothing but the fused logits.
     """
-    right_side = True
-    """Whether the last step was one of the pairs' right organs."""
 
     def __init__(self, main: MainNetwork, config: FocusNetConfig) -> None:
         super().__init__()
@@ -74,6 +72,7 @@ class FocusNet(nn.Module):
         self.register_buffer("sos_trained", torch.ones((), dtype=torch.bool))
         # Likewise how much each organ's SOS-Net counts beside the main network: 1, it alone.
         self.register_buffer("sos_shares", torch.ones(len(config.small_organs)))
+        self.right_side = True  # whether the last training step took the right organ of each pair
         self.train_parts(PARTS)
         self.predict_with(PARTS)
 
@@ -156,7 +155,7 @@ class FocusNet(nn.Module):
 
         finest = main_logits[0] if isinstance(main_logits, list) else main_logits
         wanted = self._centres_to_train_on(labels[:, 0], centres) if labels.shape[1] else centres
-        organs = self.organs_of_step() if labels.shape[1] else range(len(self.config.small_organs))
+        organs = self.organs_of_step() if self.training else range(len(self.config.small_organs))
         rois = self.rois_around(wanted, list(x.shape[2:]), organs)
         roi_logits = self.segment_rois(rois, organs, x, features, heat_logits, finest)
         return FocusNetOutput(main_logits, heat_logits, roi_logits, rois, peaks, centres, organs)
@@ -232,10 +231,10 @@ class FocusNet(nn.Module):
     def organs_of_step(self) -> Sequence[int]:
         """Of each pair that shares a SOS-Net one organ, left and right in turns, and all others: their indices.
 
-        A mirrored right organ teaches a SOS-Net what the left one does, for half of what both ROIs cost.
+        Both would teach the same SOS-Net, at twice the price.
         """
         self.right_side = not self.right_side
-        return [group[self.right_side % len(group)] for group in self.config.groups]
+        return [group[-1] if self.right_side else group[0] for group in self.config.groups]
 
     def segment_rois(
         self,
@@ -254,7 +253,7 @@ class FocusNet(nn.Module):
         return log_odds[:, 0] + self.run_sos_nets(organs, rois.split(torch.cat([read, log_odds], 1)))
 
     def run_sos_nets(self, organs: Sequence[int], *read: Sequence[Tensor]) -> Tensor:
-        """What the SOS-Nets answer, (B, N). A pair passes its network together, the right one's ROI mirrored.
+        """What the SOS-Nets answer, (B, N). Both organs of a pair pass in one batch, the right ROI mirrored.
 
         Args:
             organs: indices of small organs.

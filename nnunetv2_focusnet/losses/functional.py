@@ -160,7 +160,7 @@ def roi_losses(
     the organ's size. It is the mean over the ROIs of annotated organs, Dice over those that hold some of the organ.
 
     Args:
-        roi_logits: (B, N), the ROIs of all K organs concatenated.
+        roi_logits: (B, N), the ROIs of K organs concatenated.
         roi_targets: (B, N), 1 in the organ.
         roi_valid: (B, N) bool, voxels that count.
         roi_voxels: voxels of each ROI, K numbers with the sum N.

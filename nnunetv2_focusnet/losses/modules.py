@@ -179,11 +179,11 @@ class FocusNetLoss(SegmentationLoss):
         return {"heat_map": squared_error, "position": position}
 
     def roi_terms(
-        self, roi_logits: Tensor, rois: Rois, organs: Sequence[int], labels: Tensor, valid: Tensor
+        self, roi_logits: Tensor, rois: Rois, indices: Sequence[int], labels: Tensor, valid: Tensor
     ) -> dict[str, Tensor]:
         """Losses of ROI logits (B, N) of some small organs, given by their indices, against labels (B, Z, Y, X)."""
-        organ_of_voxel = rois.spread(constant([self.organs[k] for k in organs], labels.device)[None])
-        chosen = constant(list(organs), labels.device)
+        chosen = constant(list(indices), labels.device)
+        organ_of_voxel = rois.spread(constant(self.organs, labels.device).index_select(0, chosen)[None])
         annotated = self.annotated_organs
         focal, dice = functional.roi_losses(
             roi_logits,

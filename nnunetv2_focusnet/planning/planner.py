@@ -35,7 +35,8 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
       ``gpu_memory_target_in_gb``. nnU-Net goes by the feature maps of a U-Net.
     - The patch holds the ROI of every small organ where the memory allows it.
     - Organs, ROIs, loss weights and the network are in the plans. Training adds what only preprocessed images tell: the
-      flip that swaps sides, and which pairs share a SOS-Net, whose ROIs are then equally large.
+      flip that swaps sides, and which pairs share a SOS-Net, whose ROIs are then equally large. Memory is counted as if
+      none did: with pairs, a step holds the ROIs of one side.
 
     Spacing, order of axes, normalisation and the stages of the U-Net are nnU-Net's own, hence its own trainers can use
     the plans, too. The 2D configuration is nnU-Net's.

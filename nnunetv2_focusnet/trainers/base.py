@@ -253,10 +253,10 @@ class BaseTrainer(FiniteTrainer):
         self.print_to_log_file(f"Stage: {stage}")
         self.logger.log("stage", stage.name, self.current_epoch)
         if self.relaxes_weights:
-            self.loss.learned.copy_(torch.from_numpy(how_far_learned(self.main_network_dsc())))
+            self.loss.learned.copy_(torch.from_numpy(how_far_learned(self.dsc_for_weights())))
 
-    def main_network_dsc(self) -> np.ndarray:
-        """Online DSC, (epochs so far, organs), NaN for organs that weren't there."""
+    def dsc_for_weights(self) -> np.ndarray:
+        """Online DSC by which focal weights relax, (epochs so far, organs), NaN for organs that weren't there."""
         dsc = curves(self.local_log)[DICE_PER_CLASS][: self.current_epoch]
         return np.array(dsc, dtype=float).reshape(-1, len(self.entry.organs))
 

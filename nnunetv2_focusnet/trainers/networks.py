@@ -112,7 +112,7 @@ def zoom_config(
 
 
 def share_sos_nets(config: FocusNetConfig, flip: SwapFlip | None) -> FocusNetConfig:
-    """One SOS-Net for the left and the right organ of each pair of which both are small: they are learned together.
+    """One SOS-Net for the left and the right organ of each pair of which both are small: either teaches it.
 
     Args:
         config: with a SOS-Net for each small organ.

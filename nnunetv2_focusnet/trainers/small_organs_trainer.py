@@ -170,9 +170,9 @@ class SmallOrgansTrainer(BaseTrainer):
 
     # ---- what counts how much ----
 
-    def main_network_dsc(self) -> np.ndarray:
-        """Online DSC by epoch and organ: of a small one the main network's own, as its SOS-Net may be far ahead."""
-        dsc = super().main_network_dsc()
+    def dsc_for_weights(self) -> np.ndarray:
+        """That of the main network for small organs, too: a SOS-Net may be far ahead of it."""
+        dsc = super().dsc_for_weights()
         if not self.small_organs:
             return dsc
         small = [organ.label - 1 for organ in self.small_organs]

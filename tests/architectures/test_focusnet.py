@@ -11,6 +11,7 @@ import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from torch import nn
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn.parallel import DistributedDataParallel
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, PairsConfig, SNetConfig
@@ -280,10 +281,12 @@ def test_steps_train_the_organs_of_a_pair_in_turns() -> None:
     network = paired_on_unet()
     steps = [network(labelled()) for _ in range(4)]
     assert [step.organs for step in steps] == [[0], [1], [0], [1]]
+    assert [network(image()).organs for _ in range(2)] == [[0], [1]]  # where the organs aren't known, too
     network.eval().decoder.deep_supervision = False
     for step, corner in zip(steps, ([1, 0, 0], [1, 2, 4]), strict=False):  # of 2 x 4 x 4 voxels around the organs
         assert step.rois.corners.tolist() == [[corner]] * 2
         torch.testing.assert_close(step.roi_logits, network.segment_at(image(), step.rois, step.organs))
+    assert list(network.parts(image()).organs) == [0, 1]
 
 
 @torch.no_grad()
@@ -296,9 +299,11 @@ def test_organs_without_a_partner_are_trained_in_every_step() -> None:
 def test_steps_of_pairs_compile_for_either_side_without_graph_break() -> None:
     network = paired_on_unet()
     twin = deepcopy(network)
-    compiled = torch.compile(twin, backend="aot_eager", fullgraph=True)
-    for _ in range(4):
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(twin, backend=counter, fullgraph=True)
+    for _ in range(6):
         torch.testing.assert_close(compiled(labelled()).roi_logits, network(labelled()).roi_logits)
+    assert counter.frame_count == 2
 
 
 @torch.no_grad()

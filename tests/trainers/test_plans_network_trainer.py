@@ -91,11 +91,13 @@ def test_without_pairs_each_organ_has_a_sos_net_of_its_own(make_trainer: Any, pr
 def test_sos_nets_read_the_main_networks_answer(make_trainer: Any) -> None:
     trainer = make_trainer(SmallPlansNetworkTrainer)
     trainer.initialize()
+    trainer.network.eval()
     image = trainer.batch()["data"]
     with torch.no_grad():
-        before = trainer.network(image)
+        before = trainer.network.parts(image)
         trainer.network.decoder.seg_layers[-1].bias[0] -= 1  # all organs more likely, features as before
-        after = trainer.network(image)
+        after = trainer.network.parts(image)
+    assert before.organs == after.organs
     assert torch.equal(after.heat_logits, before.heat_logits)
     assert not torch.equal(after.roi_logits, before.roi_logits)
 
@@ -112,6 +114,7 @@ def test_a_tenth_of_the_small_organs_gradient_reaches_the_main_network(make_trai
     for share in (network.config.gradient_to_main, 1.0):
         network.config = replace(network.config, gradient_to_main=share)
         network.zero_grad()
+        network.right_side = True  # the next step is one of left organs
         getattr(network(image), part).square().sum().backward()
         gradients.append(weight.grad)
     assert gradients[1].abs().sum() > 0
