@@ -1,4 +1,4 @@
-"""Never worse than the main network: how much each organ's SOS-Net counts, by what both did in validation."""
+"""The better of SOS-Net and main network: how much each organ's SOS-Net counts, by what both did in validation."""
 
 import math
 from collections.abc import Sequence
