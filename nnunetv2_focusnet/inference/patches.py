@@ -34,12 +34,20 @@ def shared_patches(
 
     Args:
         corners: (K, 3), of all organs' ROIs.
-        sizes: (K, 3), likewise; none is larger than a patch.
+        sizes: (K, 3), likewise.
         organs: those that need a patch, by their indices.
         patch_size: of all patches.
         image_size: which is no smaller.
         multiple_of: of which the patches' corners are multiples, where the other arguments are.
+
+    Raises:
+        ValueError: an ROI is larger than a patch.
     """
+    if (sizes > np.array(patch_size)).any():
+        raise ValueError(
+            f"ROIs of up to {sizes.max(0).tolist()} voxels don't fit into patches of {list(patch_size)}: plans.json has"
+            " another patch than in training; put back that of the training, or train again."
+        )
     patches: list[tuple[list[int], np.ndarray, np.ndarray]] = []
     for k in organs:
         first, end = corners[k], corners[k] + sizes[k]

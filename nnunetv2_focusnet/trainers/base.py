@@ -32,7 +32,7 @@ from nnunetv2_focusnet.trainers.host import DICE_PER_CLASS, curves
 from nnunetv2_focusnet.trainers.learned import how_far_learned
 from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network, lay_out_for_device
-from nnunetv2_focusnet.trainers.progress import StageLogger
+from nnunetv2_focusnet.trainers.progress import ORGANS_THERE, StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
 from nnunetv2_focusnet.trainers.trained_with import keep_record
 
@@ -257,8 +257,16 @@ class BaseTrainer(FiniteTrainer):
 
     def dsc_for_weights(self) -> np.ndarray:
         """Online DSC by which focal weights relax, (epochs so far, organs), NaN for organs that weren't there."""
-        dsc = curves(self.local_log)[DICE_PER_CLASS][: self.current_epoch]
-        return np.array(dsc, dtype=float).reshape(-1, len(self.entry.organs))
+        log, shape = curves(self.local_log), (self.current_epoch, len(self.entry.organs))
+        dsc, there = (np.reshape(log[key][: self.current_epoch], shape) for key in (DICE_PER_CLASS, ORGANS_THERE))
+        return np.where(there, dsc, math.nan)
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """Log what nnU-Net logs, and which organs were in the patches: a DSC of 0 doesn't tell."""
+        super().on_validation_epoch_end(val_outputs)
+        voxels = sum(output["tp_hard"] + output["fn_hard"] for output in val_outputs)
+        there = sum(self.from_all_ranks([voxels])) > 0
+        self.local_log.log(ORGANS_THERE, there.tolist(), self.current_epoch)
 
     # ---- left and right, annotated organs ----
 

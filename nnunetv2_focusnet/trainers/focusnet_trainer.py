@@ -28,7 +28,7 @@ class FocusNetTrainer(SmallOrgansTrainer):
 
 
 class FocusNetTrainerPaper(FocusNetTrainer):
-    """Trains FocusNet without what makes :class:`FocusNetTrainer` cheaper: it takes 1.4 to 1.7 times the memory, up to twice the time.
+    """Trains FocusNet without what makes :class:`FocusNetTrainer` cheaper, in 1.4 to 1.7 times the memory.
 
     Heat maps are at full resolution, and S-Net's one downsampling is the plan's first, on ordinary CTs (1, 2, 2).
     """

@@ -18,10 +18,14 @@ def how_far_learned(dsc: np.ndarray) -> np.ndarray:
         dsc: (epochs so far, organs), NaN where an organ wasn't there.
 
     Returns:
-        (organs + 1,), first the background's: the organs' mean.
+        (organs + 1,), first the background's: the organs' mean. An organ that was in no epoch counts as learned as the
+        others are.
     """
     average = np.zeros(dsc.shape[1])
     for epoch in dsc:
         average = np.where(np.isnan(epoch), average, EMA_DECAY * average + (1 - EMA_DECAY) * np.nan_to_num(epoch))
     organs = np.clip((average - BEGUN) / (LEARNED - BEGUN), 0, 1)
+    seen = ~np.isnan(dsc).all(0)
+    if seen.any():
+        organs[~seen] = organs[seen].mean()
     return np.array([organs.mean(), *organs])

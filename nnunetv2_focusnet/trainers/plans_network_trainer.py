@@ -18,9 +18,9 @@ class FocusNetTrainerPlansNetwork(SmallOrgansTrainer):
     """Trains the plans' network with focal + Dice loss under deep supervision, and FocusNet's parts along with it.
 
     SOL-Net, of one block, reads the decoder's second finest layer, and SOS-Nets of half the width correct what the
-    main network says of their organs: on usual patches a step costs a tenth to a third more than a stock one. A left-right pair shares
-    its SOS-Net, the right ROI mirrored. All parts train together from the start, and the main network follows mostly
-    its own loss.
+    main network says of their organs: on usual patches a step costs a tenth to a third more than a stock one. A
+    left-right pair shares its SOS-Net, the right ROI mirrored. All parts train together from the start, and the main
+    network follows mostly its own loss.
     """
 
     default_enable_deep_supervision = True

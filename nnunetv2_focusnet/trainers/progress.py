@@ -16,6 +16,8 @@ from PIL import Image
 from nnunetv2_focusnet.trainers.host import EMA_DECAY, EMA_DICE, MEAN_DICE, PROGRESS_PICTURE, curves
 from nnunetv2_focusnet.trainers.schedule import Stage
 
+ORGANS_THERE = "organs_there"
+
 
 class StageLogger(LocalLogger):
     """nnU-Net's local log plus stage, loss terms, and what is measured per small organ.
@@ -36,7 +38,7 @@ class StageLogger(LocalLogger):
         self.organs = list(organs)
         self.terms = [f"loss/{name}" for name in term_names]
         self.per_organ = {"localisation_error_mm": "localisation error [mm]", "detection_rate": "detection rate"}
-        for key in ("stage", *self.terms, *((*self.per_organ, "voxels_by_share") if self.organs else ())):
+        for key in ("stage", ORGANS_THERE, *self.terms, *((*self.per_organ, "voxels_by_share") if self.organs else ())):
             curves(self)[key] = []
 
     def log(self, key: str, value: Any, epoch: int) -> None:

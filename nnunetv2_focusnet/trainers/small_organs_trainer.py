@@ -149,7 +149,8 @@ class SmallOrgansTrainer(BaseTrainer):
         # nnU-Net's step writes 0 into the target's ignored voxels, in place.
         judged = batch | {"target": finest(batch["target"]).clone()}
         result = super().validation_step(batch)
-        result = result | self._judge_peaks(judged) | self._judge_shares(judged)
+        if math.isfinite(result["loss"]):  # else it was left out of the rest, too
+            result = result | self._judge_peaks(judged) | self._judge_shares(judged)
         self.bare_network.seen = None  # as large as the logits of a batch
         return result
 
@@ -179,7 +180,7 @@ class SmallOrgansTrainer(BaseTrainer):
         for epoch, counts in zip(dsc, curves(self.local_log)["voxels_by_share"], strict=False):
             if counts is not None:
                 overlap, volume = np.array(counts)[SHARES.index(0.0)]
-                epoch[small] = np.divide(overlap, volume, out=np.full(len(small), np.nan), where=volume > 0)
+                epoch[small] = np.where(np.isnan(epoch[small]), math.nan, overlap / volume.clip(min=1))
         return dsc
 
     def _judge_shares(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -84,8 +84,11 @@ def dice_by_share(counts: Sequence[np.ndarray], num_epochs: int) -> np.ndarray:
 
 
 def best_shares(dice: np.ndarray) -> list[float]:
-    """The share of each organ with which its DSC (len(SHARES), K) is highest; 1 for organs that weren't there."""
-    return [SHARES[best] for best in np.nan_to_num(dice, nan=-1.0).argmax(0)]
+    """The share of each organ with which its DSC (len(SHARES), K) is highest, of equally good ones the first, 1.
+
+    NaN is no voxel of an organ that wasn't there, and better than any.
+    """
+    return [SHARES[best] for best in np.nan_to_num(dice, nan=2.0).argmax(0)]
 
 
 def find_dead(dice: np.ndarray, organs: Sequence[str]) -> list[str]:

@@ -43,3 +43,8 @@ def test_rois_lie_in_their_patches_which_lie_on_whole_steps(step: tuple[int, int
             for k in organs:
                 assert (corners[k] >= corner).all()
                 assert (corners[k] + sizes[k] <= corner + patch).all()
+
+
+def test_rois_larger_than_a_patch_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"ROIs of up to \[4, 4, 18\] voxels don't fit into patches of \[8, 16, 16\]"):
+        patches_of([(0, 0, 0), (4, 12, 12)], [(4, 4, 4), (4, 4, 18)], [0])

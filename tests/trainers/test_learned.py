@@ -29,6 +29,11 @@ def test_epochs_without_an_organ_leave_it_as_it_was() -> None:
     assert how_far_learned(with_gaps).tolist() == how_far_learned(np.array([[0.9]] * 15)).tolist()
 
 
+def test_an_organ_that_never_was_there_is_as_learned_as_the_others() -> None:
+    with_one_unseen = np.array([[0.9, 0.2, math.nan]] * 60)
+    np.testing.assert_allclose(how_far_learned(with_one_unseen), [0.5, 1, 0, 0.5])
+
+
 def test_an_organ_lost_again_gets_its_weight_back() -> None:
     assert how_far_learned(np.array([[0.9]] * 30 + [[0.0]] * 30))[1] == 0
 
@@ -58,6 +63,7 @@ def test_a_trainer_reads_it_from_its_log_also_of_a_resumed_run(make_trainer: Any
     organs = len(trainer.entry.organs)
     for epoch in range(30):
         trainer.local_log.log("dice_per_class_or_region", [0.9] * (organs - 1) + [0.1], epoch)
+        trainer.local_log.log("organs_there", [True] * organs, epoch)
     trainer.current_epoch = 30
     trainer.on_train_epoch_start()
     assert trainer.loss.learned.tolist() == [pytest.approx((organs - 1) / organs)] + [1.0] * (organs - 1) + [0.0]
@@ -71,11 +77,28 @@ def test_what_only_a_sos_net_has_found_the_main_network_has_yet_to_learn(make_tr
     counts = [[[float(overlap)] * len(small), [10.0] * len(small)] for overlap in (9, 5, 0)]
     for epoch in range(30):
         trainer.local_log.log("dice_per_class_or_region", [0.9] * len(trainer.entry.organs), epoch)
+        trainer.local_log.log("organs_there", [True] * len(trainer.entry.organs), epoch)
         trainer.local_log.log("voxels_by_share", counts, epoch)
     trainer.current_epoch = 30
     trainer.on_train_epoch_start()
     learned = trainer.loss.learned[1:].tolist()
     assert learned == [0.0 if organ.label in small else 1.0 for organ in trainer.entry.organs]
+
+
+def test_false_voxels_in_epochs_without_the_organ_dont_count(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.on_train_start()
+    organs = len(trainer.entry.organs)
+    there, absent = np.full(organs, 9), np.zeros(organs, int)
+    for epoch in range(40):  # in every other epoch no patch has an organ, and one voxel of each is predicted
+        trainer.current_epoch = epoch
+        tp, fp = (there, absent) if epoch % 2 else (absent, there // 9)
+        counts = {"voxels_by_share": np.array([[tp, (2 * tp + fp) / 2]] * 3)[..., : len(trainer.small_organs)]}
+        judged = {"tp_hard": tp, "fp_hard": fp, "fn_hard": absent, "loss": np.float32(1)}
+        trainer.on_validation_epoch_end([judged | counts])
+    trainer.current_epoch = 40
+    trainer.on_train_epoch_start()
+    assert trainer.loss.learned.tolist() == [1.0] * (organs + 1)
 
 
 def test_the_papers_weights_stay(make_trainer: Any) -> None:

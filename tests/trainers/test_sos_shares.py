@@ -95,6 +95,11 @@ def test_the_best_answer_is_taken_and_of_equal_ones_the_sos_nets() -> None:
     assert best_shares(dice) == [1.0, 0.5, 0.0, 1.0]
 
 
+def test_where_the_organ_never_was_who_draws_nothing_is_best() -> None:
+    dice = np.array([[math.nan, 0.0, 0.0], [0.0, math.nan, 0.0], [0.0, math.nan, math.nan]])
+    assert best_shares(dice) == [1.0, 0.5, 0.0]
+
+
 def test_dead_is_a_sos_net_that_answers_nothing_where_the_main_network_does() -> None:
     dice = np.array([[0.02, 0.02, 0.5, math.nan], [0.3, 0.02, 0.5, math.nan], [0.63, 0.03, 0.9, math.nan]])
     assert find_dead(dice, ["nerve", "nobody's", "fine", "absent"]) == ["nerve"]
