@@ -226,7 +226,8 @@ class FocusNet(nn.Module):
         """
         organs = range(len(self.config.small_organs)) if organs is None else organs
         sizes = [self.config.roi_sizes[k] for k in organs]
-        return Rois.around(torch.stack([centres[:, k] for k in organs], 1), sizes, volume_size, self.roi_step)
+        chosen = torch.stack([centres[:, k] for k in organs], 1)  # an index would be copied to the GPU in every step
+        return Rois.around(chosen, sizes, volume_size, self.roi_step)
 
     def organs_of_step(self) -> Sequence[int]:
         """Of each pair that shares a SOS-Net one organ, left and right in turns, and all others: their indices.

@@ -23,6 +23,7 @@ from nnunetv2_focusnet.trainers.sos_shares import (
     best_shares,
     count_voxels,
     dice_by_share,
+    dice_of,
     find_dead,
 )
 
@@ -179,8 +180,8 @@ class SmallOrgansTrainer(BaseTrainer):
         small = [organ.label - 1 for organ in self.small_organs]
         for epoch, counts in zip(dsc, curves(self.local_log)["voxels_by_share"], strict=False):
             if counts is not None:
-                overlap, volume = np.array(counts)[SHARES.index(0.0)]
-                epoch[small] = np.where(np.isnan(epoch[small]), math.nan, overlap / volume.clip(min=1))
+                by_main = dice_of(np.array(counts))[SHARES.index(0.0)]
+                epoch[small] = np.where(np.isnan(epoch[small]), math.nan, by_main)
         return dsc
 
     def _judge_shares(self, batch: dict[str, Any]) -> dict[str, np.ndarray]:

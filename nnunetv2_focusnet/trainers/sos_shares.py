@@ -79,7 +79,12 @@ def dice_by_share(counts: Sequence[np.ndarray], num_epochs: int) -> np.ndarray:
         (len(SHARES), K).
     """
     window = min(max(SHORTEST_WINDOW, num_epochs // 10), math.ceil(len(counts) / 2))
-    overlap, volume = np.sum(counts[-window:], 0).swapaxes(0, 1)
+    return dice_of(np.sum(counts[-window:], 0))
+
+
+def dice_of(counts: np.ndarray) -> np.ndarray:
+    """DSC with each share, (len(SHARES), K), of counts (len(SHARES), 2, K); NaN where there was nothing to overlap."""
+    overlap, volume = counts.swapaxes(0, 1)
     return np.divide(overlap, volume, out=np.full(volume.shape, np.nan), where=volume > 0)
 
 
