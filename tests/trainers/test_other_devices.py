@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import torchgen
 from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer
 from test_focusnet_trainer import change_json
@@ -55,13 +54,7 @@ def test_training_needs_nothing_that_mps_lacks(
         labels = {f"organ {i}": i for i in range(1, 10)}
         change_json(project / "dataset.json", labels={"background": 0, **labels, "ignore": 10})
     trainer = make_trainer(trainer_class)
-    trainer.on_train_start()
-    trainer.current_epoch = trainer.num_epochs - 1
-    trainer.on_train_epoch_start()
     with RecordOperations() as recorded:
-        trainer.train_step(trainer.batch())
-        trainer.network.eval()
-        with torch.no_grad():
-            trainer.validation_step(trainer.batch())
+        trainer.run_training()
     assert "convolution_backward" in recorded.names
     assert recorded.names - operations_on("MPS") == set()
