@@ -1,5 +1,6 @@
 """Any nnU-Net trainer, with a number of epochs that fits into a time, and a record of what each epoch took."""
 
+import gc
 import os
 import random
 import resource
@@ -81,6 +82,7 @@ class Budgeted:
         now = time.perf_counter()
         if self._mark is None:
             self._mark, self._cpu_mark = now, time.process_time()
+        gc.collect()  # of progress.png's figures, hundreds of MB that would count as the network's
         if self.pace is not None:
             log = self.log_lists
             self.num_iterations_per_epoch = self.pace.next_iterations(

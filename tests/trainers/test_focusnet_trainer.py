@@ -1,5 +1,6 @@
 """Stages, resuming, errors and logs of FocusNetTrainer and SNetTrainer, run as nnU-Net runs them."""
 
+import gc
 import json
 import math
 import os
@@ -12,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle, write_pickle
+from matplotlib.figure import Figure
 from PIL import Image
 from small_trainers import SmallSNetTrainer
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -196,6 +198,21 @@ def test_progress_png_has_our_panels_under_the_hosts(make_trainer: Any) -> None:
     width, height = Image.open(Path(trainer.output_folder) / "progress.png").size
     assert width == 3000
     assert height == pytest.approx(5400 + 4 * 700, abs=10)
+
+
+def test_drawing_progress_does_not_fill_the_memory(make_trainer: Any) -> None:
+    trainer = make_trainer()
+    trainer.num_epochs = 1
+    run(trainer)
+    gc.disable()  # else Python looks for garbage at some time, but hundreds of MB later
+    try:
+        for _ in range(3):
+            trainer.local_log.plot_progress_png(trainer.output_folder)
+        figures = [thing for thing in gc.get_objects() if type(thing) is Figure]
+    finally:
+        gc.enable()
+    assert (Path(trainer.output_folder) / "progress.png").is_file()
+    assert len(figures) <= 1  # the last one at most, of six
 
 
 @pytest.mark.parametrize("epoch", [0, 6])
