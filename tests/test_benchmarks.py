@@ -16,7 +16,7 @@ import paper_tables
 import small_organs
 from cpu_plans import fit_strides, narrow
 from side_by_side.budget import Pace, Speed, choose_epochs
-from side_by_side.curves import Curve, Flatness, minutes_to_reach, smooth
+from side_by_side.curves import Curve, Flatness, mean_curve, minutes_to_best, minutes_to_reach, smooth
 from side_by_side.far_voxels import count_far
 from side_by_side.figures import Figures
 from side_by_side.goals import NOT_FLAT, Goal, Judge
@@ -101,6 +101,13 @@ def test_time_to_reach_takes_the_mean_of_three_epochs() -> None:
     assert minutes_to_reach(curve(dsc), 0.45) == 5
     assert minutes_to_reach(curve(dsc), 0.6) == math.inf
     assert math.isnan(minutes_to_reach(curve(dsc), 0.001))
+
+
+def test_time_to_stocks_dsc_is_that_of_the_mean_over_trainings() -> None:
+    # Ends at 0.5, which the second training by itself never reaches.
+    stock = mean_curve([curve([0.0, 0.0, 0.3, 0.9, 0.9]), curve([0.0, 0.0, 0.3, 0.3, 0.3])])
+    ours = mean_curve([curve([0.3, 0.6, 0.6, 0.6, 0.6])])
+    assert minutes_to_best({"stock": stock, "ours": ours}, ["stock"]) == {"stock": 5, "ours": 3}
 
 
 def curve(small: list[float], large: float = 0.8) -> Curve:

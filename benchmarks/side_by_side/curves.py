@@ -77,6 +77,17 @@ def minutes_to_reach(curve: Curve, dsc: float) -> float:
     return next(reached, math.inf)
 
 
+def minutes_to_best(curves: Mapping[str, Curve], others: Sequence[str]) -> dict[str, float]:
+    """Time at which each row's curve is where the best of ``others`` ends, see :func:`minutes_to_reach`.
+
+    Args:
+        curves: by row, means over its trainings: one training may end higher than another ever gets.
+        others: rows.
+    """
+    target = max(smooth(curves[row].dsc["small"])[-1] for row in others)
+    return {row: minutes_to_reach(curve, target) for row, curve in curves.items()}
+
+
 @dataclass(frozen=True)
 class Flatness:
     """Whether a curve has come to its end.

@@ -42,7 +42,7 @@ def read_figures(
     row: str,
     trainings: Sequence[dict[str, Any]],
     predicting: Sequence[dict[str, Any]],
-    minutes_to_stock_dsc: Sequence[float],
+    minutes_to_stock_dsc: float,
     patients: Patients,
     groups: Mapping[str, Sequence[str]],
 ) -> Figures:
@@ -52,7 +52,7 @@ def read_figures(
         row: its name.
         trainings: records of its trainings.
         predicting: seconds of each case, a record for each training.
-        minutes_to_stock_dsc: that each training took to stock's final online DSC.
+        minutes_to_stock_dsc: after which the trainings' mean curve is at stock's final online DSC.
         patients: all measurements.
         groups: organs by "small" and "large".
     """
@@ -92,5 +92,5 @@ def read_figures(
         peak_mib=fmean(max(each["peak_mib"]) for each in trainings),
         inference_seconds=fmean(case["total"] for case in cases),
         network_seconds=fmean(case["network"] for case in cases),
-        minutes_to_stock_dsc=fmean(minutes_to_stock_dsc),  # infinite if one never gets there
+        minutes_to_stock_dsc=minutes_to_stock_dsc,
     )

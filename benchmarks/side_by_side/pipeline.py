@@ -7,13 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
 from nnunetv2_focusnet.cli.compare import compare
 from nnunetv2_focusnet.compare.inputs import read_folders
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from side_by_side.budget import Speed, choose_epochs
-from side_by_side.curves import GROUPS, Curve, mean_curve, minutes_to_reach, read_curve, smooth
+from side_by_side.curves import GROUPS, Curve, mean_curve, minutes_to_best, read_curve
 from side_by_side.far_voxels import add_far_voxels
 from side_by_side.figures import Figures, read_figures
 from side_by_side.jobs import run_jobs
@@ -136,19 +135,19 @@ def evaluate(
     of_recipe = {
         recipe: [run for run in runs if run.recipe == recipe] for recipe in dict.fromkeys(r.recipe for r in runs)
     }
-    target = max(fmean(smooth(by_run[run].dsc["small"])[-1] for run in of_recipe[recipe]) for recipe in target_recipes)
+    curves = {recipe.name: mean_curve([by_run[run] for run in of]) for recipe, of in of_recipe.items()}
+    minutes = minutes_to_best(curves, [recipe.name for recipe in target_recipes])
     figures = {
         row.name: read_figures(
             row.name,
             [read_json(state.training(run)) for run in of_recipe[row.recipe]],
             [read_json(state.prediction_seconds(row, run.seed, run.fold)) for run in of_recipe[row.recipe]],
-            [minutes_to_reach(by_run[run], target) for run in of_recipe[row.recipe]],
+            minutes[row.recipe.name],
             patients,
             groups,
         )
         for row in rows
     }
-    curves = {recipe.name: mean_curve([by_run[run] for run in of]) for recipe, of in of_recipe.items()}
     return Findings(patients, groups, curves, figures, results.messages)
 
 
