@@ -26,9 +26,7 @@ def main() -> None:
     )
     folder = parser.parse_args().o
     demo = Demo(folder)
-    print(
-        f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; 6 to 8 minutes on 2 CPU cores", flush=True
-    )
+    print(f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; 6 to 8 minutes on 2 CPU cores", flush=True)
     demo.run()
 
 
