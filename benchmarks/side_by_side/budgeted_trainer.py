@@ -79,10 +79,10 @@ class Budgeted:
             return super().get_dataloaders()
 
     def on_epoch_start(self) -> None:
+        gc.collect()  # progress.png's figures, hundreds of MB that would count as the network's
         now = time.perf_counter()
         if self._mark is None:
             self._mark, self._cpu_mark = now, time.process_time()
-        gc.collect()  # of progress.png's figures, hundreds of MB that would count as the network's
         if self.pace is not None:
             log = self.log_lists
             self.num_iterations_per_epoch = self.pace.next_iterations(

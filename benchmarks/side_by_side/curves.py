@@ -81,8 +81,8 @@ def minutes_to_best(curves: Mapping[str, Curve], others: Sequence[str]) -> dict[
     """Time at which each row's curve is where the best of ``others`` ends, see :func:`minutes_to_reach`.
 
     Args:
-        curves: by row, means over its trainings: one training may end higher than another ever gets.
-        others: rows.
+        curves: each row's mean over its trainings; a single one may never reach the others' end.
+        others: rows of which the best sets the target.
     """
     target = max(smooth(curves[row].dsc["small"])[-1] for row in others)
     return {row: minutes_to_reach(curve, target) for row, curve in curves.items()}

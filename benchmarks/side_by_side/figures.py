@@ -35,7 +35,7 @@ class Figures:
     peak_mib: float
     inference_seconds: float  # mean over the cases, from the raw image to the label map
     network_seconds: float  # of these, spent in the network
-    minutes_to_stock_dsc: float
+    minutes_to_stock_dsc: float  # of the trainings' mean curve
 
 
 def read_figures(

@@ -92,7 +92,7 @@ class StageLogger(LocalLogger):
         height = 7 * rows
         figure = Figure(figsize=(30, height), dpi=width / 30)
         canvas = FigureCanvasAgg(figure)
-        # Margins with room for all labels: letting matplotlib find them would take most of the time.
+        # Margins with room for names of some 30 letters: letting matplotlib find them would take most of the time.
         margins = {"left": 0.06, "right": 0.75, "bottom": 1.2 / height, "top": 1 - 0.7 / height, "hspace": 0.35}
         axes = figure.subplots(rows, 1, gridspec_kw=margins)
         for key in self.terms:
@@ -108,7 +108,8 @@ class StageLogger(LocalLogger):
         for ax in axes:
             _shade_stages(ax, log["stage"])
             ax.set(xlabel="epoch")
-            ax.legend(loc="upper left", bbox_to_anchor=(1, 1))
+            columns = {"ncols": 1 + len(ax.lines) // 12, "columnspacing": 1, "handlelength": 1}
+            ax.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="x-small", **columns)
         canvas.draw()
         return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
