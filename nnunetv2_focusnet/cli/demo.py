@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
         description="Make a few simulated head CTs, train FocusNet and stock nnU-Net on them with nnU-Net's own "
-        "commands, predict unseen heads, draw pictures and compare both. Takes 6 to 8 minutes on 2 CPU cores. "
+        "commands, predict unseen heads, draw pictures and compare both. Takes about 8 minutes on 2 CPU cores. "
         "Writes only into DIR.",
     )
     default = Path("nnUNetv2_focusnet_demo")
@@ -26,7 +26,9 @@ def main() -> None:
     )
     folder = parser.parse_args().o
     demo = Demo(folder)
-    print(f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; 6 to 8 minutes on 2 CPU cores", flush=True)
+    print(
+        f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; about 8 minutes on 2 CPU cores", flush=True
+    )
     demo.run()
 
 
