@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_focusnet.images.grid import Grid
-from nnunetv2_focusnet.images.reading import read_header, read_labels, read_volume
+from nnunetv2_focusnet.images.reading import check_has_geometry, read_header, read_labels, read_volume
 from nnunetv2_focusnet.organs.annotations import check_training_cases
 from nnunetv2_focusnet.organs.case_names import cases_in
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
@@ -22,7 +22,6 @@ from nnunetv2_focusnet.system.folders import list_folder
 
 FOLDS = 5  # of nnU-Net's cross-validation
 ALL = "all"
-WITH_GEOMETRY = (".nii.gz", ".nii", ".nrrd", ".mha", ".gipl", ".gipl.gz")
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ def cases_to_segment(folder: Path, file_ending: str) -> list[Case]:
     Raises:
         ValueError: there are none, one lacks its first channel, or the format has no geometry.
     """
-    if file_ending not in WITH_GEOMETRY:
-        raise ValueError(f"images of {file_ending} don't say where their voxels lie: convert them to NIfTI (.nii.gz)")
+    check_has_geometry(file_ending)
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder: name one with images")
     channel = re.compile(r"(.+)_(\d{4})" + re.escape(file_ending))

@@ -9,6 +9,7 @@ from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.demo.demo import Demo
 
 COMMAND = "nnUNetv2_focusnet_demo"
+HOW_LONG = "about 8 minutes on 2 CPU cores"
 
 
 @as_command(COMMAND, when_stopped="the same command goes on from here")
@@ -17,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
         description="Make a few simulated head CTs, train FocusNet and stock nnU-Net on them with nnU-Net's own "
-        "commands, predict unseen heads, draw pictures and compare both. Takes about 8 minutes on 2 CPU cores. "
+        f"commands, predict unseen heads, draw pictures and compare both. Takes {HOW_LONG}. "
         "Writes only into DIR.",
     )
     default = Path("nnUNetv2_focusnet_demo")
@@ -26,9 +27,7 @@ def main() -> None:
     )
     folder = parser.parse_args().o
     demo = Demo(folder)
-    print(
-        f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; about 8 minutes on 2 CPU cores", flush=True
-    )
+    print(f"FocusNet on simulated heads, in {demo.folder}, on {demo.device}; {HOW_LONG}", flush=True)
     demo.run()
 
 

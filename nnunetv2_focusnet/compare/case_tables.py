@@ -31,7 +31,9 @@ class Details(NamedTuple):
 
 
 def worst_cases(results: Results) -> pd.DataFrame:
-    """Cases by the last model's mean DSC over the organs of the case, worst first, as in the overlays.
+    """Cases by the last model's mean DSC, worst first, as in the overlays.
+
+    It is over the organs that a case has, or that the model predicts there; without any a case comes last.
 
     Returns:
         Index: case. Columns: ``dsc``, that mean; ``organs``, over how many; ``missed`` and ``false_positive``, how many
@@ -47,6 +49,8 @@ def worst_cases(results: Results) -> pd.DataFrame:
         missed=("missed", "sum"),
         false_positive=("false_positive", "sum"),
     ).assign(worst=worst["organ"], worst_dsc=worst["dsc"], hd95_mm=hd95)
+    counts = {"organs": 0, "missed": 0, "false_positive": 0}
+    table = table.reindex(results.cases).fillna(counts | {"worst": "-"}).astype(dict.fromkeys(counts, int))
     return table.sort_values(["dsc", "hd95_mm"], ascending=[True, False], kind="stable")
 
 
@@ -69,6 +73,8 @@ def case_details(results: Results) -> Iterator[Details]:
     tables = dict(list(results.measurements.groupby("case")))
     for case, row in worst_cases(results).iterrows():
         summary = f"mean DSC {row['dsc']:.3f} of {row['organs']} organs, worst {row['worst']} ({row['worst_dsc']:.3f})"
+        if row["organs"] == 0:
+            summary = f"no organ there, and none predicted by {results.models[-1]}"
         yield Details(str(case), summary, _side_by_side(results, tables[case], "organ"))
 
 

@@ -15,6 +15,7 @@ from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_datas
 
 from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
 from nnunetv2_focusnet.compare.folds import find_validations
+from nnunetv2_focusnet.images.reading import check_has_geometry
 from nnunetv2_focusnet.organs.annotations import check_reference_cases, check_training_cases
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.plans_entry import has_entry, read_small_organs
@@ -155,6 +156,7 @@ def _inputs(
     small: Collection[str] | None,
     tolerance: str,
 ) -> Inputs:
+    check_has_geometry(dataset.file_ending)
     tolerances = _tolerances(tolerance, dataset.labels)
     distinct = sorted(set(tolerances.values()))
     line = f"{distinct[0]:g} mm" if len(distinct) == 1 else f"{distinct[0]:g} to {distinct[-1]:g} mm, by organ"

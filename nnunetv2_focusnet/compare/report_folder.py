@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,9 +13,8 @@ from nnunetv2_focusnet.system.files import make_folder
 # All that a comparison writes, report.html in the end: where it is there, the report is complete. No pattern
 # matches more than that, lest a user's own boxes_mine.png be taken for one of an earlier report.
 WRITTEN = (
-    *("metrics.csv", "summary.csv", "paired.csv", "summary.md", "summary.tex"),
-    *("boxes_dsc.png", "boxes_hd95_mm.png", "differences_dsc_[0-9]*.png", "differences_hd95_mm_[0-9]*.png"),
-    *("overlay_[0-9][0-9]*.png", "report.html"),
+    *(r"metrics\.csv", r"summary\.csv", r"paired\.csv", r"summary\.md", r"summary\.tex"),
+    *(r"boxes_(dsc|hd95_mm)\.png", r"differences_(dsc|hd95_mm)_\d+\.png", r"overlay_\d{2,}\.png", r"report\.html"),
 )
 UNFINISHED = ".unfinished"
 
@@ -52,9 +52,13 @@ def new_report(folder: Path) -> Iterator[Path]:
 
 def _replace(folder: Path, unfinished: Path) -> None:
     """Old and new files never lie side by side: a kill in these milliseconds leaves new ones without report.html."""
-    for pattern in reversed(WRITTEN):
-        for file in folder.glob(pattern):
-            file.unlink()
-    for pattern in WRITTEN:
-        for file in unfinished.glob(pattern):
-            file.rename(folder / file.name)
+    for file in reversed(_written(folder)):
+        file.unlink()
+    for file in _written(unfinished):
+        file.rename(folder / file.name)
+
+
+def _written(folder: Path) -> list[Path]:
+    """What a comparison has written into a folder, in the order of the patterns."""
+    files = sorted(folder.iterdir())
+    return [file for pattern in WRITTEN for file in files if re.fullmatch(pattern, file.name)]

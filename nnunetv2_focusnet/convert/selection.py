@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nnunetv2_focusnet.convert.layouts.base import Layout, NoCaseError, SourceCase
 from nnunetv2_focusnet.organs.names import words_and_side
 
 Key = tuple[str, str]
-NO_ORGANS = {("", ""), ("background", ""), ("ignore", "")}  # nothing to tell it by, and names that nnU-Net reserves
+RESERVED = {"background", "ignore"}  # by nnU-Net
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Selection:
         cases: without those that have none of the organs to train on.
         left_out: case to the reason why it can't be converted.
         notes: a line on each organ that was asked for or is the layout's, but isn't annotated in any training case, and
-            on each name that can't be an organ's; before them, one on whatever was found that is no case.
+            on each name that can't be an organ's, and on what else an organ is called where the layout has no names;
+            before them, one on whatever was found that is no case.
     """
 
     organs: tuple[str, ...]
@@ -93,7 +94,9 @@ def select(layout: Layout, cases: Sequence[SourceCase], wanted: Sequence[str]) -
         raise ValueError(f"no training case has any of the organs {', '.join(organs)}{reasons}")
     missing = [organ for organ in organs if organ not in trained]
     notes += [f"{organ} isn't annotated in any training case and got no label" for organ in missing]
-    no_organs = sorted({name for each in selected for name in each.ignored if _key(name) in NO_ORGANS})
+    if not layout.organs:
+        notes += _other_spellings(selected)
+    no_organs = sorted({name for each in selected for name in each.ignored if not _can_be_organ(name)})
     notes += [f"a structure named {name!r} can't be an organ and was ignored" for name in no_organs]
     organs = tuple(organ for organ in organs if organ in trained)
     return Selection(organs, [_restricted(each, organs) for each in selected], left_out, notes)
@@ -106,7 +109,7 @@ def _known_organs(layout: Layout, names: dict[str, Sequence[str]]) -> dict[Key, 
     spellings = Counter(name for case in names.values() for name in case)
     by_key: dict[Key, str] = {}
     for name, _ in sorted(spellings.items(), key=lambda item: (-item[1], item[0])):
-        if _key(name) not in NO_ORGANS:
+        if _can_be_organ(name):
             by_key.setdefault(_key(name), name)
     return dict(sorted(by_key.items(), key=lambda item: item[1].lower()))
 
@@ -142,12 +145,29 @@ def _select_structures(
     return SelectedCase(case, structures, tuple(ignored))
 
 
+def _other_spellings(selected: Sequence[SelectedCase]) -> Iterator[str]:
+    """What else an organ is called where cases name it as they like: somebody has to see that it is the same."""
+    others: dict[str, set[str]] = {}
+    for each in selected:
+        for organ, name in each.structures.items():
+            others.setdefault(organ, set()).update({name} - {organ})
+    return (f"{organ} is {', '.join(sorted(names))} in some cases" for organ, names in others.items() if names)
+
+
+def _can_be_organ(name: str) -> bool:
+    """Whether there is anything to tell it by, and nnU-Net doesn't reserve the name."""
+    return any(character.isalnum() for character in name) and _key(name) not in {(word, "") for word in RESERVED}
+
+
 def _restricted(selected: SelectedCase, organs: Sequence[str]) -> SelectedCase:
     structures = {organ: name for organ, name in selected.structures.items() if organ in organs}
     return SelectedCase(selected.case, structures, selected.ignored)
 
 
 def _key(name: str) -> Key:
-    """Words without what separates them, save two numbers: Ring 1.5 isn't Ring 15."""
+    """Words without what separates them, save two numbers: Ring 1.5 isn't Ring 15.
+
+    Signs that mean something stay: by TG-263 Brain~ is a part of the brain, and Brain+PTV isn't Brain-PTV.
+    """
     words, side = words_and_side(name)
-    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words)), side
+    return re.sub(r"(?<!\d) | (?!\d)", "", " ".join(words)) + "".join(re.findall(r"[~+*<>!]", name)), side

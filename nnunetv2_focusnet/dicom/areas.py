@@ -70,11 +70,16 @@ def fill(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> Area:
 
 
 def fill_exclusively(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> Area:
-    """Voxels inside of an odd number of contours or on one, as CLOSEDPLANAR_XOR has it; the same area counts once."""
+    """Voxels inside of an odd number of contours or on one, as CLOSEDPLANAR_XOR has it; the same area counts once.
+
+    A contour around no area has the voxels that it runs through.
+    """
     parity, border = np.zeros(shape, bool), np.zeros(shape, bool)
     kept: list[_Outline] = []
     for outline in (_Outline(_open(contour), shape) for contour in contours):
-        if not any(outline.is_like(other) for other in kept):
+        if outline.is_line:
+            outline.draw(border)
+        elif not any(outline.is_like(other) for other in kept):
             kept.append(outline)
             parity ^= outline.masks[0]
             border |= outline.masks[1]

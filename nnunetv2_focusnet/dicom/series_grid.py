@@ -14,7 +14,8 @@ def series_grid(series: Series) -> Grid:
     """The grid of a series, its third axis along the slices' normal.
 
     Raises:
-        ValueError: the slices make up no grid: one is missing or double, spacings are mixed, the gantry was tilted.
+        ValueError: the slices make up no grid: one is missing or double, spacings are mixed, one
+            lies to the side of the others, the gantry was tilted.
     """
     if series.problem:
         raise ValueError(series.problem)
@@ -24,7 +25,7 @@ def series_grid(series: Series) -> Grid:
     first = series.slices[0].grid
     positions = np.array([slice_.grid.origin for slice_ in series.slices])
     gap = _check_gaps(series, positions @ series.slices[0].normal)
-    _check_tilt(series, positions[-1] - positions[0])
+    _check_sideways(series, positions - positions[0])
     return replace(first, size=(*first.size[:2], len(series.slices)), spacing=(*first.spacing[:2], gap))
 
 
@@ -66,12 +67,20 @@ def _check_gaps(series: Series, along: np.ndarray) -> float:
     )
 
 
-def _check_tilt(series: Series, moved: np.ndarray) -> None:
-    """Check the way from the first slice to the last, in mm."""
-    normal = series.slices[0].normal
-    sideways = np.linalg.norm(moved - (moved @ normal) * normal)
-    if sideways > TOLERANCE * min(series.slices[0].grid.spacing[:2]):
-        degrees = np.degrees(np.arctan2(sideways, moved @ normal))
+def _check_sideways(series: Series, moved: np.ndarray) -> None:
+    """Check the way from the first slice to each, (N, 3) in mm."""
+    normal, tolerance = series.slices[0].normal, TOLERANCE * min(series.slices[0].grid.spacing[:2])
+    along = moved @ normal
+    sideways = moved - np.outer(along, normal)
+    off_line = np.linalg.norm(sideways - np.outer(along / along[-1], sideways[-1]), axis=1)
+    if off_line.max() > tolerance:
+        raise ValueError(
+            f"{series.slices[off_line.argmax()].name} lies {off_line.max():.3g} mm to the side of the line from the "
+            "first slice of its series to the last: export the series again"
+        )
+    tilt = float(np.linalg.norm(sideways[-1]))
+    if tilt > tolerance:
+        degrees = np.degrees(np.arctan2(tilt, along[-1]))
         raise ValueError(
             f"the gantry was tilted by {degrees:.1f} degrees in {series.name}: resample it to upright slices first"
         )

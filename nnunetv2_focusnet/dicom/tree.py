@@ -249,7 +249,7 @@ def _structure_set(file: Path, header: Dataset, name: str) -> StructureSet:
     instances = frozenset(
         _text(image, "ReferencedSOPInstanceUID") for item in series for image in item.get("ContourImageSequence") or []
     )
-    uids = frozenset(_text(frame, "FrameOfReferenceUID") for frame in frames if "FrameOfReferenceUID" in frame)
+    uids = frozenset(_text(frame, "FrameOfReferenceUID") for frame in frames if frame.get("FrameOfReferenceUID"))
     return StructureSet(file, name, uids, frozenset(_text(item, "SeriesInstanceUID") for item in series), instances)
 
 

@@ -76,9 +76,11 @@ class Grid:
         Such are the grids of masks saved for the organ's surroundings alone, or with their axes in another order.
         """
         corners = reference.indices(self.points_mm(self._corners))
-        turns = np.abs(np.linalg.solve(reference.steps_mm, self.steps_mm).round())
-        one_axis_each = turns.sum(0).tolist() == turns.sum(1).tolist() == [1] * len(turns)
-        return one_axis_each and bool((np.abs(corners - corners.round()) < TOLERANCE).all())
+        turns = np.linalg.solve(reference.steps_mm, self.steps_mm).round()
+        one_axis_each = np.abs(turns).sum(0).tolist() == np.abs(turns).sum(1).tolist() == [1] * len(turns)
+        # Whole steps from the first corner: whole numbers alone are also the corners of 50 slices where 60 lie.
+        whole_steps = corners[0].round() + self._corners @ turns.T
+        return one_axis_each and bool((np.abs(corners - whole_steps) < TOLERANCE).all())
 
     def has_voxels_of(self, reference: Grid) -> bool:
         """Whether both have the same voxels, perhaps with their axes in another order or sense."""

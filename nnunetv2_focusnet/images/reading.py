@@ -14,6 +14,7 @@ from nnunetv2_focusnet.images.grid import at_right_angles
 from nnunetv2_focusnet.system.text import last_line
 
 REMEDY = "copy it there again"
+WITH_GEOMETRY = (".nii.gz", ".nii", ".nrrd", ".mha", ".gipl", ".gipl.gz")
 SHEARED = (
     "its axes aren't at right angles (sheared, as after a gantry tilt)",
     "resample it, for example with nibabel.processing.resample_to_output, labels with order=0",
@@ -34,6 +35,16 @@ def check_file(file: Path, remedy: str = REMEDY) -> None:
         check_complete(file)
     except BrokenFileError as error:
         raise _named(file, error, remedy) from None
+
+
+def check_has_geometry(file_ending: str) -> None:
+    """Check a file format by its ending.
+
+    Raises:
+        ValueError: files of it don't say where their voxels lie, nor how large they are, as nnU-Net's TIFF.
+    """
+    if file_ending not in WITH_GEOMETRY:
+        raise ValueError(f"images of {file_ending} don't say where their voxels lie: convert them to NIfTI (.nii.gz)")
 
 
 def read_image(file: Path, remedy: str = REMEDY) -> sitk.Image:

@@ -18,8 +18,11 @@ def names(folder: Path) -> set[str]:
 
 
 def test_nothing_of_an_earlier_report_stays_but_the_users_own_files(tmp_path: Path) -> None:
-    write(tmp_path / "a/report", "report.html", "paired.csv", "overlay_03.png")
+    write(
+        tmp_path / "a/report", "report.html", "paired.csv", "overlay_03.png", "overlay_112.png", "differences_dsc_2.png"
+    )
     own = {"notes.txt", "boxes_mine.png", "differences_of_readers.png", "overlay_for_the_talk.png"}
+    own |= {"overlay_00 for paper.png", "overlay_01_mine.png", "differences_dsc_1_annotated.png", "report.html.bak"}
     for name in own:
         (tmp_path / "a/report" / name).write_text("mine")
     write(tmp_path / "a/report", "report.html", "summary.md")

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from nnunetv2_focusnet.compare.case_tables import case_details
+from nnunetv2_focusnet.compare.case_tables import case_details, cases_table
 from nnunetv2_focusnet.compare.cases import Row
 from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
@@ -85,6 +85,16 @@ def test_details_of_cases_are_worst_first_and_say_what_was_missed() -> None:
     lens, tumour = ([cell.text for cell in row][2:6] for row in next(case_details(results)).rows[1:])
     assert lens == ["0.900", "0.000", "2.00", "missed"]
     assert tumour == ["0.000", "-", "false positive", "-"]
+
+
+def test_a_case_in_which_the_last_model_rightly_finds_nothing_is_among_the_cases_and_not_the_worst() -> None:
+    results = results_of(Lens={"a": [1.0, EXTRA], "b": [MISSED, None]})
+    _, *rows = cases_table(results)
+    assert [[cell.text for cell in row] for row in rows] == [
+        ["0", "0.900", "0.000", "Lens", "0.000", "-", "1", "0"],
+        ["1", "0.000", "-", "-", "-", "-", "0", "0"],
+    ]
+    assert list(case_details(results))[1].summary == "no organ there, and none predicted by b"
 
 
 def test_paired_tables_say_what_they_leave_out() -> None:

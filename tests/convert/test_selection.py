@@ -117,11 +117,20 @@ def test_a_layout_without_organs_has_those_of_the_cases_in_their_commonest_spell
     selection = select(Anything(), cases, [])
     assert selection.organs == ("brain", "Myelon", "Parotid_L")
     assert selection.cases[2].structures == {"Myelon": "Myelon", "Parotid_L": "left parotid"}
+    assert selection.notes == ["Parotid_L is left parotid in some cases"]
 
 
 @pytest.mark.parametrize(
     "names",
-    [("Ring 1.5", "Ring_15"), ("PTV_5_40", "PTV_54_0"), ("LN", "LN_L", "LN_L_R", "LN_R"), ("Rib_1_L_2", "Rib_12_L")],
+    [
+        ("Brain", "Brain~"),
+        ("Brain+PTV", "Brain-PTV"),
+        ("Lens_L", "Lens_L+"),
+        ("Ring 1.5", "Ring_15"),
+        ("PTV_5_40", "PTV_54_0"),
+        ("LN", "LN_L", "LN_L_R", "LN_R"),
+        ("Rib_1_L_2", "Rib_12_L"),
+    ],
 )
 def test_other_numbers_and_sides_are_other_organs(names: tuple[str, ...]) -> None:
     selection = select(Anything(), [train("a", *names)], [])

@@ -177,8 +177,8 @@ def test_a_wall_of_half_a_voxel_is_a_wall() -> None:
     ],
 )
 def test_what_encloses_nothing_has_the_voxels_on_it(points: list[tuple[float, float]], voxels: list) -> None:
-    filled = fill([np.array(points, float)], (6, 7))
-    assert sorted((int(x), int(y)) for y, x in np.argwhere(filled)) == sorted(voxels)
+    for filled in (fill([np.array(points, float)], (6, 7)), fill_exclusively([np.array(points, float)], (6, 7)).mask):
+        assert sorted((int(x), int(y)) for y, x in np.argwhere(filled)) == sorted(voxels)
 
 
 def test_the_lobes_of_an_eight_are_no_line() -> None:

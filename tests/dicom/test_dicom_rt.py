@@ -168,6 +168,19 @@ def test_structure_sets_without_their_series(tmp_path: Path) -> None:
     )
 
 
+def test_frames_of_reference_without_a_uid_have_nothing_in_common(tmp_path: Path) -> None:
+    """As some anonymisers leave them."""
+    ct = write_ct(tmp_path / "CT", ct_image())
+    for z in range(len(ct.files)):
+        ct.change(z, FrameOfReferenceUID="")
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])], series=["1.2.3"])
+    content = dcmread(file)
+    content.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = ""
+    content.save_as(file)
+    lost, _ = DicomRT().find_cases(tmp_path)
+    assert problem(lost) == "RS.dcm belongs to no CT series of this folder: put its series there"
+
+
 def test_if_no_case_can_be_read_the_reason_is_named(tmp_path: Path) -> None:
     ct = write_ct(tmp_path, ct_image())
     write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])], frame="1.2.4")

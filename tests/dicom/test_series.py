@@ -79,6 +79,21 @@ def test_each_slice_has_hounsfield_units_of_its_own(tmp_path: Path) -> None:
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read(tmp_path)), expected)
 
 
+def test_the_first_slice_does_not_decide_which_numbers_the_others_can_have(tmp_path: Path) -> None:
+    """By its slope and intercept ITK would take unsigned 16-bit integers for all: air wraps around, halves are lost."""
+    ct = write_ct(tmp_path, ct_image())
+    stored = sitk.GetArrayFromImage(ct.image).astype(float) + 1024
+    ct.change(0, RescaleSlope=1, RescaleIntercept=0)
+    expected = stored - 1024
+    expected[0] = stored[0]
+    image = read(tmp_path)
+    assert image.GetPixelID() == sitk.sitkInt16
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(image), expected)
+    ct.change(4, RescaleSlope=0.5)
+    expected[4] = stored[4] / 2 - 1024
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read(tmp_path)), expected)
+
+
 def test_two_images_of_one_slice(tmp_path: Path) -> None:
     ct = write_ct(tmp_path, ct_image())
     ct.change(3, ImagePositionPatient=[-12.5, -40.0, 103.5 + 2 * 2.5])
@@ -90,6 +105,19 @@ def test_tilted_gantry(tmp_path: Path) -> None:
     for z in range(6):
         ct.change(z, ImagePositionPatient=[-12.5, -40.0 + 2.5 * z * np.tan(np.radians(15)), 103.5 + 2.5 * z])
     assert "the gantry was tilted by 15.0 degrees in the series of IM_0003.dcm" in problem(tmp_path)
+
+
+@pytest.mark.parametrize("displaced", [[2, 3], [5]])
+def test_a_slice_beside_the_others(tmp_path: Path, displaced: list[int]) -> None:
+    """No tilt: the slice that lies furthest from the line through the first and the last is named."""
+    ct = write_ct(tmp_path, ct_image(size=(20, 16, 7)))
+    for z in displaced:
+        ct.change(z, ImagePositionPatient=[-12.5 + 4.0 + z / 100, -40.0, 103.5 + 2.5 * z])
+    name = ct.files[displaced[-1]].name
+    assert problem(tmp_path).startswith(f"{name} lies 4.0")
+    assert problem(tmp_path).endswith(
+        "of the line from the first slice of its series to the last: export the series again"
+    )
 
 
 @pytest.mark.parametrize(

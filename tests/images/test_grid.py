@@ -117,6 +117,18 @@ def test_axes_in_another_order_and_sense_have_the_same_voxels() -> None:
     assert not Grid.of(image(spacing=(*SPACING[:2], 2.0))).lies_on(Grid.of(image()))
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_other_voxels_in_the_same_field_of_view_are_other_voxels(axis: int) -> None:
+    """5 steps where the other has 6 begin and end at whole indices of it, and between them they don't."""
+    size, spacing = [60, 60, 60], list(SPACING)
+    size[axis], spacing[axis] = 50, SPACING[axis] * 6 / 5
+    wanted = Grid.of(image(direction=OBLIQUE, size=(60, 60, 60)))
+    other = Grid.of(image(spacing, direction=OBLIQUE, size=size))
+    for one, another in ((other, wanted), (wanted, other)):
+        assert not one.lies_on(another)
+        assert not one.has_voxels_of(another)
+
+
 def test_indices_and_positions_are_simpleitks() -> None:
     turned = image(direction=OBLIQUE)
     indices = np.array([[0.0, 0.0, 0.0], [1.5, 2.0, -3.25], [49.0, 39.0, 29.0]])
