@@ -69,10 +69,19 @@ def claim_predictions(folder: Path, recipe: Recipe, dataset_json: Path, file_end
     Raises:
         ValueError: the folder holds other predictions.
     """
-    if not (folder / RECIPE).exists() and (others := files_with_ending(folder, file_ending)):
-        raise ValueError(f"{others[0]} is there already, and not by the atlas: name another folder")
+    check_unclaimed(folder, file_ending)
     claim(folder, recipe, **more)
     write_bytes(folder / "dataset.json", dataset_json.read_bytes())
+
+
+def check_unclaimed(folder: Path, file_ending: str) -> None:
+    """Check that a folder, which needn't exist, has no label maps but those of an atlas.
+
+    Raises:
+        ValueError: it has.
+    """
+    if folder.is_dir() and not (folder / RECIPE).exists() and (others := files_with_ending(folder, file_ending)):
+        raise ValueError(f"{others[0]} is there already, and not by the atlas: name another folder")
 
 
 def _predict_case(case: Case, *, atlas: Atlas, folder: Path, file_ending: str) -> str | None:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from nnunetv2_focusnet.atlas.cases import Case, read_case_image, read_case_labels
 from nnunetv2_focusnet.atlas.interleaved import InterleavedNetworks, Sample
 from nnunetv2_focusnet.atlas.prediction import claim_predictions
-from nnunetv2_focusnet.atlas.regions import Region, cut, cut_labels, neighbours, paste, plan_regions
+from nnunetv2_focusnet.atlas.regions import Region, cut, cut_labels, neighbours, paste
 from nnunetv2_focusnet.atlas.registration import grey_values
 from nnunetv2_focusnet.atlas.template import Atlas, claim
 from nnunetv2_focusnet.images.reading import read_volume
@@ -47,12 +47,12 @@ class AtlasLabels:
 
 def train_small_organs(
     atlas: Atlas,
+    regions: Sequence[Region],
     cases: Sequence[Case],
     dataset: DatasetJson,
     transferred: AtlasLabels,
     folder: Path,
     steps: int,
-    num_processes: int,
     *,
     show_progress: bool = True,
 ) -> InterleavedNetworks:
@@ -60,18 +60,17 @@ def train_small_organs(
 
     Args:
         atlas: that finds the regions.
+        regions: of the small organs.
         cases: of training.
         dataset: the dataset.json.
         transferred: the atlas's label maps of these cases.
         folder: gets the weights.
         steps: of each network.
-        num_processes: processes that measure the organs.
         show_progress: with a bar.
 
     Raises:
-        ValueError: no organ is small, the atlas has lost one, or the folder has networks that were made otherwise.
+        ValueError: the atlas has lost one of the organs, or the folder has networks that were made otherwise.
     """
-    regions = plan_regions(cases, dataset, num_processes)
     if lost := sorted(set(atlas.lost_organs()) & {region.name for region in regions}):
         raise ValueError(f"the atlas has no voxel of {', '.join(lost)}: build it of more cases or with finer voxels")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -18,7 +18,8 @@ from nnunetv2_focusnet.atlas.cases import (
     split,
     training_cases,
 )
-from nnunetv2_focusnet.atlas.prediction import predict_cases
+from nnunetv2_focusnet.atlas.prediction import check_unclaimed, predict_cases
+from nnunetv2_focusnet.atlas.regions import plan_regions
 from nnunetv2_focusnet.atlas.registration import Effort, limit_threads
 from nnunetv2_focusnet.atlas.small_organs import AtlasLabels, predict_small_organs, train_small_organs
 from nnunetv2_focusnet.atlas.template import Recipe, build_atlas
@@ -94,13 +95,17 @@ def main() -> None:
     dataset_json = raw / "dataset.json"
     dataset = DatasetJson.read(dataset_json)
     cases = training_cases(raw, dataset)
-    training, validation = split(list(cases), args.f, preprocessed / "splits_final.json", dataset.file_ending)
+    training, validation = split(list(cases), args.f, _splits_file(preprocessed, raw), dataset.file_ending)
     if args.i is None:
         targets, folder = [cases[name] for name in validation], of_atlas / "validation"
         final = of_networks / "validation" if args.interleaved else folder
     else:
         targets, final = cases_to_segment(args.i, dataset.file_ending), args.o
         folder = args.o / "atlas" if args.interleaved else args.o
+
+    for each in {folder, final}:  # before hours of registrations
+        check_unclaimed(each, dataset.file_ending)
+    regions = plan_regions(list(cases.values()), dataset, args.np) if args.interleaved else []
 
     limit_threads(args.threads)
     limits: dict[str, Any] = {"num_processes": args.np, "show_progress": not args.disable_progress_bar}
@@ -113,16 +118,24 @@ def main() -> None:
             f"WARNING: no voxel of the atlas has a majority for {', '.join(lost)}: it never finds them", file=sys.stderr
         )
     if args.interleaved:  # before images that may be faulty, and which networks don't depend on
-        regions = AtlasLabels(of_networks / "regions", dataset.file_ending)
-        exit_with(COMMAND, predict_cases(atlas, chosen, regions.folder, dataset_json, dataset.file_ending, **limits))
-        networks = train_small_organs(atlas, chosen, dataset, regions, of_networks / "networks", args.steps, **limits)
+        found = AtlasLabels(of_networks / "regions", dataset.file_ending)
+        exit_with(COMMAND, predict_cases(atlas, chosen, found.folder, dataset_json, dataset.file_ending, **limits))
+        bar = limits["show_progress"]
+        networks = train_small_organs(
+            atlas, regions, chosen, dataset, found, of_networks / "networks", args.steps, show_progress=bar
+        )
     faults = predict_cases(atlas, targets, folder, dataset_json, dataset.file_ending, **limits)
     if args.interleaved:
         transferred = AtlasLabels(folder, dataset.file_ending)
-        bar = limits["show_progress"]
         predict_small_organs(atlas, networks, targets, dataset, transferred, final, dataset_json, show_progress=bar)
     print(f"Atlas: {atlas.folder}\nLabel maps: {final}")
     exit_with(COMMAND, [f"left out: {fault}" for fault in faults])
+
+
+def _splits_file(preprocessed: Path, raw: Path) -> Path:
+    """nnU-Net copies that of the raw dataset when it plans."""
+    planned = preprocessed / "splits_final.json"
+    return planned if planned.exists() else raw / planned.name
 
 
 def _check_flags(args: argparse.Namespace) -> None:

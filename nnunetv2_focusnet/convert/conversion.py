@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -116,5 +117,6 @@ def _write(
 
 def _without_source(conversion: Conversion, source: Path) -> Conversion:
     """Reports go with the data: they name files from the source folder on, as what is above it may name people."""
-    left_out = {case: why.replace(f"{source}{os.sep}", "") for case, why in conversion.left_out.items()}
+    whole = re.compile(rf"(?<![\w.{re.escape(os.sep)}-]){re.escape(f'{source}{os.sep}')}")  # no end of another path
+    left_out = {case: whole.sub("", why) for case, why in conversion.left_out.items()}
     return replace(conversion, left_out=left_out)

@@ -63,11 +63,12 @@ def _axis_along(case: InspectedCase, side: str) -> int:
 
 
 def _draw_plane(ax: Axes, case: InspectedCase, organ: FoundOrgan, axis: int) -> None:
-    """One slice across ``axis`` through the peak, in mm."""
+    """One slice across ``axis`` through the peak, in mm; through the image's end if the peak lies in its padding."""
     rows, columns = (a for a in (_axis_along(case, side) for side in ROWS_FIRST) if a != axis)
 
     def cut(volume: np.ndarray) -> np.ndarray:
-        plane = np.take(volume, organ.centre[axis], axis=axis)
+        index = int(np.clip(organ.centre[axis], 0, volume.shape[axis] - 1))
+        plane = np.take(volume, index, axis=axis)
         return plane if rows < columns else plane.T
 
     mm = np.array(case.spacing)

@@ -161,6 +161,26 @@ def test_predictions_of_others_are_not_taken_for_finished_ones(run: Run, folders
     (folders / "out" / "head_0.nii.gz").touch()
     with pytest.raises(SystemExit, match=r"head_0.nii.gz is there already, and not by the atlas"):
         run("-i", str(images), "-o", str(folders / "out"))
+    assert identity.registrations == 0
+
+
+def test_splits_of_the_raw_dataset_count_before_it_is_planned(run: Run, folders: Path, identity: Identity) -> None:
+    """nnU-Net copies them when it plans."""
+    (folders / "preprocessed/Dataset007_Heads/splits_final.json").unlink()
+    splits = folders / "raw/Dataset007_Heads/splits_final.json"
+    splits.write_text(json.dumps([{"train": CASES[1:], "val": CASES[:1]}]))
+    validation = run() / "Atlas__nnUNetPlans__3d_fullres" / "fold_0" / "validation"
+    assert [path.name for path in validation.glob("*.nii.gz")] == ["head_0.nii.gz"]
+
+
+def test_an_organ_that_no_training_case_of_the_fold_has_is_named(run: Run, folders: Path, identity: Identity) -> None:
+    """It occurs in the dataset, so that its region can be measured."""
+    for number in range(3):
+        file = folders / "raw/Dataset007_Heads/labelsTr" / f"{CASES[number]}.nii.gz"
+        labels = sitk.ReadImage(str(file))
+        sitk.WriteImage(labels * sitk.Cast(labels == 1, labels.GetPixelID()), str(file))
+    with pytest.raises(SystemExit, match="the atlas has no voxel of Lens: build it of more cases or with finer voxels"):
+        run("--interleaved", "--steps", "2")
 
 
 def test_a_faulty_training_case_ends_it_before_a_registration(run: Run, folders: Path, identity: Identity) -> None:

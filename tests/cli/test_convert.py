@@ -174,6 +174,20 @@ def test_faulty_cases_are_left_out_and_named_and_the_others_are_done(run: Run, s
     assert left_out.keys() == {"0522c0001", "0522c0329"}
 
 
+def test_a_report_names_files_from_the_source_folder_on(
+    run: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The source's name may be the end of another folder's: A/PDDCA/0522c0001."""
+    source.rename(tmp_path / "A")
+    (tmp_path / "A/PDDCA/0522c0001/structures/Chiasm.nrrd").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["nnUNetv2_focusnet_convert", "pddca", "A", "-d", "42", "-np", "1"])
+    with pytest.raises(SystemExit, match=r"left out: A/PDDCA/0522c0001/structures/Chiasm\.nrrd"):
+        convert.main()
+    report = read(tmp_path / "nnUNet_raw" / "Dataset042_PDDCA" / "conversion_report.json")
+    assert report["left_out"]["0522c0001"].startswith("PDDCA/0522c0001/structures/Chiasm.nrrd")
+
+
 def test_folders_that_can_not_be_listed_are_named_and_the_other_cases_are_done(
     run: Run, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -241,6 +241,19 @@ def test_segrap_contrast_is_a_second_ct(tmp_path: Path) -> None:
     assert layout.channel_names == ("CT", "CT")
 
 
+def test_a_second_channel_whose_header_is_rounded_otherwise_gets_that_of_the_first(tmp_path: Path) -> None:
+    """nnU-Net refuses channels that differ in a digit; 0.001 mm of a slice moves none of its voxels by a tenth."""
+    folder = sources.segrap_case(tmp_path, "segrap_0000", ONE)
+    contrast = sitk.ReadImage(str(folder / "image_contrast.nii.gz"))
+    contrast.SetSpacing((*contrast.GetSpacing()[:2], contrast.GetSpacing()[2] + 0.001))
+    sitk.WriteImage(contrast, str(folder / "image_contrast.nii.gz"))
+    (case,) = SegRap(contrast=True).find_cases(tmp_path)
+    first, second = case.channels()
+    assert second.file is None
+    assert second.image.GetSpacing() == first.image.GetSpacing()
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(second.image), sitk.GetArrayFromImage(contrast))
+
+
 def test_an_image_of_four_axes_is_refused(tmp_path: Path) -> None:
     folder = sources.segrap_case(tmp_path, "segrap_0000", ONE)
     four = sitk.JoinSeries([sitk.GetImageFromArray(mask(None))] * 2)

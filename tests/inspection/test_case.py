@@ -127,6 +127,15 @@ def test_of_an_image_smaller_than_the_patch_the_padding_is_taken_off(tmp_path: P
         assert organ.heat_map.shape == shape
 
 
+@pytest.mark.parametrize(("centre", "shown"), [(-2, 0), (6, 5), (11, 5)])
+def test_of_a_peak_in_the_padding_the_nearest_slice_is_drawn(tmp_path: Path, centre: int, shown: int) -> None:
+    case = inspect_case(predictor_of(tiny_focusnet()), [write_image(tmp_path, (6, 12, 20))])
+    organ = case.organs[0]
+    organ.centre = (centre, *organ.centre[1:])
+    axial = draw_case(case, [organ.name]).axes[0]
+    np.testing.assert_array_equal(axial.images[0].get_array(), case.image[shown])
+
+
 def test_untrained_sos_nets_detect_nothing(tmp_path: Path) -> None:
     network = tiny_focusnet()
     network.sos_trained.fill_(False)

@@ -84,8 +84,10 @@ def mask_files(listing: Listing, folder: Path, ending: str, prefix: str = "") ->
 def _onto(reference: sitk.Image, file: Path) -> Channel:
     """A further channel on the grid of the first; beyond its field of view it has its own lowest value."""
     image = read_volume(file)
-    if Grid.of(image).difference_from(Grid.of(reference)) is None:
+    if Grid.of(image) == Grid.of(reference):
         return Channel(image, file)
+    if Grid.of(image).difference_from(Grid.of(reference)) is None:  # nnU-Net refuses headers that are rounded otherwise
+        return Channel(Grid.of(reference).put(image), None)
     lowest = float(sitk.GetArrayViewFromImage(image).min())
     resampled = sitk.Resample(image, reference, sitk.Transform(), sitk.sitkLinear, lowest, image.GetPixelID())
     return Channel(resampled, None)
