@@ -19,7 +19,7 @@ from costs import cost_of_step, costs, counted_columns, write_csv
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry
 from nnunetv2_focusnet.planning.training import Training
 from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
 from nnunetv2_focusnet.trainers.base import BaseTrainer
@@ -86,7 +86,7 @@ def entry_of(trainer: type[BaseTrainer], configuration: ConfigurationManager, da
         return entry
     labels = dataset.labels
     pairs = [(labels[name], labels[f"{name[:-2]}_R"]) for name in labels if name.endswith("_L")]
-    flip = SwapFlip(axis=2, left_at_end=True, pairs=tuple(pairs))
+    flip = Laterality(axis=2, left_at_end=True, pairs=tuple(pairs))
     return replace(entry, network=share_sos_nets(entry.network, flip))
 
 

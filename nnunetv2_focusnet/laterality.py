@@ -16,7 +16,7 @@ from nnunetv2_focusnet.images.properties import direction_of
 from nnunetv2_focusnet.organs.case_names import first_few
 from nnunetv2_focusnet.organs.dataset_json import organ_labels
 from nnunetv2_focusnet.organs.pairs import Pair, Sides, find_sides
-from nnunetv2_focusnet.organs.plans_entry import SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality
 from nnunetv2_focusnet.system.folders import files_with_ending
 
 LARGEST_ANGLE_DEGREES = 10.0
@@ -30,16 +30,21 @@ class LeftRight:
 
     Attributes:
         pairs: (left label, right label) of the paired organs.
-        swap_flip: to flip with swapped labels; None: don't.
+        laterality: where left and right are in all cases; None: not in the same place, or no organ is on a side.
         unsafe_axes: axes along which neither training nor prediction may mirror as stock nnU-Net does, without swapping
-            labels. That of ``swap_flip`` is among them. Empty if no organ is on a side.
+            labels. That of ``laterality`` is among them. Empty if no organ is on a side.
         message: one line for the log.
     """
 
     pairs: tuple[tuple[int, int], ...]
-    swap_flip: SwapFlip | None
+    laterality: Laterality | None
     unsafe_axes: tuple[int, ...]
     message: str
+
+    @property
+    def swap_flip(self) -> Laterality | None:
+        """To flip with swapped labels; None: don't."""
+        return self.laterality if self.laterality and self.laterality.may_flip else None
 
 
 class LeftRightFlipTransform(BasicTransform):  # type: ignore[misc]
@@ -129,13 +134,12 @@ def find_left_right(
     ends, faults = _find_ends(cases, transpose_forward)
     axes = tuple(sorted({axis for axis, _ in ends}))
     faults = _without_partner(sides) + faults
+    laterality = Laterality(*ends[0], pairs, may_flip=not faults) if len(ends) == 1 else None
     if faults:
         where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
-        return LeftRight(pairs, None, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
+        return LeftRight(pairs, laterality, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
     swapped = ", ".join(f"{left}/{right}" for left, right in sides.pairs)
-    return LeftRight(
-        pairs, SwapFlip(*ends[0], pairs), axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}."
-    )
+    return LeftRight(pairs, laterality, axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}.")
 
 
 def _without_partner(sides: Sides) -> list[str]:

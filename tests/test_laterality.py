@@ -16,7 +16,7 @@ from nnunetv2_focusnet.laterality import (
     load_properties,
     swap_table,
 )
-from nnunetv2_focusnet.organs.plans_entry import SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality
 
 EYES = {"background": 0, "Eye_L": 1, "Eye_R": 2}
 UPRIGHT = (1, 0, 0, 0, 1, 0, 0, 0, 1)
@@ -72,9 +72,20 @@ def test_axis_comes_from_the_direction(
 ) -> None:
     cases = [(case, sitk_properties(direction)) for case in ("a", "b")]
     found = find_left_right(cases, EYES, transpose_forward)
-    assert found.swap_flip == SwapFlip(axis, left_at_end, ((1, 2),))
+    assert found.swap_flip == Laterality(axis, left_at_end, ((1, 2),))
     assert (found.pairs, found.unsafe_axes) == (((1, 2),), (axis,))
     assert "Eye_L/Eye_R" in found.message
+
+
+@pytest.mark.parametrize(
+    ("direction", "labels"),
+    [(UPRIGHT, EYES | {"Cochlea_L": 3}), (rotated_about_z(11), EYES)],
+    ids=["an organ without partner", "oblique"],
+)
+def test_where_left_is_is_known_where_no_flip_may_be_made(direction: tuple[float, ...], labels: dict[str, int]) -> None:
+    found = find_left_right([("a", sitk_properties(direction))], labels, [0, 1, 2])
+    assert found.swap_flip is None
+    assert found.laterality == Laterality(2, True, ((1, 2),), may_flip=False)
 
 
 def test_without_sides_mirroring_stays_as_it_is() -> None:
@@ -93,6 +104,7 @@ def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...
     cases = [("a", sitk_properties(UPRIGHT)), ("odd", sitk_properties(direction)), ("z", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, EYES, [0, 1, 2])
     assert (axis_of(found), found.unsafe_axes) == (None, axes)
+    assert (found.laterality is None) == (direction != rotated_about_z(11))  # the others have left elsewhere
     assert " in odd:" in found.message
     assert "\n" not in found.message
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.organs.organ import Organ
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry
 
 SECOND_PEAK = 0.5  # of the first one, from which on it is worth a look
 VOLUME_FACTOR = 2.0  # smaller or larger by it than every organ in training
@@ -73,13 +73,13 @@ class Findings:
         image_size: (Z, Y, X) of the preprocessed image.
         organs: sorted by label.
         warnings: a line each.
-        swap_flip: of the plans.
+        laterality: of the plans.
     """
 
     image_size: Sequence[int]
     organs: Sequence[PredictedOrgan]
     warnings: Sequence[str]
-    swap_flip: SwapFlip | None
+    laterality: Laterality | None
 
     def with_direction(self, left_end: tuple[int, bool] | None) -> Findings:
         """The same, with a warning if the image lies another way than those of training.
@@ -87,8 +87,8 @@ class Findings:
         Args:
             left_end: axis of the network from right to left, and whether left is at its end; None: not known.
         """
-        flip = self.swap_flip
-        if flip is None or left_end in (None, (flip.axis, flip.left_at_end)):
+        trained = self.laterality
+        if trained is None or left_end in (None, (trained.axis, trained.left_at_end)):
             return self
         warning = (
             "the patient's left is on another side of the image than in training, where left and right organs may be"
@@ -113,21 +113,21 @@ def measure(logits: Tensor, entry: PlansEntry, places: Mapping[int, Place], spac
         places: of the small organs that have heat maps, by label.
         spacing: of the preprocessed image, (z, y, x) in mm.
     """
-    flip = entry.swap_flip
-    voxels, centres = _measure_labels(logits, flip.axis if flip else 0)
-    step = (spacing[flip.axis] if flip.left_at_end else -spacing[flip.axis]) if flip else 0.0
+    sides = entry.laterality
+    voxels, centres = _measure_labels(logits, sides.axis if sides else 0)
+    step = (spacing[sides.axis] if sides.left_at_end else -spacing[sides.axis]) if sides else 0.0
     voxel_mm3 = spacing[0] * spacing[1] * spacing[2]
     organs = [
         PredictedOrgan(
             organ,
             volume_mm3=voxels[organ.label] * voxel_mm3,
-            centre=centres[organ.label] * step if flip and voxels[organ.label] else None,
+            centre=centres[organ.label] * step if sides and voxels[organ.label] else None,
             place=places.get(organ.label),
         )
         for organ in entry.organs
     ]
     warnings = [line for each in organs for line in _warnings(each, spacing)]
-    return Findings(logits.shape[1:], organs, [*warnings, *(_side_warnings(organs, flip) if flip else ())], flip)
+    return Findings(logits.shape[1:], organs, [*warnings, *(_side_warnings(organs, sides) if sides else ())], sides)
 
 
 def _measure_labels(logits: Tensor, axis: int) -> tuple[list[int], list[float]]:
@@ -162,14 +162,14 @@ def _warnings(predicted: PredictedOrgan, spacing: Sequence[float]) -> Iterator[s
         )
 
 
-def _side_warnings(organs: Sequence[PredictedOrgan], flip: SwapFlip) -> Iterator[str]:
+def _side_warnings(organs: Sequence[PredictedOrgan], sides: Laterality) -> Iterator[str]:
     known = {each.organ.label: each for each in organs if each.centre is not None}
-    pairs = [(known[left], known[right]) for left, right in flip.pairs if left in known and right in known]
+    pairs = [(known[left], known[right]) for left, right in sides.pairs if left in known and right in known]
     middles = [(left.centre + right.centre) / 2 for left, right in pairs]  # type: ignore[operator]
     for left, right in pairs:
         names = f"{left.organ.name} and {right.organ.name}"
         gap = left.centre - right.centre  # type: ignore[operator]
-        thickness = (left.organ.extent_mm[flip.axis] + right.organ.extent_mm[flip.axis]) / 2
+        thickness = (left.organ.extent_mm[sides.axis] + right.organ.extent_mm[sides.axis]) / 2
         if gap <= -thickness / 2:
             yield f"{names} have changed sides"
         elif gap < thickness / 2:

@@ -189,8 +189,8 @@ class FocusNetPredictor(HostPredictor):
 
     def _partners(self, entry: PlansEntry) -> list[int]:
         """Of each small organ, the one on the other side; itself if there is none."""
-        small, flip = list(self.bare_network.config.small_organs), entry.swap_flip
-        table = swap_table(flip.pairs if flip else (), self.label_manager.num_segmentation_heads)
+        small, sides = list(self.bare_network.config.small_organs), entry.laterality
+        table = swap_table(sides.pairs if sides else (), self.label_manager.num_segmentation_heads)
         return [small.index(table[label]) if table[label] in small else k for k, label in enumerate(small)]
 
     def _segment(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nnunetv2_focusnet.architectures.blocks import Triple
 from nnunetv2_focusnet.laterality import swap_table
-from nnunetv2_focusnet.organs.plans_entry import SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class View:
         return torch.where(torch.tensor([axis in self.axes for axis in range(3)]), mirrored, corners)
 
 
-def all_views(mirror_axes: Sequence[int], swap_flip: SwapFlip | None, channels: Channels) -> list[View]:
+def all_views(mirror_axes: Sequence[int], swap_flip: Laterality | None, channels: Channels) -> list[View]:
     """The image itself, then all combinations of the flips.
 
     Args:
@@ -92,7 +92,7 @@ def all_views(mirror_axes: Sequence[int], swap_flip: SwapFlip | None, channels: 
     ]
 
 
-def two_views(views: Sequence[View], swap_flip: SwapFlip | None) -> list[View]:
+def two_views(views: Sequence[View], swap_flip: Laterality | None) -> list[View]:
     """The image itself and one flip of it, if there is any: left-right where that is allowed.
 
     Args:

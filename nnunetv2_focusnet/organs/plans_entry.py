@@ -16,18 +16,20 @@ KEY = "focusnet"
 
 
 @dataclass(frozen=True)
-class SwapFlip:
-    """A flip that makes left organs right ones: where it is allowed, an image has it along with swapped labels.
+class Laterality:
+    """Left and right in a network's images, all of which lie the same way.
 
     Attributes:
-        axis: of the network (0, 1, 2 for z, y, x).
+        axis: of the network (0, 1, 2 for z, y, x) that leads from one side to the other.
         left_at_end: whether the patient's left is at the end of that axis.
-        pairs: (left label, right label) of the organs that change places.
+        pairs: (left label, right label) of the paired organs.
+        may_flip: whether an image that is flipped along that axis, with its pairs' labels swapped, may be a patient's.
     """
 
     axis: int
     left_at_end: bool
     pairs: tuple[tuple[int, int], ...]
+    may_flip: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +41,20 @@ class PlansEntry:
         small_organs: those that are small, sorted by label.
         focal_weights: a weight per class, background first.
         network: all that decides a prediction of a patch besides its weights.
-        swap_flip: None where no flip swaps sides safely, and as long as no preprocessed image was looked at.
+        laterality: None where images lie in different ways or no organ has a side, and as long as no preprocessed
+            image was looked at.
     """
 
     organs: tuple[Organ, ...]
     small_organs: tuple[SmallOrgan, ...]
     focal_weights: tuple[float, ...]
     network: FocusNetConfig
-    swap_flip: SwapFlip | None = None
+    laterality: Laterality | None = None
+
+    @property
+    def swap_flip(self) -> Laterality | None:
+        """What a flip swaps; None where none may be made."""
+        return self.laterality if self.laterality and self.laterality.may_flip else None
 
     @property
     def organs_with_networks(self) -> tuple[SmallOrgan, ...]:
@@ -68,9 +76,9 @@ class PlansEntry:
         """
         with _reading():
             content = configuration[KEY]
-            flip = content["swap_flip"]
+            laterality = content["laterality"]
             read = {
-                "swap_flip": None if flip is None else from_json(SwapFlip, flip),
+                "laterality": None if laterality is None else from_json(Laterality, laterality),
                 "network": FocusNetConfig.from_json(content["network"]),
                 "organs": [from_json(Organ, organ) for organ in content["organs"]],
                 "small_organs": read_small_organs(configuration),

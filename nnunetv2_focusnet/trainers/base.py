@@ -162,7 +162,7 @@ class BaseTrainer(FiniteTrainer):
 
     def complete(self, entry: PlansEntry) -> PlansEntry:
         """Hook: the entry with what only preprocessed images tell."""
-        return replace(entry, swap_flip=self.left_right.swap_flip)
+        return replace(entry, laterality=self.left_right.laterality)
 
     def _entry_of_trained_folds(self, ours: PlansEntry) -> PlansEntry:
         """All folds share one plans.json, so what changed since must not change the network of a trained one."""

@@ -17,7 +17,7 @@ from nnunetv2_focusnet.architectures.plans_unet import PlansUNet
 from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
 from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, FocusNetLoss, SegmentationLoss
 from nnunetv2_focusnet.organs.organ import SmallOrgan
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry
 from nnunetv2_focusnet.trainers.main_networks import (
     build_main_network,
     first_stride,
@@ -111,7 +111,7 @@ def zoom_config(
     )
 
 
-def share_sos_nets(config: FocusNetConfig, flip: SwapFlip | None) -> FocusNetConfig:
+def share_sos_nets(config: FocusNetConfig, flip: Laterality | None) -> FocusNetConfig:
     """One SOS-Net for the left and the right organ of each pair of which both are small: either teaches it.
 
     Args:

@@ -16,7 +16,7 @@ from nnunetv2_focusnet.inference.findings import Place, measure
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.organs.organ import Organ
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry
 
 SPACING = (3.0, 1.0, 2.0)
 SIZE = (20, 8, 40)
@@ -28,7 +28,7 @@ ENTRY = PlansEntry(
     small_organs=(),
     focal_weights=(),
     network=FocusNetConfig(small_organs=(4, 5)),
-    swap_flip=SwapFlip(axis=2, left_at_end=True, pairs=((2, 3), (4, 5), (6, 7))),
+    laterality=Laterality(axis=2, left_at_end=True, pairs=((2, 3), (4, 5), (6, 7))),
 )
 GOOD = {"Brain": 19, "Eye_L": 26, "Eye_R": 12, "Lens_L": 30, "Lens_R": 8, "Ear_L": 36, "Ear_R": 2}
 HERE = Place(0.9, [10, 4, 30], 0.1, [0, 0, 0], found=True)
@@ -54,10 +54,10 @@ def test_of_a_good_prediction_there_is_nothing_to_say() -> None:
 
 def test_sides_are_those_of_the_patient() -> None:
     mirrored = {name: SIZE[2] - 2 - x for name, x in GOOD.items()}
-    other_end = replace(ENTRY, swap_flip=replace(ENTRY.swap_flip, left_at_end=False))
+    other_end = replace(ENTRY, laterality=replace(ENTRY.laterality, left_at_end=False))
     assert warnings_of(other_end, **mirrored) == []
     assert [line.split(" and ")[0] for line in warnings_of(**mirrored)] == ["Eye_L", "Lens_L", "Ear_L"]
-    along_z = replace(ENTRY, swap_flip=replace(ENTRY.swap_flip, axis=0))
+    along_z = replace(ENTRY, laterality=replace(ENTRY.laterality, axis=0))
     logits = logits_of(**GOOD).permute(0, 3, 2, 1)  # the network's first axis runs to the left
     assert measure(logits, along_z, {}, SPACING[::-1]).warnings == []
 
@@ -72,8 +72,16 @@ def test_pairs_on_wrong_sides_are_named() -> None:
     ]
     # Middles of the other pairs are at x = 19.5, so 24 and 30 are both to the left of it.
     assert warnings_of(Lens_R=24) == ["Lens_L and Lens_R lie on one side of the middle between the other pairs"]
-    two_pairs = replace(ENTRY, swap_flip=replace(ENTRY.swap_flip, pairs=((4, 5), (6, 7))))
+    two_pairs = replace(ENTRY, laterality=replace(ENTRY.laterality, pairs=((4, 5), (6, 7))))
     assert warnings_of(two_pairs, Lens_R=24) == []
+
+
+def test_sides_count_where_images_may_not_be_flipped() -> None:
+    no_flip = replace(ENTRY, laterality=replace(ENTRY.laterality, may_flip=False))
+    assert no_flip.swap_flip is None
+    found = measure(logits_of(**GOOD | {"Lens_L": 8, "Lens_R": 30}), no_flip, {}, SPACING)
+    assert list(found.warnings) == ["Lens_L and Lens_R have changed sides"]
+    assert len(found.with_direction((2, False)).warnings) == 2
 
 
 def test_organs_that_are_not_found_are_named() -> None:
@@ -165,7 +173,7 @@ def test_an_image_that_lies_another_way_than_in_training_is_named(
     found = measure(logits_of(**GOOD), ENTRY, {}, SPACING)
     for order, left_at_end, warned in (((2, 0, 1), True, False), ((2, 0, 1), False, True), ((0, 1, 2), True, True)):
         predictor.plans_manager = SimpleNamespace(transpose_forward=order)
-        predictor.findings = replace(found, swap_flip=replace(ENTRY.swap_flip, left_at_end=left_at_end))
+        predictor.findings = replace(found, laterality=replace(ENTRY.laterality, left_at_end=left_at_end))
         predictor.finish_case(None, properties)
         assert ("left is on another side" in capsys.readouterr().out) == warned
 

@@ -21,11 +21,11 @@ from nnunetv2_focusnet.architectures.zoom import OnCoarserGrid, ZoomNet
 from nnunetv2_focusnet.inference import locating
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry
 
 PATCH, ROI = (4, 8, 8), (2, 4, 4)
 LABELS = {"background": 0, "Left": 1, "Right": 2}
-FLIP = SwapFlip(2, True, ((1, 2),))
+FLIP = Laterality(2, True, ((1, 2),))
 PAIR = PairsConfig(organs=((0, 1),), mirror_axis=2)
 # Channels of an image: logits of the background and of an organ; a ramp that rises to the left, above 0 on that side;
 # heat logits in two folds; SOS logits. In an image that is flipped left-right the ramp falls, and the sides change.
@@ -124,7 +124,7 @@ def predictor_of(
     *folds: dict[str, torch.Tensor],
     kind: type[nnUNetPredictor] = FocusNetPredictor,
     small: tuple[int, ...] = (1, 2),
-    flip: SwapFlip | None = None,
+    flip: Laterality | None = None,
     mirror_axes: tuple[int, ...] | None = None,
     has_entry: bool = True,
     patch_size: tuple[int, int, int] = PATCH,
@@ -136,7 +136,7 @@ def predictor_of(
         small_organs=tuple(small_organ(label) for label in small),
         focal_weights=(1.0, 1.0, 1.0),
         network=FocusNetConfig(small_organs=small, roi_sizes=(ROI,) * len(small)),
-        swap_flip=flip,
+        laterality=flip,
     )
     plans = {"configurations": {"3d": {}}}
     configuration = (entry.added_to(plans, "3d") if has_entry else plans)["configurations"]["3d"]

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
-from nnunetv2_focusnet.organs.plans_entry import SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality
 
-FLIP = SwapFlip(axis=2, left_at_end=True, pairs=((2, 3), (5, 4)))
+FLIP = Laterality(axis=2, left_at_end=True, pairs=((2, 3), (5, 4)))
 # Two image channels, a cascade's five labels, background and these five labels; small are 5, 3 and 2.
 CHANNELS = Channels(images=2, previous=(1, 2, 3, 4, 5), classes=6, small_organs=(5, 3, 2))
 

@@ -11,8 +11,8 @@ from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.organ_table import organ_table
 from nnunetv2_focusnet.organs.plans_entry import (
+    Laterality,
     PlansEntry,
-    SwapFlip,
     has_entry,
     is_planned_for_others,
     read_small_organs,
@@ -35,7 +35,7 @@ ENTRY = PlansEntry(
     small_organs=(LENS,),
     focal_weights=(0.5, 1.0, 39.0),
     network=FocusNetConfig(small_organs=(2,), roi_sizes=((4, 6, 6),)),
-    swap_flip=SwapFlip(2, True, ((3, 4), (6, 5))),
+    laterality=Laterality(2, True, ((3, 4), (6, 5))),
 )
 PLANS = {"configurations": {"2d": {}, "3d_fullres": {"patch_size": [4, 32, 32]}}}
 

@@ -7,7 +7,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
-from nnunetv2_focusnet.organs.plans_entry import SwapFlip
+from nnunetv2_focusnet.organs.plans_entry import Laterality
 from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config, share_sos_nets, snet_config
 
 PLANE, ALL = [1, 2, 2], [2, 2, 2]
@@ -72,7 +72,7 @@ def test_a_pair_shares_a_sos_net_whose_rois_hold_either_side() -> None:
     labels = {"background": 0, "nerve left": 1, "chiasm": 2, "nerve right": 3, "eye left": 4, "eye right": 5}
     alone = FocusNetConfig(small_organs=(1, 2, 3, 4), roi_sizes=((4, 10, 8), (4, 8, 20), (6, 8, 8), (8, 8, 8)))
     pairs = ((labels["nerve left"], labels["nerve right"]), (labels["eye left"], labels["eye right"]))
-    shared = share_sos_nets(alone, SwapFlip(axis=2, left_at_end=True, pairs=pairs))
+    shared = share_sos_nets(alone, Laterality(axis=2, left_at_end=True, pairs=pairs))
     assert shared.groups == ((0, 2), (1,), (3,))  # the right eye isn't small
     assert shared.roi_sizes == ((6, 10, 8), (4, 8, 20), (6, 10, 8), (8, 8, 8))
     assert FocusNetConfig.from_json(shared.as_json()) == shared

@@ -125,7 +125,7 @@ def other_intensities(plans: dict[str, Any], _configuration: dict[str, Any]) -> 
     ("change", "word"),
     [
         (no_entry, "'focusnet'"),
-        (no_organs, "lacks 'swap_flip'"),
+        (no_organs, "lacks 'laterality'"),
         (half_an_organ, "SmallOrgan, missing or unknown: diameter_mm, label,"),
         (organ_less, "small organs"),
         (organs_swapped, "small organs"),
