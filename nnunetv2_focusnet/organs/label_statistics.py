@@ -78,7 +78,7 @@ def measure_label_files(
         file_ending: of the label files, as in dataset.json.
         reader: nnU-Net's reader, as named in the plans.
         data_identifiers: folders that may hold the cases' properties (``CASE.pkl``), from which the images' geometry
-            is known. A case without properties is measured with the spacing of its label file.
+            is known. A case without them is left out; if none has any, label files' own spacings are taken.
         transpose_forward: of the plans.
         num_processes: processes that read files.
 
@@ -99,6 +99,10 @@ def measure_label_files(
     )
     with ThreadPoolExecutor(num_processes) as threads:
         files = list(threads.map(describe, paths))
+    # nnU-Net only ever adds to gt_segmentations: a case that was taken out of the dataset stays there.
+    if any(file.image for file in files):
+        files = [file for file in files if file.image]
+        paths = [file.path for file in files]
 
     cache = preprocessed_folder / CACHE_NAME
     known = _load_cache(cache)

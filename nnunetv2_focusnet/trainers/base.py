@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +26,7 @@ from nnunetv2_focusnet.organs.organ_table import organ_table
 from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_planned_for_others
 from nnunetv2_focusnet.organs.splits import check_splits
-from nnunetv2_focusnet.trainers.checkpoints import trained_entry
+from nnunetv2_focusnet.trainers.checkpoints import entry_of, trained_checkpoint
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
 from nnunetv2_focusnet.trainers.host import DICE_PER_CLASS, curves
 from nnunetv2_focusnet.trainers.learned import how_far_learned
@@ -34,7 +34,7 @@ from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import ORGANS_THERE, StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
-from nnunetv2_focusnet.trainers.trained_with import keep_record
+from nnunetv2_focusnet.trainers.trained_with import find_difference, keep_record
 
 
 class BaseTrainer(FiniteTrainer):
@@ -102,18 +102,20 @@ class BaseTrainer(FiniteTrainer):
         """Check the split, measure the organs, then build network, optimiser and loss as nnU-Net does.
 
         Raises:
-            ValueError: splits_final.json or dataset.json contradict the training cases, or the label files do.
+            ValueError: splits_final.json or dataset.json contradict the training cases, or the label files do; or folds
+                of the model were trained with other labels or plans.
         """
         self._check_splits()
         self._add_organs_to_plans()
         super().initialize()
+        self._check_trained_folds()
         self.use_local_log(StageLogger(self.loss.term_names, [organ.name for organ in self.small_organs]))
 
     def _check_splits(self) -> None:
         if self.fold == "all":  # the split isn't read
             return
         base = Path(self.preprocessed_dataset_folder_base)
-        cases = cases_in(base / "gt_segmentations", self.dataset.file_ending)
+        cases = cases_in(Path(self.preprocessed_dataset_folder), ".pkl")
         if warning := check_splits(base / "splits_final.json", cases, self.dataset.file_ending):
             self.print_to_log_file(f"WARNING: {warning}")
 
@@ -167,17 +169,33 @@ class BaseTrainer(FiniteTrainer):
     def _entry_of_trained_folds(self, ours: PlansEntry) -> PlansEntry:
         """All folds share one plans.json, so what changed since must not change the network of a trained one."""
         base, fold = Path(self.output_folder_base), Path(self.output_folder)
-        theirs = trained_entry(base, fold, type(self).__name__, self.configuration_name)
-        if theirs is None:
+        self._trained = trained_checkpoint(base, fold, type(self).__name__, self.configuration_name)
+        if self._trained is None:
             return ours
-        if theirs != ours:
-            same_organs = replace(ours, network=theirs.network) == theirs
-            what = "network" if same_organs else "organs, as labels and dataset.json have them now,"
+        theirs = entry_of(self._trained, self.configuration_name)
+        if [(organ.name, organ.label) for organ in theirs.organs] != [(o.name, o.label) for o in ours.organs]:
+            raise ValueError(
+                f"dataset.json has other organs or labels than the trained folds in {base}: put it back, or, to start"
+                " anew, remove that folder."
+            )
+        names = [field.name for field in fields(ours)]
+        if different := [name.replace("_", " ") for name in names if getattr(ours, name) != getattr(theirs, name)]:
             self.print_to_log_file(
-                f"WARNING: the {what} would differ from what trained folds in {base} have: theirs"
-                " are kept, so that all folds fit. To start anew, remove that folder."
+                f"WARNING: as labels, dataset.json and plans are now, {', '.join(different)} would differ from what"
+                f" trained folds in {base} have: theirs are kept, so that all folds fit. To start anew, remove that"
+                " folder."
             )
         return theirs
+
+    def _check_trained_folds(self) -> None:
+        """All folds are predicted with one plans.json; a run that is resumed compares its own checkpoint."""
+        if self._trained is None or self.is_resumed:
+            return
+        if difference := find_difference(self.bare_network, self._trained["network_weights"]):
+            raise ValueError(
+                f"{self.output_folder_base} has folds that were trained with other plans ({difference}): give the new"
+                " plans a name of their own (-overwrite_plans_name), or, to start anew, remove that folder."
+            )
 
     @staticmethod
     def build_network_architecture(
@@ -272,7 +290,7 @@ class BaseTrainer(FiniteTrainer):
 
     def first_transforms(self) -> list[BasicTransform]:
         """A left-right flip that swaps labels, where the data allow one."""
-        flip = self.left_right.swap_flip
+        flip = self.entry.swap_flip
         return [LeftRightFlipTransform(flip.axis, flip.pairs)] if flip else []
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -297,7 +315,8 @@ class BaseTrainer(FiniteTrainer):
         if not any(unannotated):
             return None
         classes = self.label_manager.num_segmentation_heads
-        return find_annotated(unannotated, classes, batch[FLIPPED], self.left_right.pairs).to(self.device)
+        pairs = self.entry.swap_flip.pairs if self.entry.swap_flip else ()
+        return find_annotated(unannotated, classes, batch[FLIPPED], pairs).to(self.device)
 
     def uncounted_voxels(self, output: Any, target: Any) -> np.ndarray:
         """Voxels predicted as each organ in samples that don't have it annotated."""

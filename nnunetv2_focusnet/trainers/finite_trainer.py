@@ -11,7 +11,7 @@ from torch import distributed as dist
 
 from nnunetv2_focusnet.trainers.resumable_trainer import ResumableTrainer
 from nnunetv2_focusnet.trainers.schedule import Stage
-from nnunetv2_focusnet.trainers.skipped_steps import SkippedSteps, mean_of_finite, without_skipped
+from nnunetv2_focusnet.trainers.skipped_steps import COUNTS, SkippedSteps, mean_of_finite, without_skipped
 
 
 class FiniteTrainer(ResumableTrainer):
@@ -109,7 +109,9 @@ class FiniteTrainer(ResumableTrainer):
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """Log what nnU-Net logs, of the steps whose loss was finite."""
-        super().on_validation_epoch_end(without_skipped(val_outputs))
+        # nnU-Net stacks all that the first step has, and a step that was left out has less.
+        counted = [{key: output[key] for key in ("loss", *COUNTS)} for output in without_skipped(val_outputs)]
+        super().on_validation_epoch_end(counted)
         self._log_skipped(len(val_outputs), "validation")
 
     def _log_skipped(self, steps: int, kind: str) -> None:

@@ -264,6 +264,21 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
         """Whether nnU-Net writes any in this process."""
         return self.local_rank == 0 and not self.disable_checkpointing
 
+    @contextmanager
+    def best_is_up_to_date(self) -> Iterator[None]:
+        """Within the block nnU-Net's best average counts the epoch that ends, too.
+
+        nnU-Net writes its latest checkpoint before it compares that epoch with the best: a run that went on from there
+        would take a worse one for better.
+        """
+        before, averages = self._best_ema, self.local_log.get_value(EMA_DICE, None)
+        if averages and (before is None or averages[-1] > before):
+            self._best_ema = averages[-1]
+        try:
+            yield
+        finally:
+            self._best_ema = before
+
     def forget_best(self) -> None:
         """Have the epoch that ends next write the best checkpoint."""
         self._best_ema = None

@@ -52,7 +52,8 @@ class ResumableTrainer(LeftRightTrainer):
         """
         partial = f"{filename}.partial"
         try:
-            super().save_checkpoint(partial)
+            with self.best_is_up_to_date() if Path(filename).name == LATEST else contextlib.nullcontext():
+                super().save_checkpoint(partial)
             if self.writes_checkpoints:
                 os.replace(partial, filename)
         except (OSError, RuntimeError) as error:  # torch makes a RuntimeError without a path of a full disk

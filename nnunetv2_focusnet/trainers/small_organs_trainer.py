@@ -145,12 +145,12 @@ class SmallOrgansTrainer(BaseTrainer):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
-        if not self.small_organs or not self._has_started("sol"):
+        if not self.small_organs:
             return super().validation_step(batch)
         # nnU-Net's step writes 0 into the target's ignored voxels, in place.
         judged = batch | {"target": finest(batch["target"]).clone()}
         result = super().validation_step(batch)
-        if math.isfinite(result["loss"]):  # else it was left out of the rest, too
+        if self._has_started("sol") and math.isfinite(result["loss"]):  # else it was left out of the rest, too
             result = result | self._judge_peaks(judged) | self._judge_shares(judged)
         self.bare_network.seen = None  # as large as the logits of a batch
         return result

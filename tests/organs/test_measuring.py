@@ -94,6 +94,16 @@ def test_boxes_of_known_size(two_cases: Path) -> None:
     assert lens == Organ("Lens", 2, 4.0, (2.0, 2.0, 1.0), 2, (4.0, 4.0))  # looked for in both cases, found in one
 
 
+def test_cases_that_were_taken_out_of_the_dataset_do_not_count(two_cases: Path) -> None:
+    """nnU-Net's preprocessing removes what it made of them, but not their labels; a fault in them doesn't matter."""
+    for case in ("a", "b"):
+        write_properties(two_cases, case)
+    before = measure(two_cases)
+    write_label(two_cases, "taken_out", {1: (9, 9, 9)})
+    write_label(two_cases, "faulty", {77: (1, 1, 1)})
+    assert measure(two_cases) == before
+
+
 def test_an_organ_in_two_pieces_extends_over_both(tmp_path: Path) -> None:
     path = write_label(tmp_path, "a", {1: (1, 1, 1), 3: (1, 1, 6), 2: (1, 1, 1)})
     image = sitk.ReadImage(str(path))
@@ -103,7 +113,8 @@ def test_an_organ_in_two_pieces_extends_over_both(tmp_path: Path) -> None:
 
 
 def test_extents_are_in_the_order_of_the_networks_axes(two_cases: Path) -> None:
-    write_properties(two_cases, "a", transpose_forward=(2, 0, 1))
+    for case in ("a", "b"):
+        write_properties(two_cases, case, transpose_forward=(2, 0, 1))
     lens = measure_organs(two_cases, plans(transpose_forward=(2, 0, 1)), DATASET, 1)[1]
     assert lens.extent_mm == (1.0, 2.0, 2.0)  # x, z, y
     brain = measure_organs(two_cases, plans(transpose_forward=(2, 0, 1)), DATASET, 1)[0]
@@ -374,7 +385,7 @@ def test_label_file_a_thin_slice_off_in_a_scanners_far_coordinates(two_cases: Pa
 @pytest.mark.parametrize(("shift_mm", "same"), [(0.0, True), (1.0, False)])
 def test_grids_of_nibabels_readers(two_cases: Path, shift_mm: float, same: bool) -> None:
     """NIfTI's axes point right, anterior, superior: x and y have the other sign than in SimpleITK."""
-    write_label(two_cases, "b", {1: (1, 1, 1)}, origin=(10.0, -250.0, -1200.0))
+    write_label(two_cases, "b", {1: (1, 1, 1), 2: (1, 1, 1)}, origin=(10.0, -250.0, -1200.0))
     affine = np.diag([-0.5, -1.0, 2.0, 1.0])
     affine[:3, 3] = -10.0, 250.0, -1200.0 + shift_mm
     write_properties(two_cases, "b", sitk_stuff={}, nibabel_stuff={"original_affine": affine})
@@ -391,7 +402,8 @@ def test_label_file_of_another_shape_than_its_image(two_cases: Path) -> None:
 
 def test_rounding_in_the_header_is_no_difference(two_cases: Path) -> None:
     write_label(two_cases, "b", {1: (1, 1, 1)}, origin=(10.00005, -250.0, 1e-5), spacing=(0.50001, 1.0, 2.0))
-    write_properties(two_cases, "b")
+    for case in ("a", "b"):
+        write_properties(two_cases, case)
     assert measure(two_cases)[0].num_cases == 2
 
 

@@ -116,6 +116,7 @@ def test_named_pairs_are_swapped(make_trainer: Any, project: Path) -> None:
     trainer = make_trainer(SmallSNetTrainer)
     assert augmentation(trainer) == ((-30, 30), (0, 1))
     assert trainer.inference_allowed_mirroring_axes == (0, 1)
+    trainer.initialize()
     transforms = trainer.get_training_transforms((16, 32, 32), (0.0, 0.0), None, (0, 1), False).transforms
     assert isinstance(transforms[0], LeftRightFlipTransform)
     assert transforms[0].table.tolist() == [0, 1, 3, 2]

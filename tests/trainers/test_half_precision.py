@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from small_trainers import SmallSNetTrainer
+from small_trainers import SmallPlansNetworkTrainer, SmallSNetTrainer
 from test_focusnet_trainer import log_of, run
 
 from nnunetv2_focusnet.trainers.skipped_steps import SkippedSteps
@@ -133,6 +133,22 @@ def test_validation_leaves_out_what_overflows(scaled: Any) -> None:
     run(scaled)
     assert math.isfinite(log_of(scaled)["val_losses"][0])
     assert "1 of 4 validation steps left out" in Path(scaled.log_file).read_text()
+
+
+@pytest.mark.parametrize("overflowing", [0, 1])
+def test_validation_of_small_organs_leaves_out_what_overflows(make_trainer: Any, overflowing: int) -> None:
+    """Such a step says nothing of heat maps and shares, which the others do."""
+    trainer = make_trainer(SmallPlansNetworkTrainer)
+    trainer.grad_scaler = torch.amp.GradScaler("cpu")
+    trainer.num_epochs = 1
+    trainer.num_val_iterations_per_epoch = 3
+    trainer.initialize()
+    overflow_in(trainer, {overflowing}, math.nan, training=False)
+    run(trainer)
+    log = log_of(trainer)
+    assert math.isfinite(log["val_losses"][0])
+    assert log["voxels_by_share"][0] is not None
+    assert "1 of 3 validation steps left out" in Path(trainer.log_file).read_text()
 
 
 def test_in_single_precision_a_broken_loss_ends_the_run_before_it_reaches_the_weights(make_trainer: Any) -> None:

@@ -64,7 +64,7 @@ def test_constructor_takes_its_arguments_by_name_and_keeps_them(make_trainer: An
     assert has_parameters(nnUNetTrainer, *names), "nnUNetTrainer's constructor has other parameters: host.ClassSettings"
     trainer = make_trainer(Stock)
     kept = tuple(trainer.my_init_kwargs)
-    assert kept == names, "my_init_kwargs, which checkpoints hold, has other names: host.use_plans, trained_entry"
+    assert kept == names, "my_init_kwargs, which checkpoints hold, has other names: host.use_plans, trained_checkpoint"
 
 
 @pytest.mark.parametrize("name", [default.removeprefix("default_") for default in host.ClassSettings.__annotations__])
@@ -322,7 +322,7 @@ def test_checkpoints_hold_what_is_needed_to_resume(make_trainer: Any, tmp_path: 
     saved = torch.load(tmp_path / "any name.pth", weights_only=False)
     missing = [name for name in host.NEEDED_TO_RESUME if name not in saved]
     assert not missing, f"checkpoints lack {missing}: host.NEEDED_TO_RESUME"
-    assert "plans" in saved["init_args"], "checkpoints don't hold the plans: trainers/checkpoints.py, trained_entry"
+    assert "plans" in saved["init_args"], "checkpoints don't hold the plans: checkpoints.py, trained_checkpoint"
     resumed = make_trainer(Host)
     resumed.load_checkpoint(str(tmp_path / "any name.pth"))
     assert resumed.current_epoch == 1, "a checkpoint's epoch isn't the number of epochs done: resumable_trainer.py"

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
+from batchgenerators.utilities.file_and_folder_operations import load_pickle, write_pickle
 from nnunetv2.run.run_training import maybe_load_checkpoint
 from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer, SmallSNetTrainer
 from test_focusnet_trainer import STAGES_OF_8_EPOCHS, InterruptedRunError, change_json, log_of, run
@@ -165,7 +167,7 @@ def best_of(trainer: Any) -> dict[str, Any]:
     return torch.load(Path(trainer.output_folder) / BEST, weights_only=False)
 
 
-@pytest.mark.parametrize("killed", [None, 4, 5])
+@pytest.mark.parametrize("killed", [None, 4, 5, 6, 7])
 def test_the_best_checkpoint_is_one_whose_sos_nets_are_trained(make_trainer: Any, killed: int | None) -> None:
     trainer = make_trainer(WithoutSteps)
     if killed is None:
@@ -314,6 +316,67 @@ def test_folds_keep_the_organs_of_the_others_without_their_plans_json(
     trainer.initialize()
     assert [organ.name for organ in trainer.small_organs] == names
     assert len(lines_with(trainer, "would differ from what trained folds in")) == 1
+
+
+@pytest.mark.parametrize("fold", [0, 1])
+def test_folds_are_not_trained_with_other_plans_than_those_of_the_others(
+    make_trainer: Any, project: Path, folder: Path, fold: int
+) -> None:
+    """ROIs and heat maps in voxels would be of the old ones, and one plans.json can't be for both."""
+    plans = json.loads((project / "nnUNetPlans.json").read_text())
+    plans["configurations"]["3d_fullres"]["spacing"] = [1.25, 0.75, 0.75]
+    (project / "nnUNetPlans.json").write_text(json.dumps(plans))
+    if fold == 1:
+        folder.rename(folder.with_name("fold_1"))
+    with pytest.raises(ValueError, match="has folds that were trained with other plans") as error:
+        make_trainer(WithoutSteps).initialize()
+    assert_one_line(error, str(folder.parent), "different", "spacing", "a name of their own", "remove that folder")
+
+
+@pytest.mark.parametrize("change", ["exchanged", "added", "removed"])
+def test_folds_are_not_trained_with_other_labels_than_the_others(
+    make_trainer: Any, project: Path, folder: Path, change: str
+) -> None:
+    """A fold's channel would mean another organ than the same channel of the next."""
+    labels = json.loads((project / "dataset.json").read_text())["labels"]
+    if change == "exchanged":
+        labels["Lens_L"], labels["Eye_L"] = labels["Eye_L"], labels["Lens_L"]
+    elif change == "removed":
+        del labels["Brain"]
+        labels = {name: max(value - 1, 0) for name, value in labels.items()}
+        files = (project / "gt_segmentations").glob("*.nii.gz")
+        for file in files:
+            image = sitk.ReadImage(str(file))
+            sitk.WriteImage(sitk.Cast(sitk.Clamp(image, lowerBound=1) - 1, image.GetPixelID()), str(file))
+    else:
+        file = project / "gt_segmentations" / "Head_000.nii.gz"
+        image = sitk.ReadImage(str(file))
+        labels["Tumour"] = len(labels)
+        image[0, 0, 0] = labels["Tumour"]
+        sitk.WriteImage(image, str(file))
+    change_json(project / "dataset.json", labels=labels)
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"dataset\.json has other organs or labels than") as error:
+            resumed(make_trainer) if resume else make_trainer(WithoutSteps).initialize()
+        assert_one_line(error, str(folder.parent), "remove that folder")
+
+
+def test_a_fold_flips_as_those_do_whose_network_it_shares(make_trainer: Any, project: Path, folder: Path) -> None:
+    """A case that lies the other way round would forbid flips; prediction and the pairs' SOS-Nets have them."""
+    properties = load_pickle(str(project / "nnUNetPlans_3d_fullres" / "Head_004.pkl"))
+    properties["sitk_stuff"]["direction"] = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
+    write_pickle(properties, str(project / "nnUNetPlans_3d_fullres" / "Head_004.pkl"))
+    label_file = project / "gt_segmentations" / "Head_004.nii.gz"
+    image = sitk.ReadImage(str(label_file))
+    image.SetDirection(properties["sitk_stuff"]["direction"])
+    sitk.WriteImage(image, str(label_file))
+    trainer = make_trainer(WithoutSteps)
+    trainer.initialize()
+    assert trainer.left_right.swap_flip is None
+    (flip,) = trainer.first_transforms()
+    assert flip.axis == trainer.entry.swap_flip.axis == 2
+    (line,) = lines_with(trainer, "would differ from what trained folds in")
+    assert "laterality would differ" in line
 
 
 def test_splits_cut_off_are_named(make_trainer: Any, project: Path) -> None:
