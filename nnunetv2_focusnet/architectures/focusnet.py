@@ -14,7 +14,7 @@ from nnunetv2_focusnet.architectures.blocks import Triple, constant, conv_featur
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.fusion import fuse_, own_log_odds
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
-from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, stride_of
+from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, peak_positions, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import LARGEST_LOG_ODDS, SOSNet
 
@@ -113,10 +113,10 @@ class FocusNet(nn.Module):
 
     @property
     def located(self) -> tuple[Tensor, Tensor] | None:
-        """Peaks that were :attr:`seen`, as probabilities (B, K), and their voxels (B, K, 3), (z, y, x)."""
+        """Peaks that were :attr:`seen`, as probabilities (B, K), and their positions (B, K, 3), (z, y, x) in voxels."""
         if self.seen is None or self.seen.peaks is None or self.seen.centres is None:
             return None
-        return self.seen.peaks.sigmoid(), self.seen.centres
+        return self.seen.peaks.sigmoid(), peak_positions(self.seen.centres, self.heat_stride)
 
     @property
     def decoder(self) -> nn.Module:

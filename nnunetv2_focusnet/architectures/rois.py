@@ -53,6 +53,21 @@ def stride_of(coarse_size: Triple, volume_size: Triple) -> list[int]:
     return [v // c for v, c in zip(volume_size, coarse_size, strict=True)]
 
 
+def peak_positions(voxels: Tensor, stride: Triple) -> Tensor:
+    """Where heat maps have their peaks, given the voxels that ROIs are placed around.
+
+    An ROI of even length has its middle between two voxels, and so has a heat map's voxel of even length.
+
+    Args:
+        voxels: (..., 3) integers, (z, y, x), as :meth:`Rois.around` takes them.
+        stride: voxels (z, y, x) per voxel of a heat map.
+
+    Returns:
+        Centres of the heat maps' voxels, in the same voxels.
+    """
+    return voxels - constant([0.5 * (1 - step % 2) for step in stride], voxels.device)
+
+
 class Rois(NamedTuple):
     """One ROI for each sample and small organ, and where its voxels lie in a volume.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
 from nnunetv2_focusnet.images.grid import Grid
 
@@ -29,6 +30,24 @@ def grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
         direction = affine[:3, :3] / spacing
         return Grid(size, tuple(spacing.tolist()), tuple(affine[:3, 3].tolist()), tuple(direction.ravel().tolist()))
     return None
+
+
+def file_grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | None:
+    """The grid of an image's file, whose axes one of nnU-Net's reorienting readers may have turned; None: it has none.
+
+    Args:
+        properties: as :func:`grid_of`.
+        shape: as :func:`grid_of`.
+    """
+    grid = grid_of(properties, shape)
+    orientation = properties.get("sitk_stuff", {}).get("original_orientation")
+    nibabel = properties.get("nibabel_stuff", {})
+    if "reoriented_affine" in nibabel:
+        direction = direction_of({"nibabel_stuff": {"original_affine": nibabel["original_affine"]}})
+        orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())
+    if grid is None or orientation is None:
+        return grid
+    return Grid.of(sitk.DICOMOrient(grid.put(sitk.Image(grid.size, sitk.sitkUInt8)), orientation))
 
 
 def direction_of(properties: Mapping[str, Any]) -> np.ndarray | None:

@@ -23,28 +23,28 @@ SLICES_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Place:
-    """Where heat maps say that an organ is; all voxels are (z, y, x) of the preprocessed image.
+    """Where heat maps say that an organ is; positions are (z, y, x) in voxels of the preprocessed image.
 
     Attributes:
         peak: probability of the highest voxel.
-        voxel: this one.
+        position: of its centre.
         second_peak: the same, outside the organ's ROI and that of the organ on the other side.
-        second_voxel: this one.
+        second_position: of this one.
         found: whether the peak is high enough.
     """
 
     peak: float
-    voxel: Sequence[int]
+    position: Sequence[float]
     second_peak: float
-    second_voxel: Sequence[int]
+    second_position: Sequence[float]
     found: bool
 
     def moved(self, by: Sequence[int]) -> Place:
         """The same in an image whose voxels count from elsewhere."""
-        voxel, second = (
-            [at + step for at, step in zip(each, by, strict=True)] for each in (self.voxel, self.second_voxel)
+        first, second = (
+            [at + step for at, step in zip(each, by, strict=True)] for each in (self.position, self.second_position)
         )
-        return replace(self, voxel=voxel, second_voxel=second)
+        return replace(self, position=first, second_position=second)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def _warnings(predicted: PredictedOrgan, spacing: Sequence[float]) -> Iterator[s
     elif not smallest / VOLUME_FACTOR <= predicted.volume_mm3 <= largest * VOLUME_FACTOR:
         yield (f"{organ.name} has {predicted.volume_mm3:.0f} mm3; in training it had {smallest:.0f} to {largest:.0f}")
     if place is not None and place.found and place.second_peak > SECOND_PEAK * place.peak:
-        steps = zip(place.voxel, place.second_voxel, spacing, strict=True)
+        steps = zip(place.position, place.second_position, spacing, strict=True)
         distance = sum(((a - b) * mm) ** 2 for a, b, mm in steps) ** 0.5
         yield (
             f"{organ.name} may be elsewhere: {distance:.0f} mm from its heat map's peak ({place.peak:.2f}) there is a"
@@ -189,15 +189,15 @@ def _organ_as_json(predicted: PredictedOrgan, positions: Positions) -> dict[str,
     }
     if place is not None:
         content["found"] = place.found
-        content["peak"] = _peak_as_json(place.peak, place.voxel, positions)
-        content["second_peak"] = _peak_as_json(place.second_peak, place.second_voxel, positions)
+        content["peak"] = _peak_as_json(place.peak, place.position, positions)
+        content["second_peak"] = _peak_as_json(place.second_peak, place.second_position, positions)
     return content
 
 
-def _peak_as_json(probability: float, voxel: Sequence[int], positions: Positions) -> dict[str, Any]:
-    mm = positions.patient_mm(voxel)
+def _peak_as_json(probability: float, position: Sequence[float], positions: Positions) -> dict[str, Any]:
+    mm = positions.patient_mm(position)
     return {
         "probability": round(probability, 3),
-        "voxel": positions.index(voxel).round().astype(int).tolist(),
+        "voxel": positions.index(position).round().astype(int).tolist(),
         "mm": None if mm is None else mm.round(1).tolist(),
     }

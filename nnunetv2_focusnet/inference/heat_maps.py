@@ -78,18 +78,22 @@ class HeatMaps:
         copied._sum = self._sum.clone()
         return copied
 
-    def clear(self, rois: Rois, partners: Sequence[int]) -> None:
-        """Leave what may be the organs' places as well: peaks outside their ROIs.
+    def empty_slopes(self) -> None:
+        """Leave local maxima alone: a slope that reaches out of an organ's ROI is no place of its own."""
+        assert self._sum is not None
+        self._sum.masked_fill_(functional.max_pool3d(self._sum, 3, 1, 1) > self._sum, 0)
 
-        All slopes are emptied, of which some reach out of an ROI, and the ROI of the organ on the other side, which
-        heat maps of left and right organs often have a peak in.
+    def clear(self, rois: Rois, partners: Sequence[int]) -> None:
+        """Leave what may be the organs' places as well: peaks outside their ROIs, once slopes are empty.
+
+        The ROI of the organ on the other side is emptied, too, as heat maps of left and right organs often have a peak
+        in it.
 
         Args:
             rois: one per organ, in the image.
             partners: of each organ, the one that was found on the other side; itself if there is none.
         """
         assert self._sum is not None
-        self._sum.masked_fill_(functional.max_pool3d(self._sum, 3, 1, 1) > self._sum, 0)
         boxes = [
             tuple(
                 slice(low // step, -(-(low + n) // step))

@@ -31,11 +31,10 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
 
     # ---- hooks ----
 
-    def begin_tiles(self, image_size: Sequence[int], device: torch.device) -> None:
+    def begin_tiles(self, device: torch.device) -> None:
         """Hook: a network is about to see all tiles of an image, perhaps anew as the device's memory didn't suffice.
 
         Args:
-            image_size: (Z, Y, X) of the image, padded to the patch at least.
             device: where results are gathered.
         """
 
@@ -88,7 +87,7 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
         self, data: Tensor, slicers: Sequence[Tile], do_on_device: bool = True
     ) -> Tensor:
         self._tiles = iter(slicers)  # nnU-Net works on them in this order, and doesn't say which one it is at
-        self.begin_tiles(data.shape[1:], self.device if do_on_device else torch.device("cpu"))
+        self.begin_tiles(self.device if do_on_device else torch.device("cpu"))
         logits = super()._internal_predict_sliding_window_return_logits(data, slicers, do_on_device)
         self.end_tiles()
         return logits

@@ -27,7 +27,7 @@ def locate(
     draws an organ too large, its volume would be likelier in a corner of it than where the organ is.)
 
     Args:
-        heat_maps: of all tiles, which stay as they are.
+        heat_maps: of all tiles, without slopes; they stay as they are.
         logits: the main network's, (C, Z, Y, X).
         organs: the K small organs.
         rois_around: ROIs in the image around centres (K, 3).

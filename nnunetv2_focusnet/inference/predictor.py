@@ -14,7 +14,7 @@ from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from torch import Tensor
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
-from nnunetv2_focusnet.architectures.rois import Rois
+from nnunetv2_focusnet.architectures.rois import Rois, peak_positions
 from nnunetv2_focusnet.inference.findings import Findings, Place, measure
 from nnunetv2_focusnet.inference.heat_maps import HeatMaps
 from nnunetv2_focusnet.inference.host import HostPredictor, Tile
@@ -117,7 +117,7 @@ class FocusNetPredictor(HostPredictor):
             return tiles
         return [(slice(None), *map(_moved_down, tile[1:], self.heat_maps.stride)) for tile in tiles]
 
-    def begin_tiles(self, image_size: Sequence[int], device: torch.device) -> None:
+    def begin_tiles(self, device: torch.device) -> None:
         """Begin a fold's heat maps."""
         self._gathering = self.heat_maps if self.heat_maps and self.bare_network.sos_trained else None
         if self._gathering:
@@ -168,22 +168,27 @@ class FocusNetPredictor(HostPredictor):
     def _add_small_organs(
         self, logits: Tensor, image: Tensor, folds: Sequence[Weights | None], entry: PlansEntry
     ) -> dict[int, Place]:
-        """Fuse what the SOS-Nets say into the main network's logits; returns the organs' places by their labels."""
+        """Fuse what the SOS-Nets say into the main network's logits; returns the organs' places by their labels.
+
+        Logits and image are on the CPU.
+        """
         assert self.heat_maps is not None
-        network, device = self.bare_network, logits.device
+        network = self.bare_network
 
         def rois_around(centres: Tensor) -> Rois:
             return network.rois_around(centres[None], list(image.shape[1:]))
 
+        self.heat_maps.empty_slopes()
         peaks = locate(self.heat_maps, logits, entry.organs_with_networks, rois_around)
         rois = rois_around(peaks.voxels)
         found = peaks.probabilities > network.config.detection_threshold
         with self.autocast():
             roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
-        there = Rois.at(rois.corners.to(device), rois.sizes, rois.volume_size)
-        network.fuse_(logits[None], roi_logits.to(device), there, found[None].to(device), shares.to(device))
+        network.fuse_(logits[None], roi_logits, rois, found[None], shares)
         self.heat_maps.clear(rois, [p if found[p] else k for k, p in enumerate(self._partners(entry))])
-        columns = (*peaks, *self.heat_maps.peaks(), found)
+        others = self.heat_maps.peaks()
+        places = (peak_positions(each.voxels, network.heat_stride) for each in (peaks, others))
+        columns = (peaks.probabilities, next(places), others.probabilities, next(places), found)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
 

@@ -438,13 +438,13 @@ def test_inference_leaves_where_the_heat_maps_have_their_peaks(make_network):
         heat_maps = network.train()(x).heat_logits.sigmoid().numpy()
         stride = np.array(SIZE) // heat_maps.shape[2:]
         network.eval()(x)
-        peaks, voxels = network.located
+        peaks, positions = network.located
         assert peaks.shape == (2, 2)
         for b in range(2):
             for k in range(2):
                 highest = np.array(np.unravel_index(heat_maps[b, k].argmax(), heat_maps.shape[2:]))
                 assert peaks[b, k].item() == pytest.approx(heat_maps[b, k].max(), rel=1e-6)
-                assert voxels[b, k].tolist() == (highest * stride + stride // 2).tolist()
+                assert positions[b, k].tolist() == (highest * stride + (stride - 1) / 2).tolist()  # its middle
 
 
 @torch.no_grad()

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.inference.findings import Place, measure
@@ -93,7 +95,7 @@ def test_organs_that_are_not_found_are_named() -> None:
 
 def test_two_peaks_are_named_if_the_second_is_more_than_half_of_the_first() -> None:
     assert warnings_of(lens=replace(HERE, second_peak=0.44)) == []
-    (line,) = warnings_of(lens=replace(HERE, second_peak=0.46, second_voxel=[11, 8, 24]))
+    (line,) = warnings_of(lens=replace(HERE, second_peak=0.46, second_position=[11, 8, 24]))
     # 1, 4 and 6 voxels of 3, 1 and 2 mm: the root of 9 + 16 + 144 is 13.
     assert line == "Lens_L may be elsewhere: 13 mm from its heat map's peak (0.90) there is a second one (0.46)"
 
@@ -137,6 +139,26 @@ def test_positions_are_those_of_the_file(head: tuple[sitk.Image, dict]) -> None:
     assert positions.patient_mm([3, 4, 9]).tolist() == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("reader", [SimpleITKIO, SimpleITKIOWithReorient, NibabelIO, NibabelIOWithReorient])
+@pytest.mark.parametrize("direction", [(1, 0, 0, 0, 1, 0, 0, 0, 1), (0, 0, -1, 1, 0, 0, 0, -1, 0)])
+def test_voxels_are_those_of_the_file_whichever_reader_turns_it(
+    tmp_path: Path, reader: type[BaseReaderWriter], direction: tuple[int, ...]
+) -> None:
+    image = sitk.GetImageFromArray(np.zeros((8, 12, 10), dtype=np.float32))
+    image[9, 4, 3] = 1
+    image.SetSpacing((1.0, 2.0, 3.0))
+    image.SetDirection(direction)
+    sitk.WriteImage(image, tmp_path / "head.nii.gz")
+    array, properties = reader().read_images([str(tmp_path / "head.nii.gz")])
+    shape = array.shape[1:]
+    cropped = {"shape_before_cropping": shape, "shape_after_cropping_and_before_resampling": shape}
+    none = {"bbox_used_for_cropping": [[0, size] for size in shape]}
+    positions = Positions.of(properties | cropped | none, (0, 1, 2), shape)
+    bright = np.argwhere(array[0])[0]
+    assert positions.index(bright) == pytest.approx([9, 4, 3], abs=1e-4)
+    assert positions.patient_mm(bright) == pytest.approx(image.TransformIndexToPhysicalPoint((9, 4, 3)), abs=1e-4)
+
+
 def test_a_file_without_geometry_has_voxels_alone(head: tuple[sitk.Image, dict]) -> None:
     _, properties = head
     positions = Positions.of({k: v for k, v in properties.items() if k != "sitk_stuff"}, (2, 0, 1), (8, 7, 24))
@@ -150,7 +172,7 @@ def test_what_was_found_is_written_beside_the_prediction_and_printed(
     image, properties = head
     predictor = FocusNetPredictor(device=torch.device("cpu"))
     predictor.plans_manager = SimpleNamespace(transpose_forward=(2, 0, 1))
-    found = measure(logits_of(**GOOD), ENTRY, {4: replace(HERE, found=False, voxel=[3, 4, 9])}, SPACING)
+    found = measure(logits_of(**GOOD), ENTRY, {4: replace(HERE, found=False, position=[3, 4, 9])}, SPACING)
     predictor.findings = replace(found, image_size=(8, 7, 24))
     predictor.finish_case(str(tmp_path / "Case_1"), properties)
     written = json.loads((tmp_path / "Case_1_locations.json").read_text())

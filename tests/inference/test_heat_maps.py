@@ -56,6 +56,7 @@ def test_a_slope_that_reaches_out_of_the_roi_is_no_second_peak() -> None:
     maps.begin_fold(CPU)
     maps.add(tile((0.9, (1, 1, 1)), (0.8, (1, 2, 1)), (0.7, (1, 3, 1)), (0.2, (3, 0, 3))), (0, 0, 0))
     maps.end_fold()
+    maps.empty_slopes()
     maps.clear(Rois.at(torch.tensor([[[0, 2, 2]]]), [(2, 4, 4)], (4, 8, 8)), [0])
     second = maps.peaks()
     assert torch.allclose(second.probabilities, torch.tensor([0.2]))

@@ -184,7 +184,7 @@ def test_a_peak_that_one_tile_alone_has_is_overruled_by_a_surer_one_elsewhere() 
     # Half an ROI before the peak: (2 - 1, 4 - 2, 13 - 2).
     assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 11)))
     left, right = (organ.place for organ in predictor.findings.organs)
-    assert (left.found, left.voxel, left.second_voxel) == (True, [2, 4, 13], [2, 4, 2])
+    assert (left.found, left.position, left.second_position) == (True, [2, 4, 13], [2, 4, 2])
     assert (left.peak, left.second_peak) == pytest.approx((0.9, 0.6))
     assert not right.found
 
@@ -205,7 +205,7 @@ def test_a_peak_where_the_organ_of_the_other_side_was_found_is_no_second_one(
     predictor.use_mirroring = False
     label_map(predictor, data)
     places = [organ.place for organ in predictor.findings.organs]
-    assert [place.voxel for place in places] == [[2, 4, 12], [2, 4, 3]]
+    assert [place.position for place in places] == [[2, 4, 12], [2, 4, 3]]
     assert [place.second_peak for place in places] == pytest.approx(second_peaks, abs=0.01)
 
 
@@ -252,7 +252,7 @@ def test_images_of_any_size_keep_it_and_peaks_are_found_where_they_are(
     labels = label_map(predictor, data)
     assert labels.shape == size
     assert labels[peak] == 1
-    voxel = predictor.findings.organs[0].place.voxel
+    voxel = predictor.findings.organs[0].place.position
     assert all(abs(found - true) <= step / 2 for found, true, step in zip(voxel, peak, stride, strict=True))
 
 
@@ -431,7 +431,7 @@ def test_of_several_peaks_the_main_network_chooses(lower: float, main_sees_the_l
     predictor = predictor_of(reading_net())
     predictor.predict_logits_from_preprocessed_data(data)
     place = predictor.findings.organs[0].place
-    assert (place.voxel[2], place.second_voxel[2]) == (chosen, 15 - chosen)
+    assert (place.position[2], place.second_position[2]) == (chosen, 15 - chosen)
 
 
 def test_a_peak_that_one_view_alone_has_is_not_the_place() -> None:
@@ -445,7 +445,7 @@ def test_a_peak_that_one_view_alone_has_is_not_the_place() -> None:
     predictor = predictor_of(network, mirror_axes=(1,))
     predictor.predict_logits_from_preprocessed_data(data)
     place = predictor.findings.organs[0].place
-    assert list(place.voxel) == [2, 4, 2]
+    assert list(place.position) == [2, 4, 2]
     assert place.peak == pytest.approx(0.6)
 
 

@@ -183,8 +183,10 @@ def test_localisation_error_is_the_distance_from_peak_to_centre_in_mm(make_train
     peaks = torch.full((2, len(organs)), 2.0)
     trainer.network.seen = FocusNetOutput(torch.zeros(1), peaks=peaks, centres=peak)
     located = trainer._judge_peaks(trainer.batch())
-    # Each organ fills voxels 4..7, 3l..3l+2, 10..13: centre 5.5, 3l+1, 11.5. Spacing is (2.5, 1.5, 1.5) mm.
-    expected = math.hypot(0.5 * 2.5, 0, 2.5 * 1.5)
+    # Each organ fills voxels 4..7, 3l..3l+2, 10..13: centre 5.5, 3l+1, 11.5. Spacing is (2.5, 1.5, 1.5) mm. A voxel of
+    # the heat map covers 4 and 5, 3l and 3l+1, 13 and 14: its middle is 4.5, 3l+0.5, 13.5.
+    assert list(trainer.network.heat_stride) == [2, 2, 2]
+    expected = math.hypot(1.0 * 2.5, 0.5 * 1.5, 2.0 * 1.5)
     assert trainer.configuration_manager.spacing == [2.5, 1.5, 1.5]
     assert located["localisation_error_mm"].flatten().tolist() == pytest.approx([expected] * 2 * len(organs))
     assert (located["detection_rate"] == 1).all()
