@@ -43,8 +43,7 @@ def file_grid_of(properties: Mapping[str, Any], shape: Sequence[int]) -> Grid | 
     orientation = properties.get("sitk_stuff", {}).get("original_orientation")
     nibabel = properties.get("nibabel_stuff", {})
     if "reoriented_affine" in nibabel:
-        direction = direction_of({"nibabel_stuff": {"original_affine": nibabel["original_affine"]}})
-        orientation = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())
+        orientation = orientation_of({"nibabel_stuff": {"original_affine": nibabel["original_affine"]}})
     if grid is None or orientation is None:
         return grid
     return Grid.of(sitk.DICOMOrient(grid.put(sitk.Image(grid.size, sitk.sitkUInt8)), orientation))
@@ -59,6 +58,14 @@ def direction_of(properties: Mapping[str, Any]) -> np.ndarray | None:
         columns = _affine(kept)[:3, :3]
         return columns / np.linalg.norm(columns, axis=0)
     return None
+
+
+def orientation_of(properties: Mapping[str, Any]) -> str | None:
+    """Sides of the patient that the axes (x, y, z) point to, letters of R, L, A, P, I, S; None: not known."""
+    direction = direction_of(properties)
+    if direction is None:
+        return None
+    return sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())
 
 
 def _affine(kept: Mapping[str, np.ndarray]) -> np.ndarray:

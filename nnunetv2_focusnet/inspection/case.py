@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
@@ -18,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
-from nnunetv2_focusnet.images.properties import direction_of
+from nnunetv2_focusnet.images.properties import orientation_of
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.trainers.host import bare_network
 
@@ -165,7 +164,5 @@ def _shifted(voxel: Tensor, by: np.ndarray) -> tuple[int, ...]:
 
 def _directions(properties: dict[str, Any]) -> tuple[str, ...]:
     """Side of the patient that each axis of the array points to that nnU-Net's reader returned."""
-    direction = direction_of(properties)
-    if direction is None:
-        return WITHOUT_ORIENTATION
-    return tuple(sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(direction.ravel().tolist())[::-1])
+    orientation = orientation_of(properties)
+    return WITHOUT_ORIENTATION if orientation is None else tuple(orientation[::-1])

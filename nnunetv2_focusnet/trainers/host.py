@@ -111,6 +111,7 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     plans_manager: PlansManager
     configuration_manager: ConfigurationManager
     network: nn.Module
+    _best_ema: float | None
 
     # ---- hooks ----
 
