@@ -46,7 +46,7 @@ def read(reader: type[BaseReaderWriter], folder: Path, direction: tuple[float, .
 
 
 def axis_of(found: LeftRight) -> int | None:
-    return found.swap_flip.axis if found.swap_flip else None
+    return found.laterality.axis if found.laterality and found.laterality.may_flip else None
 
 
 def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
@@ -72,8 +72,8 @@ def test_axis_comes_from_the_direction(
 ) -> None:
     cases = [(case, sitk_properties(direction)) for case in ("a", "b")]
     found = find_left_right(cases, EYES, transpose_forward)
-    assert found.swap_flip == Laterality(axis, left_at_end, ((1, 2),))
-    assert (found.pairs, found.unsafe_axes) == (((1, 2),), (axis,))
+    assert found.laterality == Laterality(axis, left_at_end, ((1, 2),))
+    assert found.unsafe_axes == (axis,)
     assert "Eye_L/Eye_R" in found.message
 
 
@@ -84,14 +84,13 @@ def test_axis_comes_from_the_direction(
 )
 def test_where_left_is_is_known_where_no_flip_may_be_made(direction: tuple[float, ...], labels: dict[str, int]) -> None:
     found = find_left_right([("a", sitk_properties(direction))], labels, [0, 1, 2])
-    assert found.swap_flip is None
     assert found.laterality == Laterality(2, True, ((1, 2),), may_flip=False)
 
 
 def test_without_sides_mirroring_stays_as_it_is() -> None:
     labels = {"background": 0, "Lens": 1, "C1": 2, "C2": 3, "GTVp": 4, "GTVn": 5, "ignore": 6}
     found = find_left_right([("a", sitk_properties(rotated_about_z(45)))], labels, [0, 1, 2])
-    assert (found.pairs, axis_of(found), found.unsafe_axes) == ((), None, ())
+    assert (found.laterality, found.unsafe_axes) == (None, ())
     assert "GTVp/GTVn are taken for organs without sides" in found.message
 
 
@@ -152,18 +151,18 @@ def test_names_that_may_be_sides_forbid_flips_until_somebody_says_what_they_are(
     labels = {"background": 0, "Parotid_S": 1, "Parotid_D": 2}  # Italian sinistra and destra, or superficial and deep
     cases = [("a", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, labels, [0, 1, 2])
-    assert (found.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
+    assert (found.laterality.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
     assert "Parotid_S/Parotid_D may be left and right" in found.message
     pair = find_left_right(cases, labels, [0, 1, 2], [("Parotid_S", "Parotid_D")])
-    assert (pair.pairs, axis_of(pair), pair.unsafe_axes) == (((1, 2),), 2, (2,))
+    assert (pair.laterality.pairs, axis_of(pair), pair.unsafe_axes) == (((1, 2),), 2, (2,))
     none = find_left_right(cases, labels, [0, 1, 2], [])
-    assert (none.pairs, axis_of(none), none.unsafe_axes) == ((), None, ())
+    assert (none.laterality, none.unsafe_axes) == (None, ())
 
 
 def test_two_names_for_one_side_forbid_flips() -> None:
     labels = {"background": 0, "Eye_L": 1, "Eye_Left": 2, "Eye_R": 3}  # which one is the right eye's partner?
     found = find_left_right([("a", sitk_properties(UPRIGHT))], labels, [0, 1, 2])
-    assert (found.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
+    assert (found.laterality.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
     assert "Eye_L/Eye_R, Eye_Left/Eye_R may be left and right" in found.message
 
 
@@ -171,10 +170,10 @@ def test_named_pairs_are_all_there_are_and_sides_in_words_still_need_a_partner()
     labels = EYES | {"first": 3, "second": 4}
     cases = [("a", sitk_properties(UPRIGHT))]
     both = find_left_right(cases, labels, [0, 1, 2], [("second", "first"), ("Eye_L", "Eye_R")])
-    assert (both.pairs, axis_of(both)) == (((4, 3), (1, 2)), 2)
+    assert (both.laterality.pairs, axis_of(both)) == (((4, 3), (1, 2)), 2)
     for named in ([("second", "first")], []):
         found = find_left_right(cases, labels, [0, 1, 2], named)
-        assert (len(found.pairs), axis_of(found), found.unsafe_axes) == (len(named), None, (2,))
+        assert (len(found.laterality.pairs), axis_of(found), found.unsafe_axes) == (len(named), None, (2,))
         assert "no partner was found for Eye_L, Eye_R;" in found.message
 
 

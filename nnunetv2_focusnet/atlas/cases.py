@@ -80,7 +80,7 @@ def cases_to_segment(folder: Path, file_ending: str) -> list[Case]:
     return [Case(name, channels[0]) for name, channels in sorted(found.items())]
 
 
-def split(cases: Sequence[str], fold: str, splits_file: Path, file_ending: str) -> tuple[list[str], list[str]]:
+def split(cases: Sequence[str], fold: str, folders: Sequence[Path], file_ending: str) -> tuple[list[str], list[str]]:
     """Training and validation cases of a fold.
 
     Where there are no splits yet, they are those that nnU-Net is going to make.
@@ -88,7 +88,8 @@ def split(cases: Sequence[str], fold: str, splits_file: Path, file_ending: str) 
     Args:
         cases: all training cases.
         fold: its number, or ``all``: every case is a training case, and none is validated.
-        splits_file: the splits_final.json.
+        folders: that may have a splits_final.json, the first of which counts: the preprocessed dataset's, and the raw
+            one's, which nnU-Net copies there when it plans.
         file_ending: of label maps.
 
     Raises:
@@ -96,6 +97,8 @@ def split(cases: Sequence[str], fold: str, splits_file: Path, file_ending: str) 
     """
     if fold == ALL:
         return sorted(cases), []
+    files = [folder / "splits_final.json" for folder in folders]
+    splits_file = next((file for file in files if file.exists()), files[0])
     if warning := check_splits(splits_file, cases, file_ending):
         print(f"WARNING: {warning}", file=sys.stderr)
     if splits_file.exists():

@@ -95,7 +95,7 @@ def main() -> None:
     dataset_json = raw / "dataset.json"
     dataset = DatasetJson.read(dataset_json)
     cases = training_cases(raw, dataset)
-    training, validation = split(list(cases), args.f, _splits_file(preprocessed, raw), dataset.file_ending)
+    training, validation = split(list(cases), args.f, [preprocessed, raw], dataset.file_ending)
     if args.i is None:
         targets, folder = [cases[name] for name in validation], of_atlas / "validation"
         final = of_networks / "validation" if args.interleaved else folder
@@ -130,12 +130,6 @@ def main() -> None:
         predict_small_organs(atlas, networks, targets, dataset, transferred, final, dataset_json, show_progress=bar)
     print(f"Atlas: {atlas.folder}\nLabel maps: {final}")
     exit_with(COMMAND, [f"left out: {fault}" for fault in faults])
-
-
-def _splits_file(preprocessed: Path, raw: Path) -> Path:
-    """nnU-Net copies that of the raw dataset when it plans."""
-    planned = preprocessed / "splits_final.json"
-    return planned if planned.exists() else raw / planned.name
 
 
 def _check_flags(args: argparse.Namespace) -> None:

@@ -58,6 +58,7 @@ def cases_table(results: Results) -> list[list[Cell]]:
     """A header, and a row for each case, worst first."""
     model = results.models[-1]
     means = results.measurements.groupby(["case", "model"])["dsc"].mean().unstack()
+    means = means.reindex(index=results.cases, columns=results.models)
     header = ["case", *(f"mean DSC ↑, {name}" for name in results.models)]
     header += [f"{what}, {model}" for what in ("worst organ", "its DSC ↑", "largest HD95 ↓ (mm)", "missed", "false +")]
     table = [[Cell(text) for text in header]]

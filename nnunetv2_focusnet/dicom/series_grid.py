@@ -9,13 +9,16 @@ import numpy as np
 from nnunetv2_focusnet.dicom.tree import Series, Slice
 from nnunetv2_focusnet.images.grid import TOLERANCE, Grid
 
+# So far positions in tenths of a mm put a slice beside the line between two others; what is displaced lies farther.
+ROUNDED_MM = 0.15
+
 
 def series_grid(series: Series) -> Grid:
     """The grid of a series, its third axis along the slices' normal.
 
     Raises:
-        ValueError: the slices make up no grid: one is missing or double, spacings are mixed, one
-            lies to the side of the others, the gantry was tilted.
+        ValueError: the slices make up no grid: one is missing, double or to the side of the others, spacings are mixed,
+            the gantry was tilted.
     """
     if series.problem:
         raise ValueError(series.problem)
@@ -69,17 +72,17 @@ def _check_gaps(series: Series, along: np.ndarray) -> float:
 
 def _check_sideways(series: Series, moved: np.ndarray) -> None:
     """Check the way from the first slice to each, (N, 3) in mm."""
-    normal, tolerance = series.slices[0].normal, TOLERANCE * min(series.slices[0].grid.spacing[:2])
+    normal, tolerance_mm = series.slices[0].normal, TOLERANCE * min(series.slices[0].grid.spacing[:2])
     along = moved @ normal
     sideways = moved - np.outer(along, normal)
     off_line = np.linalg.norm(sideways - np.outer(along / along[-1], sideways[-1]), axis=1)
-    if off_line.max() > tolerance:
+    if off_line.max() > max(tolerance_mm, ROUNDED_MM):
         raise ValueError(
             f"{series.slices[off_line.argmax()].name} lies {off_line.max():.3g} mm to the side of the line from the "
             "first slice of its series to the last: export the series again"
         )
     tilt = float(np.linalg.norm(sideways[-1]))
-    if tilt > tolerance:
+    if tilt > tolerance_mm:
         degrees = np.degrees(np.arctan2(tilt, along[-1]))
         raise ValueError(
             f"the gantry was tilted by {degrees:.1f} degrees in {series.name}: resample it to upright slices first"

@@ -14,7 +14,7 @@ from nnunetv2_focusnet.images.grid import at_right_angles
 from nnunetv2_focusnet.system.text import last_line
 
 REMEDY = "copy it there again"
-WITH_GEOMETRY = (".nii.gz", ".nii", ".nrrd", ".mha", ".gipl", ".gipl.gz")
+WITH_GEOMETRY = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz", ".hdr")
 SHEARED = (
     "its axes aren't at right angles (sheared, as after a gantry tilt)",
     "resample it, for example with nibabel.processing.resample_to_output, labels with order=0",

@@ -71,7 +71,7 @@ def measure_label_files(
     transpose_forward: Sequence[int],
     num_processes: int,
 ) -> dict[Path, dict[int, LabelStatistics]]:
-    """Statistics of every label (background left out) in every file of ``gt_segmentations``, sorted by file name.
+    """Statistics of every label (background left out) in ``gt_segmentations``, sorted by file name.
 
     Args:
         preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``. The cache is kept here if it can be written.

@@ -22,8 +22,9 @@ def measure_organs(
     plans: dict[str, Any],
     dataset: DatasetJson,
     num_processes: int = default_num_processes,
+    data_identifiers: Sequence[str] | None = None,
 ) -> list[Organ]:
-    """Measure the organs in all label files of a preprocessed dataset, sorted by label.
+    """Measure the organs in the label files of all cases of a preprocessed dataset, sorted by label.
 
     The result depends neither on fold, nor on the order of files or processes. Measurements are cached in the
     preprocessed folder, see :mod:`nnunetv2_focusnet.organs.label_statistics`.
@@ -33,6 +34,7 @@ def measure_organs(
         plans: content of the plans file.
         dataset: the dataset.json.
         num_processes: processes that read label files.
+        data_identifiers: names of the folders whose preprocessed cases count; None: those of all configurations.
 
     Raises:
         ValueError: dataset.json lists a case that isn't there, a label never occurs, a file holds a label that
@@ -42,11 +44,13 @@ def measure_organs(
     manager = PlansManager(plans)
     folder = preprocessed_folder / "gt_segmentations"
     check_training_cases(dataset, folder)
+    if data_identifiers is None:
+        data_identifiers = [manager.get_configuration(c).data_identifier for c in manager.available_configurations]
     files = measure_label_files(
         preprocessed_folder,
         file_ending=dataset.file_ending,
         reader=manager.image_reader_writer_class,
-        data_identifiers=[manager.get_configuration(c).data_identifier for c in manager.available_configurations],
+        data_identifiers=data_identifiers,
         transpose_forward=manager.transpose_forward,
         num_processes=num_processes,
     )
@@ -120,8 +124,8 @@ def _average(
 ) -> Organ:
     if not sizes:
         raise ValueError(
-            f"{name} (label {label}) occurs in no file of {folder}: remove it from dataset.json or add cases that have "
-            "it, then plan and preprocess again."
+            f"{name} (label {label}) occurs in no case of {folder} that is preprocessed: remove it from dataset.json or"
+            " add cases that have it, then plan and preprocess again."
         )
     # fsum is exact, hence the same for every order of the files
     z, y, x = (math.fsum(size.extent_mm[axis] for size in sizes) / len(sizes) for axis in transpose_forward)

@@ -41,8 +41,8 @@ class PlansEntry:
         small_organs: those that are small, sorted by label.
         focal_weights: a weight per class, background first.
         network: all that decides a prediction of a patch besides its weights.
-        laterality: None where images lie in different ways or no organ has a side, and as long as no preprocessed
-            image was looked at.
+        laterality: None where images lie in different ways or don't say how, where no organ has a side, and as long as
+            no preprocessed image was looked at.
     """
 
     organs: tuple[Organ, ...]

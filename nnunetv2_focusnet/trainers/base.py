@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,7 +26,6 @@ from nnunetv2_focusnet.organs.organ_table import organ_table
 from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_planned_for_others
 from nnunetv2_focusnet.organs.splits import check_splits
-from nnunetv2_focusnet.trainers.checkpoints import entry_of, trained_checkpoint
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
 from nnunetv2_focusnet.trainers.host import DICE_PER_CLASS, curves
 from nnunetv2_focusnet.trainers.learned import how_far_learned
@@ -34,7 +33,8 @@ from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import ORGANS_THERE, StageLogger
 from nnunetv2_focusnet.trainers.schedule import Stage, StagedPolyLR, listed, resume_schedule, stage_at
-from nnunetv2_focusnet.trainers.trained_with import find_difference, keep_record
+from nnunetv2_focusnet.trainers.trained_folds import TrainedFold, checkpoints_in
+from nnunetv2_focusnet.trainers.trained_with import keep_record
 
 
 class BaseTrainer(FiniteTrainer):
@@ -103,27 +103,32 @@ class BaseTrainer(FiniteTrainer):
 
         Raises:
             ValueError: splits_final.json or dataset.json contradict the training cases, or the label files do; or folds
-                of the model were trained with other labels or plans.
+                of the model were trained with other labels, flips or plans.
         """
         self._check_splits()
-        self._add_organs_to_plans()
+        base, fold = Path(self.output_folder_base), Path(self.output_folder)
+        trained = TrainedFold.find(base, fold, type(self).__name__, self.configuration_name)
+        ours = self._add_organs_to_plans(trained)
         super().initialize()
-        self._check_trained_folds()
+        if trained:
+            self._check_trained_fold(trained, ours)
         self.use_local_log(StageLogger(self.loss.term_names, [organ.name for organ in self.small_organs]))
 
     def _check_splits(self) -> None:
         if self.fold == "all":  # the split isn't read
             return
         base = Path(self.preprocessed_dataset_folder_base)
-        cases = cases_in(Path(self.preprocessed_dataset_folder), ".pkl")
+        cases = cases_in(base / "gt_segmentations", self.dataset.file_ending)
         if warning := check_splits(base / "splits_final.json", cases, self.dataset.file_ending):
             self.print_to_log_file(f"WARNING: {warning}")
 
-    def _add_organs_to_plans(self) -> None:
+    def _add_organs_to_plans(self, trained: TrainedFold | None) -> PlansEntry:
+        """Measure organs; returns the entry that they would have if no fold had been trained before."""
         # A network is built from the plans alone, also for prediction, so they have to know the organs before.
         if self.is_ddp and self.local_rank != 0:
             dist.barrier()  # rank 0 measures, the others find its cache
-        organs = measure_organs(Path(self.preprocessed_dataset_folder_base), self.plans_manager.plans, self.dataset)
+        folder, identifier = Path(self.preprocessed_dataset_folder_base), self.configuration_manager.data_identifier
+        organs = measure_organs(folder, self.plans_manager.plans, self.dataset, data_identifiers=[identifier])
         if self.is_ddp and self.local_rank == 0:
             dist.barrier()
         if is_planned_for_others(self.configuration_manager.configuration, organs):
@@ -131,10 +136,13 @@ class BaseTrainer(FiniteTrainer):
                 "WARNING: labels or dataset.json have changed since this dataset was planned. The organs are those of"
                 " now, but patch and batch aren't made for them: plan again."
             )
-        entry = self.plan_entry(organs, self.dataset, self.configuration_manager)
-        self.entry = self._entry_of_trained_folds(self.complete(entry))
+        if trained:
+            trained.check_dataset(organs, self.left_right)
+        ours = self.complete(self.plan_entry(organs, self.dataset, self.configuration_manager))
+        self.entry = trained.entry if trained else ours
         self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))
         self.print_to_log_file(organ_table(self.entry, self.configuration_manager.spacing), add_timestamp=False)
+        return ours
 
     @classmethod
     def plan_entry(
@@ -166,36 +174,12 @@ class BaseTrainer(FiniteTrainer):
         """Hook: the entry with what only preprocessed images tell."""
         return replace(entry, laterality=self.left_right.laterality)
 
-    def _entry_of_trained_folds(self, ours: PlansEntry) -> PlansEntry:
-        """All folds share one plans.json, so what changed since must not change the network of a trained one."""
-        base, fold = Path(self.output_folder_base), Path(self.output_folder)
-        self._trained = trained_checkpoint(base, fold, type(self).__name__, self.configuration_name)
-        if self._trained is None:
-            return ours
-        theirs = entry_of(self._trained, self.configuration_name)
-        if [(organ.name, organ.label) for organ in theirs.organs] != [(o.name, o.label) for o in ours.organs]:
-            raise ValueError(
-                f"dataset.json has other organs or labels than the trained folds in {base}: put it back, or, to start"
-                " anew, remove that folder."
-            )
-        names = [field.name for field in fields(ours)]
-        if different := [name.replace("_", " ") for name in names if getattr(ours, name) != getattr(theirs, name)]:
-            self.print_to_log_file(
-                f"WARNING: as labels, dataset.json and plans are now, {', '.join(different)} would differ from what"
-                f" trained folds in {base} have: theirs are kept, so that all folds fit. To start anew, remove that"
-                " folder."
-            )
-        return theirs
-
-    def _check_trained_folds(self) -> None:
-        """All folds are predicted with one plans.json; a run that is resumed compares its own checkpoint."""
-        if self._trained is None or self.is_resumed:
-            return
-        if difference := find_difference(self.bare_network, self._trained["network_weights"]):
-            raise ValueError(
-                f"{self.output_folder_base} has folds that were trained with other plans ({difference}): give the new"
-                " plans a name of their own (-overwrite_plans_name), or, to start anew, remove that folder."
-            )
+    def _check_trained_fold(self, trained: TrainedFold, ours: PlansEntry) -> None:
+        # A run that goes on compares the checkpoint that it goes on from.
+        if not (self.is_resumed and checkpoints_in(Path(self.output_folder))):
+            trained.check_network(self.bare_network)
+        if kept := trained.what_is_kept(ours):
+            self.print_to_log_file(kept)
 
     @staticmethod
     def build_network_architecture(

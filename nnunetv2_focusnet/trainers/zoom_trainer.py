@@ -7,8 +7,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch, zoomed_snet_config
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.trained_folds import TrainedFold
 
 
 class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
@@ -21,11 +23,11 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
     # Peaks are about 4 mm off, and an ROI needs no more context than the main network's features give it.
     largest_roi_margin_mm = 8.0
 
-    def _add_organs_to_plans(self) -> None:
+    def _add_organs_to_plans(self, trained: TrainedFold | None) -> PlansEntry:
         plans = deepcopy(self.plans_manager.plans)
         plans["configurations"][self.configuration_name]["patch_size"] = zoomed_patch(self.configuration_manager)
         self.use_plans(plans)
-        super()._add_organs_to_plans()
+        return super()._add_organs_to_plans(trained)
 
     @classmethod
     def describe_network(

@@ -59,15 +59,15 @@ def test_half_a_training_case_is_named(tmp_path: Path, images: list[str], labels
 def test_folds_are_those_of_the_splits_or_those_that_nnunet_is_going_to_make(tmp_path: Path) -> None:
     cases, file = [f"case_{number}" for number in range(7)], tmp_path / "splits_final.json"
     expected = generate_crossval_split(cases)[2]
-    assert split(cases, "2", file, ".nii.gz") == ([*map(str, expected["train"])], [*map(str, expected["val"])])
-    assert split(cases, "all", file, ".nii.gz") == (cases, [])
+    assert split(cases, "2", [tmp_path], ".nii.gz") == ([*map(str, expected["train"])], [*map(str, expected["val"])])
+    assert split(cases, "all", [tmp_path], ".nii.gz") == (cases, [])
     file.write_text(json.dumps([{"train": ["case_3", "case_1"], "val": ["case_0"]}]))
-    assert split(cases, "0", file, ".nii.gz") == (["case_1", "case_3"], ["case_0"])
+    assert split(cases, "0", [tmp_path / "none", tmp_path], ".nii.gz") == (["case_1", "case_3"], ["case_0"])
     for fold in ("1", "-1", "first"):
         with pytest.raises(ValueError, match=f"-f {fold}: give 0 to 0, or all"):
-            split(cases, fold, file, ".nii.gz")
+            split(cases, fold, [tmp_path], ".nii.gz")
     with pytest.raises(ValueError, match="4 cases are too few for 5 folds, take -f all"):
-        split(cases[:4], "0", tmp_path / "none.json", ".nii.gz")
+        split(cases[:4], "0", [tmp_path / "none"], ".nii.gz")
 
 
 def test_some_of_the_cases_are_from_all_parts_of_the_list() -> None:

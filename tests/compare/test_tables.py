@@ -95,6 +95,8 @@ def test_a_case_in_which_the_last_model_rightly_finds_nothing_is_among_the_cases
         ["1", "0.000", "-", "-", "-", "-", "0", "0"],
     ]
     assert list(case_details(results))[1].summary == "no organ there, and none predicted by b"
+    nothing_anywhere = results_of(Lens={"a": [EXTRA, EXTRA], "b": [None, None]})
+    assert [row[2].text for row in cases_table(nothing_anywhere)[1:]] == ["-", "-"]
 
 
 def test_paired_tables_say_what_they_leave_out() -> None:

@@ -71,6 +71,14 @@ def test_positions_in_tenths_of_a_mm_are_no_mixed_spacing(tmp_path: Path, gap: f
     assert read(tmp_path).GetSpacing()[2] == pytest.approx(gap)
 
 
+def test_rounded_positions_of_an_oblique_series_are_no_displaced_slices(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image(size=(20, 16, 41), spacing=(0.4, 0.4, 1.25), direction=OBLIQUE))
+    for z in range(41):
+        position = ct.image.TransformIndexToPhysicalPoint((0, 0, z))
+        ct.change(z, ImagePositionPatient=[round(value, 1) for value in position])
+    assert read(tmp_path).GetSize() == (20, 16, 41)
+
+
 def test_each_slice_has_hounsfield_units_of_its_own(tmp_path: Path) -> None:
     ct = write_ct(tmp_path, ct_image())
     ct.change(3, RescaleSlope=2, RescaleIntercept=-1000)

@@ -86,7 +86,7 @@ def test_paired_organs_are_flipped_with_their_labels_and_mirrored_no_other_way(m
     trainer = make_trainer(SmallSNetTrainer)
     assert augmentation(trainer) == ((-30, 30), (0, 1))
     assert trainer.inference_allowed_mirroring_axes == (0, 1)
-    assert trainer.left_right.swap_flip.axis == 2
+    assert trainer.left_right.laterality.axis == 2
 
 
 @pytest.mark.parametrize("trainer_class", [SmallSNetTrainer, LeftRightTrainer])
@@ -100,8 +100,8 @@ def test_an_organ_without_its_partner_stops_all_flips_along_that_axis(
     trainer = make_trainer(trainer_class)
     assert augmentation(trainer) == ((-30, 30), (0, 1))
     assert trainer.inference_allowed_mirroring_axes == (0, 1)  # goes into the checkpoint, for prediction
-    assert trainer.left_right.swap_flip is None
-    assert bool(trainer.left_right.pairs) == (pairs == "beside pairs")
+    assert trainer.left_right.laterality is None or not trainer.left_right.laterality.may_flip
+    assert bool(trainer.left_right.laterality.pairs) == (pairs == "beside pairs")
     assert "No mirroring along axis 2, as no partner was found for Eye_L;" in Path(trainer.log_file).read_text()
 
 

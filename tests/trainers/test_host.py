@@ -64,7 +64,7 @@ def test_constructor_takes_its_arguments_by_name_and_keeps_them(make_trainer: An
     assert has_parameters(nnUNetTrainer, *names), "nnUNetTrainer's constructor has other parameters: host.ClassSettings"
     trainer = make_trainer(Stock)
     kept = tuple(trainer.my_init_kwargs)
-    assert kept == names, "my_init_kwargs, which checkpoints hold, has other names: host.use_plans, trained_checkpoint"
+    assert kept == names, "my_init_kwargs, which checkpoints hold, has other names: host.use_plans, trained_folds.py"
 
 
 @pytest.mark.parametrize("name", [default.removeprefix("default_") for default in host.ClassSettings.__annotations__])
@@ -322,7 +322,7 @@ def test_checkpoints_hold_what_is_needed_to_resume(make_trainer: Any, tmp_path: 
     saved = torch.load(tmp_path / "any name.pth", weights_only=False)
     missing = [name for name in host.NEEDED_TO_RESUME if name not in saved]
     assert not missing, f"checkpoints lack {missing}: host.NEEDED_TO_RESUME"
-    assert "plans" in saved["init_args"], "checkpoints don't hold the plans: checkpoints.py, trained_checkpoint"
+    assert "plans" in saved["init_args"], "checkpoints don't hold the plans: trained_folds.py"
     resumed = make_trainer(Host)
     resumed.load_checkpoint(str(tmp_path / "any name.pth"))
     assert resumed.current_epoch == 1, "a checkpoint's epoch isn't the number of epochs done: resumable_trainer.py"
@@ -365,6 +365,27 @@ def test_the_next_epoch_is_best_once_the_best_is_forgotten(make_trainer: Any) ->
         trainer.logger.log(host.MEAN_DICE, dice, epoch)
         trainer.on_epoch_end()
     assert saved == [host.BEST, host.BEST], "_best_ema doesn't say which checkpoint is best: host.forget_best"
+
+
+def test_the_latest_checkpoint_is_written_before_the_best_is_compared(make_trainer: Any) -> None:
+    class Saving(Host):
+        def save_checkpoint(self, filename: str) -> None:
+            with self.best_is_up_to_date():
+                up_to_date = self._best_ema
+            saved.append((Path(filename).name, self._best_ema, up_to_date))
+
+    saved: list[tuple[str, float | None, float | None]] = []
+    trainer = make_trainer(Saving)
+    trainer.save_every, trainer.num_epochs = 1, 3
+    trainer.logger.plot_progress_png = lambda folder: None
+    for epoch, average in enumerate((0.5, 0.4)):
+        trainer.on_epoch_start()
+        for key, value in (("train_losses", 1.0), ("val_losses", 1.0), ("dice_per_class_or_region", [average])):
+            trainer.logger.log(key, value, epoch)
+        trainer.logger.log(host.EMA_DICE, average, epoch)
+        trainer.on_epoch_end()
+    expected = [(host.LATEST, None, 0.5), (host.BEST, 0.5, 0.5), (host.LATEST, 0.5, 0.5)]
+    assert saved == expected, "nnU-Net writes checkpoints in another order: host.best_is_up_to_date"
 
 
 def test_pretrained_weights_never_give_segmentation_layers(tmp_path: Path) -> None:

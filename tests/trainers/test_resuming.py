@@ -318,24 +318,33 @@ def test_folds_keep_the_organs_of_the_others_without_their_plans_json(
     assert len(lines_with(trainer, "would differ from what trained folds in")) == 1
 
 
-@pytest.mark.parametrize("fold", [0, 1])
+@pytest.mark.parametrize(("trained", "resume"), [("fold_0", False), ("fold_1", False), ("fold_1", True)])
 def test_folds_are_not_trained_with_other_plans_than_those_of_the_others(
-    make_trainer: Any, project: Path, folder: Path, fold: int
+    make_trainer: Any, project: Path, folder: Path, trained: str, resume: bool
 ) -> None:
     """ROIs and heat maps in voxels would be of the old ones, and one plans.json can't be for both."""
     plans = json.loads((project / "nnUNetPlans.json").read_text())
     plans["configurations"]["3d_fullres"]["spacing"] = [1.25, 0.75, 0.75]
     (project / "nnUNetPlans.json").write_text(json.dumps(plans))
-    if fold == 1:
-        folder.rename(folder.with_name("fold_1"))
+    folder.rename(folder.with_name(trained))
+    trainer = make_trainer(WithoutSteps)
+    trainer.logger.resume = resume  # with --c, and no checkpoint to go on from, nnU-Net starts anew
     with pytest.raises(ValueError, match="has folds that were trained with other plans") as error:
-        make_trainer(WithoutSteps).initialize()
+        trainer.initialize()
+    assert not lines_with(trainer, "theirs are kept")
     assert_one_line(error, str(folder.parent), "different", "spacing", "a name of their own", "remove that folder")
 
 
-@pytest.mark.parametrize("change", ["exchanged", "added", "removed"])
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ("exchanged", "has Lens_L (2) where the trained folds"),
+        ("added", "has Tumour (10) where the trained folds"),
+        ("removed", "have Brain (1)"),
+    ],
+)
 def test_folds_are_not_trained_with_other_labels_than_the_others(
-    make_trainer: Any, project: Path, folder: Path, change: str
+    make_trainer: Any, project: Path, folder: Path, change: str, what: str
 ) -> None:
     """A fold's channel would mean another organ than the same channel of the next."""
     labels = json.loads((project / "dataset.json").read_text())["labels"]
@@ -356,27 +365,43 @@ def test_folds_are_not_trained_with_other_labels_than_the_others(
         sitk.WriteImage(image, str(file))
     change_json(project / "dataset.json", labels=labels)
     for resume in (False, True):
-        with pytest.raises(ValueError, match=r"dataset\.json has other organs or labels than") as error:
+        with pytest.raises(ValueError, match=r"dataset\.json has .* where the trained folds in") as error:
             resumed(make_trainer) if resume else make_trainer(WithoutSteps).initialize()
-        assert_one_line(error, str(folder.parent), "remove that folder")
+        assert_one_line(error, str(folder.parent), what, "remove that folder")
+
+
+def turn(project: Path, case: str, direction: tuple[float, ...]) -> None:
+    """Have a case's image lie another way."""
+    properties_file = project / "nnUNetPlans_3d_fullres" / f"{case}.pkl"
+    properties = load_pickle(str(properties_file))
+    properties["sitk_stuff"]["direction"] = direction
+    write_pickle(properties, str(properties_file))
+    label_file = project / "gt_segmentations" / f"{case}.nii.gz"
+    image = sitk.ReadImage(str(label_file))
+    image.SetDirection(direction)
+    sitk.WriteImage(image, str(label_file))
 
 
 def test_a_fold_flips_as_those_do_whose_network_it_shares(make_trainer: Any, project: Path, folder: Path) -> None:
     """A case that lies the other way round would forbid flips; prediction and the pairs' SOS-Nets have them."""
-    properties = load_pickle(str(project / "nnUNetPlans_3d_fullres" / "Head_004.pkl"))
-    properties["sitk_stuff"]["direction"] = (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0)
-    write_pickle(properties, str(project / "nnUNetPlans_3d_fullres" / "Head_004.pkl"))
-    label_file = project / "gt_segmentations" / "Head_004.nii.gz"
-    image = sitk.ReadImage(str(label_file))
-    image.SetDirection(properties["sitk_stuff"]["direction"])
-    sitk.WriteImage(image, str(label_file))
+    turn(project, "Head_004", (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
     trainer = make_trainer(WithoutSteps)
     trainer.initialize()
-    assert trainer.left_right.swap_flip is None
+    assert trainer.left_right.laterality is None
     (flip,) = trainer.first_transforms()
     assert flip.axis == trainer.entry.swap_flip.axis == 2
     (line,) = lines_with(trainer, "would differ from what trained folds in")
     assert "laterality would differ" in line
+
+
+def test_a_fold_whose_images_must_not_be_flipped_as_the_others_are_is_refused(
+    make_trainer: Any, project: Path, folder: Path
+) -> None:
+    """Flipped along x, a head whose left is at the end of y would be turned from front to back, with swapped labels."""
+    turn(project, "Head_004", (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
+    with pytest.raises(ValueError, match="flip left and right along axis 2, but now: No mirroring along axes") as error:
+        make_trainer(WithoutSteps).initialize()
+    assert_one_line(error, "in Head_004", str(folder.parent), "Mend the images")
 
 
 def test_splits_cut_off_are_named(make_trainer: Any, project: Path) -> None:

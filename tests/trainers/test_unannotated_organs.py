@@ -84,7 +84,7 @@ def test_annotated_side_of_a_pair_is_known_after_a_flip(make_trainer: Any, annot
     annotate(CASES[1], ALL - {LENS_R})
     trainer = make_trainer()
     trainer.on_train_start()
-    assert trainer.left_right.swap_flip.axis == 2
+    assert trainer.left_right.laterality.axis == 2
     for flipped, unannotated in ((False, LENS_R), (True, LENS_L)):
         for absent in ((unannotated,), (LENS_L, LENS_R)):  # the annotated side is in the patch, or isn't
             trainer.train_step(batch_without(trainer, 1, *absent) | {"flipped": [False, flipped]})

@@ -1,0 +1,117 @@
+"""What folds of a model share: one ``plans.json`` serves them all, so a further one has to fit those before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from nnunetv2_focusnet.laterality import LeftRight
+from nnunetv2_focusnet.organs.organ import Organ
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
+from nnunetv2_focusnet.trainers.checkpoints import read_checkpoint
+from nnunetv2_focusnet.trainers.host import RESUME_ORDER
+from nnunetv2_focusnet.trainers.trained_with import find_difference
+
+
+@dataclass(frozen=True)
+class TrainedFold:
+    """A fold that was trained, as one of its checkpoints has it.
+
+    The ``plans.json`` beside it is rewritten at each start, and may be cut off by a kill.
+
+    Attributes:
+        model_folder: ``<nnUNet_results>/DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION``.
+        entry: of its plans.
+        weights: of its network.
+    """
+
+    model_folder: Path
+    entry: PlansEntry
+    weights: Mapping[str, Tensor]
+
+    @classmethod
+    def find(cls, model_folder: Path, fold_folder: Path, trainer_name: str, configuration: str) -> TrainedFold | None:
+        """A trained fold of a model; the one that is about to be trained if it has a checkpoint.
+
+        Args:
+            model_folder: of the model.
+            fold_folder: folder in it of the fold that is about to be trained.
+            trainer_name: of the model; what another trainer has left there isn't it.
+            configuration: whose entry in its plans is wanted.
+
+        Returns:
+            None if there is no checkpoint of this trainer that is whole.
+
+        Raises:
+            ValueError: its entry is of another version's form.
+        """
+        own = checkpoints_in(fold_folder)
+        others = [path for path in sorted(model_folder.glob("fold_*/checkpoint_*.pth")) if path not in own]
+        for path in (*own, *others):
+            try:
+                checkpoint = read_checkpoint(path)
+                planned: dict[str, Any] = checkpoint["init_args"]["plans"]["configurations"][configuration]
+                wanted = checkpoint["trainer_name"] == trainer_name and has_entry(planned)
+            except (ValueError, KeyError, TypeError):
+                continue
+            if wanted:
+                return cls(model_folder, PlansEntry.of(planned), checkpoint["network_weights"])
+        return None
+
+    def check_dataset(self, organs: Sequence[Organ], left_right: LeftRight) -> None:
+        """Check that a fold can be trained with this one's organs and flips.
+
+        Args:
+            organs: of the dataset as it is now, sorted by label.
+            left_right: of its preprocessed images.
+
+        Raises:
+            ValueError: an organ has another label now, or images lie so that this one's flips would be wrong.
+        """
+        for theirs, ours in zip_longest(self.entry.organs, organs):
+            then, now = (f"{organ.name} ({organ.label})" if organ else "no organ" for organ in (theirs, ours))
+            if then != now:
+                raise ValueError(
+                    f"dataset.json has {now} where the trained folds in {self.model_folder} have {then}: put back its"
+                    " organs and labels, or, to start anew, remove that folder."
+                )
+        flip = self.entry.swap_flip
+        if flip and left_right.unsafe_axes != (flip.axis,):
+            raise ValueError(
+                f"The trained folds in {self.model_folder} flip left and right along axis {flip.axis}, but now:"
+                f" {left_right.message} Mend the images, or, to start anew, remove that folder."
+            )
+
+    def check_network(self, network: nn.Module) -> None:
+        """Check that a network was built from plans that this fold's weights fit.
+
+        Raises:
+            ValueError: they don't.
+        """
+        if difference := find_difference(network, self.weights):
+            raise ValueError(
+                f"{self.model_folder} has folds that were trained with other plans ({difference}): put those back, give"
+                " the new ones a name of their own (-overwrite_plans_name), or, to start anew, remove that folder."
+            )
+
+    def what_is_kept(self, ours: PlansEntry) -> str | None:
+        """A line for the log, where plans and labels as they are now would give another entry."""
+        names = [field.name for field in fields(ours) if getattr(ours, field.name) != getattr(self.entry, field.name)]
+        if not names:
+            return None
+        different = ", ".join(names).replace("_", " ")
+        return (
+            f"WARNING: as labels, dataset.json and plans are now, {different} would differ from what"
+            f" trained folds in {self.model_folder} have: theirs are kept, so that all folds fit. To start anew, remove"
+            " that folder."
+        )
+
+
+def checkpoints_in(fold_folder: Path) -> list[Path]:
+    """A fold's checkpoints, in the order in which nnU-Net takes them."""
+    return [path for name in RESUME_ORDER if (path := fold_folder / name).is_file()]
