@@ -25,7 +25,7 @@ from side_by_side.paper import ATLAS, FAMILY
 from side_by_side.paper_results import PaperResults
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
-from side_by_side.runs import STOCK, Model, Recipe, Run
+from side_by_side.runs import STOCK, WITHOUT_SOS, Model, Recipe, Row, Run
 from side_by_side.state import Settings, State
 from side_by_side.tables import (
     curve_rows,
@@ -74,15 +74,18 @@ def run_atlas(state: State, folds: Sequence[int]) -> Model:
     return atlas
 
 
-def take_predictions(state: State, given: str, folds: Sequence[int]) -> Model:
+def take_predictions(state: State, given: str, folds: Sequence[int], recipes: Iterable[Recipe]) -> Model:
     """A row that was predicted elsewhere, from NAME=FOLDER.
 
     Raises:
-        BenchmarkError: it isn't of that form, or a case is missing.
+        BenchmarkError: it isn't of that form, the name is that of a row that is trained, or a case is missing.
     """
     name, _, folder = given.partition("=")
     if not (name and folder):
         raise BenchmarkError(f"-pred takes NAME=FOLDER, got {given}")
+    rows = [Row(recipe, way) for recipe in recipes for way in (*WITHOUT_SOS, *WITHOUT_SOS.values())]
+    if name in {taken for row in rows for taken in (row.name, row.model(0))}:
+        raise BenchmarkError(f"-pred: {name} is a row of its own: choose another name")
     model = Model(name, name, 0, state.folder / "predictions" / name)
     copy_predictions(Path(folder), model.folder, label_maps(state, folds))
     return model
@@ -164,7 +167,7 @@ def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
-    alike = {"dataset": source.name, "coarse_spacing": None, "coarse_patch": arguments.patch}
+    alike = {"dataset": source.name, "source": str(source), "coarse_spacing": None, "coarse_patch": arguments.patch}
     state = State.open(arguments.o.resolve(), Settings(**(shared | alike)))
     recipes = [Recipe(trainer) for trainer in dict.fromkeys(arguments.tr)]
     runs = [Run(recipe, fold=fold) for fold in arguments.folds for recipe in recipes]
@@ -172,7 +175,7 @@ def main() -> None:
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")
     prepare(state, source)
     check_trainers(state, recipes)
-    others = [take_predictions(state, given, arguments.folds) for given in arguments.pred]
+    others = [take_predictions(state, given, arguments.folds, recipes) for given in arguments.pred]
     if arguments.atlas:
         others.append(run_atlas(state, arguments.folds))
     measure(state, recipes)

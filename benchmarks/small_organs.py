@@ -153,7 +153,7 @@ def main() -> None:
     arguments.coarse_patch = arguments.coarse_patch or arguments.patch
     stock, others = recipes_of(arguments)  # before anything is written
     shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
-    state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name})))
+    state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name, "source": str(source)})))
     runs = [Run(recipe, seed) for seed in range(arguments.seeds) for recipe in (*stock, *others)]
 
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")

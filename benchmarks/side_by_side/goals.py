@@ -113,7 +113,7 @@ class Judge:
     def _missed(self, row: str) -> Goal:
         organs = self.groups["small"]
         alone = {other: self.patients.missed_alone(row, other, organs) for other in self.stock}
-        other = max(self.stock, key=lambda name: alone[name])
+        other = max(self.stock, key=lambda name: (alone[name], -self.figures[name].missed_small))
         stock, measured = (self.figures[name].missed_small for name in (other, row))
         goal = f"none that stock finds (of these: {alone[other]})"
         return _count(

@@ -5,17 +5,18 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunetv2_focusnet.cli.compare import compare
+from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
+from nnunetv2_focusnet.compare.comparison import compare
 from nnunetv2_focusnet.compare.inputs import read_folders
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from side_by_side.budget import Speed, choose_epochs
 from side_by_side.curves import GROUPS, Curve, mean_curve, minutes_to_best, read_curve
 from side_by_side.far_voxels import add_far_voxels
 from side_by_side.figures import Figures, read_figures
-from side_by_side.jobs import run_jobs
+from side_by_side.jobs import BenchmarkError, run_jobs
 from side_by_side.patients import Patients
 from side_by_side.runs import Model, Recipe, Row, Run, ways_to_predict
 from side_by_side.state import State, read_json, write_json
@@ -50,6 +51,11 @@ def measure(state: State, recipes: Sequence[Recipe]) -> None:
         steps = ", ".join(f"{stage} {seconds:.3f}" for stage, seconds in speed.step_seconds.items())
         say(f"{recipe.name}: seconds per step: {steps}; per epoch besides: {speed.overhead_seconds:.1f}")
     if not state.schedule.is_file():
+        if state.settings.same_iterations and len(speeds[0].step_seconds) > 1:
+            raise BenchmarkError(
+                f"--same_iterations: {recipes[0].name} trains in stages, of which each takes another time: name a"
+                " trainer of one stage first"
+            )
         seconds = state.settings.minutes * 60
         epochs = choose_epochs(seconds, [speed.overhead_seconds for speed in speeds])
         first = next(iter(speeds[0].step_seconds.values()))
@@ -125,6 +131,7 @@ def evaluate(
     inputs = read_folders(
         state.references, [f"{model.name}={model.folder}" for model in models], dataset_json, TOLERANCE_MM
     )
+    inputs = replace(inputs, comparison=_of_references(inputs.comparison))
     threads = min(state.settings.threads, os.cpu_count() or 1)  # the folder may come from a larger machine
     results = compare(inputs, folder / "report", state.raw / "imagesTr", False, threads, show_progress=False)
     patients = Patients.of(add_far_voxels(results.measurements, inputs.comparison, threads), models)
@@ -151,8 +158,19 @@ def evaluate(
     return Findings(patients, groups, curves, figures, results.messages)
 
 
+def _of_references(comparison: Comparison) -> Comparison:
+    """Without predictions of other folds' cases, which earlier calls may have left."""
+    wanted = comparison.reference.files.keys()
+    predictions = {
+        name: LabelMaps(maps.folder, {case: file for case, file in maps.files.items() if case in wanted})
+        for name, maps in comparison.predictions.items()
+    }
+    return replace(comparison, predictions=predictions)
+
+
 def _collect_references(state: State, runs: Sequence[Run], file_ending: str) -> None:
-    state.references.mkdir(exist_ok=True)
+    shutil.rmtree(state.references, ignore_errors=True)
+    state.references.mkdir()
     for fold in {run.fold for run in runs}:
         for case in state.unseen_cases(fold):
             file = f"{case}{file_ending}"

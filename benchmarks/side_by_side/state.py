@@ -25,6 +25,7 @@ class Settings:
 
     Attributes:
         dataset: name of the dataset.
+        source: its folder.
         spacing: target spacing (z, y, x) in mm; None: the plan's own.
         patch: in voxels (z, y, x).
         coarse_spacing: of a second plan, on which stock trains as well; None: there is none.
@@ -38,6 +39,7 @@ class Settings:
     """
 
     dataset: str
+    source: str
     spacing: list[float] | None
     patch: list[int]
     coarse_spacing: list[float] | None

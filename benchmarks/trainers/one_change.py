@@ -30,12 +30,6 @@ class _Changed(FocusNetTrainerPlansNetwork):
         return replace(super().describe_network(configuration, small_organs), **cls.changes)
 
 
-class FlatKernels(_Changed):
-    """SOL-Net and SOS-Nets see one slice each, as with the first kernels of ordinary CTs' plans."""
-
-    changes: ClassVar[dict[str, Any]] = {"kernel_size": (1, 3, 3)}
-
-
 class NarrowSOSNets(_Changed):
     """SOS-Nets with four channels and one block, half of today's smallest."""
 
