@@ -17,6 +17,8 @@ from nnunetv2_focusnet.images.reading import read_labels
 from nnunetv2_focusnet.system.folders import files_with_ending
 from nnunetv2_focusnet.system.processes import map_in_processes
 
+Boxes = list[tuple[slice, ...] | None]  # of each label from 1 on
+
 
 @dataclass(frozen=True)
 class LabelMaps:
@@ -138,7 +140,10 @@ def _evaluate(comparison: Comparison, case: str) -> Iterator[Row]:
     reference_file, ignore_label = comparison.reference_file(case), comparison.ignore_label
     values = comparison.labels if ignore_label is None else {**comparison.labels, "ignore": ignore_label}
     reference, image = read_labels(reference_file, values)
+    # As nnU-Net's evaluation: neither side has an organ where the reference doesn't say what is there.
     ignored = reference == ignore_label
+    reference = np.where(ignored, 0, reference)
+    boxes = find_objects(reference, max(comparison.labels.values()))
     for model in comparison.predictions:
         file = comparison.prediction_file(model, case)
         prediction, predicted_image = read_labels(file, values)
@@ -147,9 +152,8 @@ def _evaluate(comparison: Comparison, case: str) -> Iterator[Row]:
             raise ValueError(
                 f"{file} holds the ignore label {ignore_label}, which only references have: is it a prediction?"
             )
-        # As nnU-Net's evaluation: neither side has an organ where the reference doesn't say what is there.
-        counted = [np.where(ignored, 0, labels) for labels in (reference, prediction)]
-        yield from _rows(comparison, case, model, counted[0], counted[1], image.GetSpacing()[::-1])
+        counted = np.where(ignored, 0, prediction)
+        yield from _rows(comparison, case, model, reference, boxes, counted, image.GetSpacing()[::-1])
 
 
 def check_geometry(reference_file: Path, reference: sitk.Image, prediction_file: Path, prediction: sitk.Image) -> None:
@@ -167,12 +171,12 @@ def _rows(
     case: str,
     model: str,
     reference: np.ndarray,
+    reference_boxes: Boxes,
     prediction: np.ndarray,
     spacing_mm: tuple[float, ...],
 ) -> Iterator[Row]:
     # Both label maps' boxes in one pass each: a lens must not cost a full volume.
-    highest = max(comparison.labels.values())
-    boxes = [find_objects(labels, highest) for labels in (reference, prediction)]
+    boxes = (reference_boxes, find_objects(prediction, len(reference_boxes)))
     unannotated = comparison.unannotated.get(case, ())
     for organ, label in comparison.labels.items():
         if label in unannotated:

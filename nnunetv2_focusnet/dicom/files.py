@@ -115,7 +115,7 @@ def read_files(listing: Listing, folder: Path) -> DicomFiles:
 
     redact = Redactor(words)
     broken = [
-        Broken(file.parent, f"{redact(file.relative_to(folder))} {error}", _text(error.header, "SeriesInstanceUID"))
+        Broken(file.parent, f"{redact(file.relative_to(folder))} {error}", text_of(error.header, "SeriesInstanceUID"))
         for file, error in failed.items()
     ]
     broken += [
@@ -222,11 +222,12 @@ def _ending(file: Path) -> str:
     return "" if file.suffix[1:].isdecimal() else file.suffix.lower()
 
 
-def _text(header: Dataset, keyword: str) -> str:
+def text_of(header: Dataset, keyword: str) -> str:
+    """An attribute as text; empty if it is missing or has no value."""
     return str(header.get(keyword) or "")
 
 
 def _name(path: PurePath, header: Dataset, redact: Redactor) -> str:
     """The path; if it says who the patient is, without that, but with a UID to find the file by."""
     shown = redact(path)
-    return shown if shown == path.as_posix() else f"{shown} (SeriesInstanceUID {_text(header, 'SeriesInstanceUID')})"
+    return shown if shown == path.as_posix() else f"{shown} (SeriesInstanceUID {text_of(header, 'SeriesInstanceUID')})"

@@ -10,6 +10,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from nnunetv2_focusnet.dicom.areas import Area, fill, fill_exclusively
+from nnunetv2_focusnet.dicom.files import text_of
 from nnunetv2_focusnet.dicom.privacy import without_warnings
 from nnunetv2_focusnet.dicom.tree import Series, StructureSet, Tree
 from nnunetv2_focusnet.images.grid import Grid
@@ -98,7 +99,7 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
             drawn = [(int(item.ReferencedROINumber), item) for item in content.get("ROIContourSequence") or []]
             names = [_name(roi) for _, roi in listed]
             frames = {
-                _text(roi, "ReferencedFrameOfReferenceUID") for number, roi in listed if _has_contours(number, drawn)
+                text_of(roi, "ReferencedFrameOfReferenceUID") for number, roi in listed if _has_contours(number, drawn)
             }
         except Exception:  # pydicom raises nearly anything on broken files
             raise ValueError(f"{structure_set.name} is a broken structure set: export it again") from None
@@ -201,9 +202,9 @@ class ContourReader:
         drawn = [] if item is None else item.get("ContourSequence") or []
         if not drawn:
             return Roi(name)
-        if (frame := _text(roi, "ReferencedFrameOfReferenceUID")) not in ("", self._series.frame_of_reference):
+        if (frame := text_of(roi, "ReferencedFrameOfReferenceUID")) not in ("", self._series.frame_of_reference):
             return Roi(name, remarks=(f"drawn in another frame of reference than the CT ({frame})",))
-        kinds = Counter(_text(contour, "ContourGeometricType") for contour in drawn)
+        kinds = Counter(text_of(contour, "ContourGeometricType") for contour in drawn)
         try:
             if unknown := sorted(kinds.keys() - {*FILLED, *NOT_FILLED}):
                 raise ValueError(f"is of the kind {unknown[0]!r}, which DICOM doesn't know")
@@ -232,7 +233,7 @@ class ContourReader:
         return Roi(name, tuple(inside), exclusive, tuple(remarks), problem)
 
     def _refers_elsewhere(self, contour: Dataset, points: np.ndarray) -> bool:
-        instances = [_text(i, "ReferencedSOPInstanceUID") for i in contour.get("ContourImageSequence") or []]
+        instances = [text_of(i, "ReferencedSOPInstanceUID") for i in contour.get("ContourImageSequence") or []]
         return bool(instances) and _slice_index(points) not in map(self._slices.get, instances)
 
 
@@ -262,10 +263,6 @@ def _name(roi: Dataset) -> str:
     """The name; a backslash in it, which some systems write, makes a list of it."""
     name = roi.get("ROIName") or ""
     return (name if isinstance(name, str) else "\\".join(map(str, name))).strip()
-
-
-def _text(item: Dataset, keyword: str) -> str:
-    return str(item.get(keyword) or "")
 
 
 def _names(series: Sequence[Series]) -> str:

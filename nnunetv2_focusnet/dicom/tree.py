@@ -17,7 +17,7 @@ from pydicom.uid import (
     RTStructureSetStorage,
 )
 
-from nnunetv2_focusnet.dicom.files import Broken, DicomFiles, read_files
+from nnunetv2_focusnet.dicom.files import Broken, DicomFiles, read_files, text_of
 from nnunetv2_focusnet.dicom.privacy import without_warnings
 from nnunetv2_focusnet.images.grid import Grid, at_right_angles
 from nnunetv2_focusnet.system.folders import list_below
@@ -138,7 +138,7 @@ def read_tree(folder: Path) -> Tree:
         for file, _ in by_class.get(kind, [])
     ]
     others = {
-        _text(header, "SeriesInstanceUID"): UID(kind).name for kind, each in by_class.items() for _, header in each
+        text_of(header, "SeriesInstanceUID"): UID(kind).name for kind, each in by_class.items() for _, header in each
     }
     if not series:
         found = f", only {' and '.join(sorted(set(others.values())))}" if others else ""
@@ -151,7 +151,7 @@ def read_tree(folder: Path) -> Tree:
 def _series(members: list[tuple[Path, Dataset]], files: DicomFiles) -> tuple[Series, ...]:
     by_uid = defaultdict(list)
     for file, header in members:
-        by_uid[_text(header, "SeriesInstanceUID")].append((file, header))
+        by_uid[text_of(header, "SeriesInstanceUID")].append((file, header))
     return tuple(_one_series(uid, each, files) for uid, each in sorted(by_uid.items()))
 
 
@@ -167,7 +167,7 @@ def _one_series(uid: str, members: list[tuple[Path, Dataset]], files: DicomFiles
         slices.sort(key=lambda slice_: (float(normal @ slice_.grid.origin), slice_.name))
     problems += _double_numbers(uid, slices, [header for _, header in members])
     first = members[0][1]
-    study, frame = _text(first, "StudyInstanceUID"), _text(first, "FrameOfReferenceUID")
+    study, frame = text_of(first, "StudyInstanceUID"), text_of(first, "FrameOfReferenceUID")
     return Series(uid, study, frame, tuple(slices), next(iter(problems), ""))
 
 
@@ -184,7 +184,7 @@ def _double_numbers(uid: str, slices: Sequence[Slice], headers: Sequence[Dataset
     if not uid:
         yield f"{series} has no SeriesInstanceUID: export it again"
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID"):
-        if (number := len({_text(header, keyword) for header in headers})) > 1:
+        if (number := len({text_of(header, keyword) for header in headers})) > 1:
             yield f"{series} has {number} values of {keyword}: its slices are of several series, export each again"
     by_instance: dict[str, Slice] = {}
     for slice_ in slices:
@@ -215,7 +215,7 @@ def _slice(file: Path, header: Dataset, name: str) -> Slice:
         raise ValueError(f"{values} (RescaleSlope is 0): export the series again")
     if header.get("NumberOfFrames") not in (None, "", 1) or header.get("SamplesPerPixel") not in (None, "", 1):
         raise ValueError(f"{name} has several frames, or colours, where a CT slice has one: export the series again")
-    instance = _text(header, "SOPInstanceUID")
+    instance = text_of(header, "SOPInstanceUID")
     if not instance:
         raise ValueError(f"{name} has no SOPInstanceUID: export the series again")
     syntax = header.file_meta.get("TransferSyntaxUID")
@@ -247,11 +247,9 @@ def _structure_set(file: Path, header: Dataset, name: str) -> StructureSet:
         if "SeriesInstanceUID" in item
     ]
     instances = frozenset(
-        _text(image, "ReferencedSOPInstanceUID") for item in series for image in item.get("ContourImageSequence") or []
+        text_of(image, "ReferencedSOPInstanceUID")
+        for item in series
+        for image in item.get("ContourImageSequence") or []
     )
-    uids = frozenset(_text(frame, "FrameOfReferenceUID") for frame in frames if frame.get("FrameOfReferenceUID"))
-    return StructureSet(file, name, uids, frozenset(_text(item, "SeriesInstanceUID") for item in series), instances)
-
-
-def _text(header: Dataset, keyword: str) -> str:
-    return str(header.get(keyword) or "")
+    uids = frozenset(text_of(frame, "FrameOfReferenceUID") for frame in frames if frame.get("FrameOfReferenceUID"))
+    return StructureSet(file, name, uids, frozenset(text_of(item, "SeriesInstanceUID") for item in series), instances)
