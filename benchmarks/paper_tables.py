@@ -86,7 +86,7 @@ def take_predictions(state: State, given: str, folds: Sequence[int], recipes: It
     rows = [Row(recipe, way) for recipe in recipes for way in (*WITHOUT_SOS, *WITHOUT_SOS.values())]
     if name in {taken for row in rows for taken in (row.name, row.model(0))}:
         raise BenchmarkError(f"-pred: {name} is a row of its own: choose another name")
-    model = Model(name, name, 0, state.folder / "predictions" / name)
+    model = Model(name, name, 0, state.folder / "given" / name)  # apart from all that is predicted here
     copy_predictions(Path(folder), model.folder, label_maps(state, folds))
     return model
 

@@ -25,10 +25,12 @@ from side_by_side.jobs import BenchmarkError, Job, run_jobs
 from side_by_side.paper import TABLE_1, TABLE_1_AVERAGES, orderings, published
 from side_by_side.paper_results import PaperResults, verdict_of
 from side_by_side.patients import Patients
+from side_by_side.pipeline import _of_references
 from side_by_side.prepare import choose_unseen, find_dataset, split
 from side_by_side.runs import COARSE, Recipe, Run
 from side_by_side.state import Settings, State
 
+from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
 from nnunetv2_focusnet.demo.commands import CommandError
 
 TWO_STAGES = Speed({"first": 1.0, "second": 3.0}, overhead_seconds=10.0)
@@ -431,6 +433,16 @@ def test_predictions_from_elsewhere_have_no_name_of_a_row(tmp_path: Path) -> Non
     for name in ("SNetTrainer", "SNetTrainer_seed0", "SNetTrainer_own_predictor"):
         with pytest.raises(BenchmarkError, match=f"-pred: {name} is a row of its own"):
             paper_tables.take_predictions(state, f"{name}={tmp_path}", [0], [Recipe("SNetTrainer")])
+
+
+def test_predictions_of_other_folds_cases_are_left_out() -> None:
+    """Earlier calls may have left some."""
+    maps = {
+        name: LabelMaps(Path(name), {case: Path(case) for case in cases})
+        for name, cases in (("ref", "ab"), ("a", "abc"))
+    }
+    comparison = Comparison(maps["ref"], {"a": maps["a"]}, {"Lens": 1}, ".nii.gz", {"Lens": 1.0})
+    assert set(_of_references(comparison).predictions["a"].files) == {"a", "b"}
 
 
 def test_missing_organs_takes_no_folder_of_others_and_none_of_another_seed(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from nnunetv2_focusnet.dicom.tree import Series, Slice
 from nnunetv2_focusnet.images.grid import TOLERANCE, Grid
 
-# So far positions in tenths of a mm put a slice beside the line between two others; what is displaced lies farther.
-ROUNDED_MM = 0.15
+# So far may positions in tenths of a mm put a slice beside the line between two others, each 0.05 along three axes.
+ROUNDED_MM = 0.18
 
 
 def series_grid(series: Series) -> Grid:
@@ -72,11 +72,12 @@ def _check_gaps(series: Series, along: np.ndarray) -> float:
 
 def _check_sideways(series: Series, moved: np.ndarray) -> None:
     """Check the way from the first slice to each, (N, 3) in mm."""
-    normal, tolerance_mm = series.slices[0].normal, TOLERANCE * min(series.slices[0].grid.spacing[:2])
+    first = series.slices[0]
+    normal, tolerance_mm = first.normal, max(TOLERANCE * min(first.grid.spacing[:2]), ROUNDED_MM)
     along = moved @ normal
     sideways = moved - np.outer(along, normal)
     off_line = np.linalg.norm(sideways - np.outer(along / along[-1], sideways[-1]), axis=1)
-    if off_line.max() > max(tolerance_mm, ROUNDED_MM):
+    if off_line.max() > tolerance_mm:
         raise ValueError(
             f"{series.slices[off_line.argmax()].name} lies {off_line.max():.3g} mm to the side of the line from the "
             "first slice of its series to the last: export the series again"

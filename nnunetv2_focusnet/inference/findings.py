@@ -174,7 +174,7 @@ def _side_warnings(organs: Sequence[PredictedOrgan], sides: Laterality) -> Itera
             yield f"{names} have changed sides"
         elif gap < thickness / 2:
             yield f"{names} lie on one side: their centres are {abs(gap):.0f} mm apart from left to right"
-        elif len(pairs) >= PAIRS_FOR_MIDLINE and sides.may_flip:  # else heads may be turned, and the middle isn't one
+        elif len(pairs) >= PAIRS_FOR_MIDLINE and sides.may_flip:  # else images may be oblique, and have no such middle
             beside = [each.centre - median(middles) for each in (left, right)]  # type: ignore[operator]
             if min(beside) > SURELY_BESIDE_MIDLINE_MM or max(beside) < -SURELY_BESIDE_MIDLINE_MM:
                 yield f"{names} lie on one side of the middle between the other pairs"

@@ -14,7 +14,7 @@ NAMED_CASES = 3  # of many, in a message: the first few show what is meant
 
 
 def cases_in(folder: Path, file_ending: str) -> set[str]:
-    """Cases that have a label map in a folder."""
+    """Cases that have a file in a folder: a label map, or the properties that preprocessing keeps."""
     return {path.name.removesuffix(file_ending) for path in files_with_ending(folder, file_ending)}
 
 

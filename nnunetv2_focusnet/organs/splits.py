@@ -26,13 +26,16 @@ def read_splits(file: Path) -> list[dict[str, list[str]]]:
     return splits
 
 
-def check_splits(file: Path, cases: Collection[str], file_ending: str) -> str | None:
+def check_splits(
+    file: Path, cases: Collection[str], file_ending: str, not_preprocessed: Collection[str] = ()
+) -> str | None:
     """Compare the folds of a cross-validation with the training cases.
 
     Args:
         file: a splits_final.json; where there is none nnU-Net makes one.
         cases: all training cases.
         file_ending: of their label maps.
+        not_preprocessed: cases that have labels, but aren't among those.
 
     Returns:
         A warning in one line where a fold is validated on cases that it trains on, or cases are in no fold.
@@ -46,6 +49,11 @@ def check_splits(file: Path, cases: Collection[str], file_ending: str) -> str | 
     for number, fold in enumerate(splits):
         for part in ("train", "val"):
             for case, times in Counter(fold[part]).items():
+                if case in not_preprocessed:
+                    raise ValueError(
+                        f'{file} has {case} in "{part}" of fold {number}, which isn\'t preprocessed: run'
+                        " nnUNetv2_preprocess again, or, if the case was taken out of the dataset, take it out here, too"
+                    )
                 if case not in cases:
                     near = nearest_case(case, cases, file_ending)
                     raise ValueError(

@@ -118,8 +118,9 @@ class BaseTrainer(FiniteTrainer):
         if self.fold == "all":  # the split isn't read
             return
         base = Path(self.preprocessed_dataset_folder_base)
-        cases = cases_in(base / "gt_segmentations", self.dataset.file_ending)
-        if warning := check_splits(base / "splits_final.json", cases, self.dataset.file_ending):
+        cases, ending = cases_in(Path(self.preprocessed_dataset_folder), ".pkl"), self.dataset.file_ending
+        others = cases_in(base / "gt_segmentations", ending) - cases
+        if warning := check_splits(base / "splits_final.json", cases, ending, others):
             self.print_to_log_file(f"WARNING: {warning}")
 
     def _add_organs_to_plans(self, trained: TrainedFold | None) -> PlansEntry:

@@ -60,7 +60,7 @@ class TrainedFold:
             except (ValueError, KeyError, TypeError):
                 continue
             if wanted:
-                return cls(model_folder, PlansEntry.of(planned), checkpoint["network_weights"])
+                return cls(model_folder, _entry(planned, path), checkpoint["network_weights"])
         return None
 
     def check_dataset(self, organs: Sequence[Organ], left_right: LeftRight) -> None:
@@ -71,7 +71,8 @@ class TrainedFold:
             left_right: of its preprocessed images.
 
         Raises:
-            ValueError: an organ has another label now, or images lie so that this one's flips would be wrong.
+            ValueError: an organ has another label now, or left and right are elsewhere, so that this one's flips would be
+                wrong, or other axes are mirrored.
         """
         for theirs, ours in zip_longest(self.entry.organs, organs):
             then, now = (f"{organ.name} ({organ.label})" if organ else "no organ" for organ in (theirs, ours))
@@ -80,11 +81,12 @@ class TrainedFold:
                     f"dataset.json has {now} where the trained folds in {self.model_folder} have {then}: put back its"
                     " organs and labels, or, to start anew, remove that folder."
                 )
-        flip = self.entry.swap_flip
-        if flip and left_right.unsafe_axes != (flip.axis,):
+        then, now = self.entry.laterality, left_right.unsafe_axes
+        if then and (then.axis not in now or (then.may_flip and now != (then.axis,))):
             raise ValueError(
-                f"The trained folds in {self.model_folder} flip left and right along axis {flip.axis}, but now:"
-                f" {left_right.message} Mend the images, or, to start anew, remove that folder."
+                f"In the trained folds in {self.model_folder} axis {then.axis} leads from left to right, but now:"
+                f" {left_right.message} Put back the images, or the pairs in dataset.json, or, to start anew, remove"
+                " that folder."
             )
 
     def check_network(self, network: nn.Module) -> None:
@@ -110,6 +112,16 @@ class TrainedFold:
             f" trained folds in {self.model_folder} have: theirs are kept, so that all folds fit. To start anew, remove"
             " that folder."
         )
+
+
+def _entry(planned: dict[str, Any], path: Path) -> PlansEntry:
+    try:
+        return PlansEntry.of(planned)
+    except ValueError:
+        raise ValueError(
+            f"{path} is of another version of this package: go on with that one, or, to start anew, remove"
+            f" {path.parents[1]}."
+        ) from None
 
 
 def checkpoints_in(fold_folder: Path) -> list[Path]:

@@ -71,8 +71,10 @@ def test_positions_in_tenths_of_a_mm_are_no_mixed_spacing(tmp_path: Path, gap: f
     assert read(tmp_path).GetSpacing()[2] == pytest.approx(gap)
 
 
-def test_rounded_positions_of_an_oblique_series_are_no_displaced_slices(tmp_path: Path) -> None:
-    ct = write_ct(tmp_path, ct_image(size=(20, 16, 41), spacing=(0.4, 0.4, 1.25), direction=OBLIQUE))
+@pytest.mark.parametrize("shift", [0.0, 0.013, 0.027, 0.041, 0.058, 0.069, 0.087])
+def test_rounded_positions_of_an_oblique_series_are_neither_displaced_nor_tilted(tmp_path: Path, shift: float) -> None:
+    origin = (-12.5 + shift, -40.0 - 2 * shift, 103.5 + 3 * shift)
+    ct = write_ct(tmp_path, ct_image(size=(20, 16, 41), spacing=(0.4, 0.4, 1.25), direction=OBLIQUE, origin=origin))
     for z in range(41):
         position = ct.image.TransformIndexToPhysicalPoint((0, 0, z))
         ct.change(z, ImagePositionPatient=[round(value, 1) for value in position])

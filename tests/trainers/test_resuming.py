@@ -399,9 +399,48 @@ def test_a_fold_whose_images_must_not_be_flipped_as_the_others_are_is_refused(
 ) -> None:
     """Flipped along x, a head whose left is at the end of y would be turned from front to back, with swapped labels."""
     turn(project, "Head_004", (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
-    with pytest.raises(ValueError, match="flip left and right along axis 2, but now: No mirroring along axes") as error:
+    with pytest.raises(ValueError, match="axis 2 leads from left to right, but now: No mirroring along axes") as error:
         make_trainer(WithoutSteps).initialize()
-    assert_one_line(error, "in Head_004", str(folder.parent), "Mend the images")
+    assert_one_line(error, "in Head_004", str(folder.parent), "Put back the images")
+
+
+def test_a_fold_is_not_mirrored_where_the_others_are_not(make_trainer: Any, project: Path, folder: Path) -> None:
+    change_json(project / "dataset.json", focusnet={"left_right_pairs": []})
+    names = json.loads((project / "dataset.json").read_text())["labels"]
+    plain = {name.replace("_L", "_one").replace("_R", "_other"): value for name, value in names.items()}
+    change_json(project / "dataset.json", labels=plain)
+    for file in (*folder.glob("*.pth"),):
+        checkpoint = torch.load(file, weights_only=False)
+        entry = checkpoint["init_args"]["plans"]["configurations"]["3d_fullres"]["focusnet"]
+        for organ in (*entry["organs"], *entry["small_organs"]):
+            organ["name"] = organ["name"].replace("_L", "_one").replace("_R", "_other")
+        torch.save(checkpoint, file)
+    with pytest.raises(ValueError, match="axis 2 leads from left to right, but now: No organ's name tells a side"):
+        make_trainer(WithoutSteps).initialize()
+
+
+def test_a_trained_fold_of_another_version_is_named(make_trainer: Any, folder: Path) -> None:
+    for file in folder.glob("*.pth"):
+        checkpoint = torch.load(file, weights_only=False)
+        del checkpoint["init_args"]["plans"]["configurations"]["3d_fullres"]["focusnet"]["laterality"]
+        torch.save(checkpoint, file)
+    with pytest.raises(ValueError, match="is of another version of this package") as error:
+        make_trainer(WithoutSteps).initialize()
+    assert_one_line(error, str(folder), "remove")
+
+
+def test_splits_and_cases_that_are_not_preprocessed(make_trainer: Any, project: Path) -> None:
+    """nnU-Net keeps the labels of a case that was taken out of the dataset."""
+    (project / "nnUNetPlans_3d_fullres" / "Head_004.pkl").unlink()
+    cases = [f"Head_00{number}" for number in range(5)]
+    (project / "splits_final.json").write_text(json.dumps([{"train": cases[:3], "val": cases[3:4]}]))
+    trainer = make_trainer(WithoutSteps)
+    trainer._check_splits()
+    assert not lines_with(trainer, "WARNING")
+    (project / "splits_final.json").write_text(json.dumps([{"train": cases[:3], "val": cases[3:]}]))
+    with pytest.raises(ValueError, match="Head_004 .* isn't preprocessed: run nnUNetv2_preprocess again") as error:
+        make_trainer(WithoutSteps).initialize()
+    assert_one_line(error, str(project / "splits_final.json"), "taken out of the dataset")
 
 
 def test_splits_cut_off_are_named(make_trainer: Any, project: Path) -> None:
