@@ -437,11 +437,8 @@ def test_predictions_from_elsewhere_have_no_name_of_a_row(tmp_path: Path) -> Non
 
 def test_predictions_of_other_folds_cases_are_left_out() -> None:
     """Earlier calls may have left some."""
-    maps = {
-        name: LabelMaps(Path(name), {case: Path(case) for case in cases})
-        for name, cases in (("ref", "ab"), ("a", "abc"))
-    }
-    comparison = Comparison(maps["ref"], {"a": maps["a"]}, {"Lens": 1}, ".nii.gz", {"Lens": 1.0})
+    references, predictions = (LabelMaps(Path(), {case: Path(case) for case in cases}) for cases in ("ab", "abc"))
+    comparison = Comparison(references, {"a": predictions}, {"Lens": 1}, ".nii.gz", {"Lens": 1.0})
     assert set(_of_references(comparison).predictions["a"].files) == {"a", "b"}
 
 

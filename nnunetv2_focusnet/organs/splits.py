@@ -52,7 +52,7 @@ def check_splits(
                 if case in not_preprocessed:
                     raise ValueError(
                         f'{file} has {case} in "{part}" of fold {number}, which isn\'t preprocessed: run'
-                        " nnUNetv2_preprocess again, or, if the case was taken out of the dataset, take it out here, too"
+                        " nnUNetv2_preprocess again, or, if the case was taken out of the dataset, remove it here, too"
                     )
                 if case not in cases:
                     near = nearest_case(case, cases, file_ending)

@@ -71,14 +71,14 @@ class TrainedFold:
             left_right: of its preprocessed images.
 
         Raises:
-            ValueError: an organ has another label now, or left and right are elsewhere, so that this one's flips would be
-                wrong, or other axes are mirrored.
+            ValueError: an organ has another label now, or left and right are elsewhere, so that this one's flips would
+                be wrong, or other axes are mirrored.
         """
-        for theirs, ours in zip_longest(self.entry.organs, organs):
-            then, now = (f"{organ.name} ({organ.label})" if organ else "no organ" for organ in (theirs, ours))
-            if then != now:
+        for pair in zip_longest(self.entry.organs, organs):
+            theirs, ours = (f"{organ.name} ({organ.label})" if organ else "no organ" for organ in pair)
+            if theirs != ours:
                 raise ValueError(
-                    f"dataset.json has {now} where the trained folds in {self.model_folder} have {then}: put back its"
+                    f"dataset.json has {ours} where the trained folds in {self.model_folder} have {theirs}: put back its"
                     " organs and labels, or, to start anew, remove that folder."
                 )
         then, now = self.entry.laterality, left_right.unsafe_axes
