@@ -78,8 +78,8 @@ class TrainedFold:
             theirs, ours = (f"{organ.name} ({organ.label})" if organ else "no organ" for organ in pair)
             if theirs != ours:
                 raise ValueError(
-                    f"dataset.json has {ours} where the trained folds in {self.model_folder} have {theirs}: put back its"
-                    " organs and labels, or, to start anew, remove that folder."
+                    f"dataset.json has {ours} where the trained folds in {self.model_folder} have {theirs}: put back"
+                    " its organs and labels, or, to start anew, remove that folder."
                 )
         then, now = self.entry.laterality, left_right.unsafe_axes
         if then and (then.axis not in now or (then.may_flip and now != (then.axis,))):
