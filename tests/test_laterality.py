@@ -10,7 +10,6 @@ from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReori
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 from nnunetv2_focusnet.laterality import (
-    LeftRight,
     LeftRightFlipTransform,
     find_left_right,
     load_properties,
@@ -43,10 +42,6 @@ def read(reader: type[BaseReaderWriter], folder: Path, direction: tuple[float, .
     sitk.WriteImage(image, path)
     array, properties = reader().read_images([path])
     return array[0], properties
-
-
-def axis_of(found: LeftRight) -> int | None:
-    return found.laterality.axis if found.laterality and found.laterality.may_flip else None
 
 
 def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
@@ -102,7 +97,7 @@ def test_without_sides_mirroring_stays_as_it_is() -> None:
 def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...], axes: tuple[int, ...]) -> None:
     cases = [("a", sitk_properties(UPRIGHT)), ("odd", sitk_properties(direction)), ("z", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, EYES, [0, 1, 2])
-    assert (axis_of(found), found.unsafe_axes) == (None, axes)
+    assert (found.axis, found.unsafe_axes) == (None, axes)
     assert (found.laterality is None) == (direction != rotated_about_z(11))  # the others have left elsewhere
     assert " in odd:" in found.message
     assert "\n" not in found.message
@@ -111,7 +106,7 @@ def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...
 @pytest.mark.parametrize("properties", [{"spacing": [1, 1, 1]}, {"sitk_stuff": {"direction": (1, 0, 0, 1)}}])
 def test_without_direction_no_axis_is_safe(properties: dict) -> None:
     found = find_left_right([("a", properties)], EYES, [0, 1, 2])
-    assert (axis_of(found), found.unsafe_axes) == (None, (0, 1, 2))
+    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
     assert " in a:" in found.message
 
 
@@ -134,7 +129,7 @@ def test_many_deviating_cases_are_counted() -> None:
 def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str], lonely: str) -> None:
     labels = {"background": 0} | {name: value for value, name in enumerate(names, start=1)}
     found = find_left_right([("a", sitk_properties(SAGITTAL))], labels, [0, 1, 2])
-    assert (axis_of(found), found.unsafe_axes) == (None, (0,))
+    assert (found.axis, found.unsafe_axes) == (None, (0,))
     assert f"no partner was found for {lonely};" in found.message
     assert "left_right_pairs" in found.message
     assert "\n" not in found.message
@@ -142,7 +137,7 @@ def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str
 
 def test_an_organ_without_its_partner_in_images_without_direction() -> None:
     found = find_left_right([("a", {})], {"background": 0, "Cochlea_L": 1}, [0, 1, 2])
-    assert (axis_of(found), found.unsafe_axes) == (None, (0, 1, 2))
+    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
     assert "no partner was found for Cochlea_L;" in found.message
     assert " in a:" in found.message
 
@@ -151,10 +146,10 @@ def test_names_that_may_be_sides_forbid_flips_until_somebody_says_what_they_are(
     labels = {"background": 0, "Parotid_S": 1, "Parotid_D": 2}  # Italian sinistra and destra, or superficial and deep
     cases = [("a", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, labels, [0, 1, 2])
-    assert (found.laterality.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
+    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, (2,))
     assert "Parotid_S/Parotid_D may be left and right" in found.message
     pair = find_left_right(cases, labels, [0, 1, 2], [("Parotid_S", "Parotid_D")])
-    assert (pair.laterality.pairs, axis_of(pair), pair.unsafe_axes) == (((1, 2),), 2, (2,))
+    assert (pair.pairs, pair.axis, pair.unsafe_axes) == (((1, 2),), 2, (2,))
     none = find_left_right(cases, labels, [0, 1, 2], [])
     assert (none.laterality, none.unsafe_axes) == (None, ())
 
@@ -162,7 +157,7 @@ def test_names_that_may_be_sides_forbid_flips_until_somebody_says_what_they_are(
 def test_two_names_for_one_side_forbid_flips() -> None:
     labels = {"background": 0, "Eye_L": 1, "Eye_Left": 2, "Eye_R": 3}  # which one is the right eye's partner?
     found = find_left_right([("a", sitk_properties(UPRIGHT))], labels, [0, 1, 2])
-    assert (found.laterality.pairs, axis_of(found), found.unsafe_axes) == ((), None, (2,))
+    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, (2,))
     assert "Eye_L/Eye_R, Eye_Left/Eye_R may be left and right" in found.message
 
 
@@ -170,10 +165,10 @@ def test_named_pairs_are_all_there_are_and_sides_in_words_still_need_a_partner()
     labels = EYES | {"first": 3, "second": 4}
     cases = [("a", sitk_properties(UPRIGHT))]
     both = find_left_right(cases, labels, [0, 1, 2], [("second", "first"), ("Eye_L", "Eye_R")])
-    assert (both.laterality.pairs, axis_of(both)) == (((4, 3), (1, 2)), 2)
+    assert (both.pairs, both.axis) == (((4, 3), (1, 2)), 2)
     for named in ([("second", "first")], []):
         found = find_left_right(cases, labels, [0, 1, 2], named)
-        assert (len(found.laterality.pairs), axis_of(found), found.unsafe_axes) == (len(named), None, (2,))
+        assert (len(found.pairs), found.axis, found.unsafe_axes) == (len(named), None, (2,))
         assert "no partner was found for Eye_L, Eye_R;" in found.message
 
 
@@ -183,7 +178,7 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     reader: type[BaseReaderWriter], direction: tuple[float, ...], tmp_path: Path
 ) -> None:
     array, properties = read(reader, tmp_path, direction)
-    axis = axis_of(find_left_right([("a", properties)], EYES, [0, 1, 2]))
+    axis = find_left_right([("a", properties)], EYES, [0, 1, 2]).axis
     assert axis is not None
     leftmost = np.argwhere(array == 1)[0][axis]
     at_start = leftmost == 0
@@ -193,13 +188,13 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     to_left[2 - axis] = -1.0
     reference = sitk_properties((*to_left, *np.roll(to_left, 1), *np.roll(to_left, 2)))
     both = find_left_right([("a", properties), ("b", reference)], EYES, [0, 1, 2])
-    assert (axis_of(both) == axis) == at_start
+    assert (both.axis == axis) == at_start
 
 
 def test_reoriented_images_agree_where_those_on_disk_do_not(tmp_path: Path) -> None:
     def axis(reader: type[BaseReaderWriter]) -> int | None:
         cases = [(str(i), read(reader, tmp_path, d)[1]) for i, d in enumerate([UPRIGHT, X_REVERSED, SAGITTAL])]
-        return axis_of(find_left_right(cases, EYES, [0, 1, 2]))
+        return find_left_right(cases, EYES, [0, 1, 2]).axis
 
     assert axis(NibabelIO) is None
     assert axis(NibabelIOWithReorient) == 2
