@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
+from nnunetv2_focusnet.compare.cases import Comparison
 from nnunetv2_focusnet.compare.comparison import compare
 from nnunetv2_focusnet.compare.inputs import read_folders
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
@@ -161,10 +161,7 @@ def evaluate(
 def _of_references(comparison: Comparison) -> Comparison:
     """Without predictions of other folds' cases, which earlier calls may have left."""
     wanted = comparison.reference.files.keys()
-    predictions = {
-        name: LabelMaps(maps.folder, {case: file for case, file in maps.files.items() if case in wanted})
-        for name, maps in comparison.predictions.items()
-    }
+    predictions = {name: maps.of_cases(wanted) for name, maps in comparison.predictions.items()}
     return replace(comparison, predictions=predictions)
 
 

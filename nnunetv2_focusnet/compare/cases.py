@@ -42,6 +42,10 @@ class LabelMaps:
         files = files_with_ending(folder, file_ending)
         return cls(folder, {path.name.removesuffix(file_ending): path for path in files})
 
+    def of_cases(self, cases: Collection[str]) -> LabelMaps:
+        """Those of these cases."""
+        return LabelMaps(self.folder, {case: file for case, file in self.files.items() if case in cases})
+
 
 @dataclass(frozen=True)
 class Comparison:

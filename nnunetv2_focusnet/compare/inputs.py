@@ -99,7 +99,7 @@ def read_cross_validation(
         raise ValueError(f"{references.folder} holds no references: preprocess the dataset")
     # Cases that no fold of any trainer validated have nothing to be compared with.
     validated = {case for maps in predictions.values() for case in maps.files}
-    references = LabelMaps(references.folder, {c: file for c, file in references.files.items() if c in validated})
+    references = references.of_cases(validated)
     plans = [path for model in models.values() if (path := model / "plans.json").is_file()]  # an atlas has none
     return _inputs(references, predictions, content, _small_organs(plans, configuration), tolerance)
 

@@ -186,9 +186,10 @@ class FocusNetPredictor(HostPredictor):
             roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
         network.fuse_(logits[None], roi_logits, rois, found[None], shares)
         self.heat_maps.clear(rois, [p if found[p] else k for k, p in enumerate(self._partners(entry))])
-        others = self.heat_maps.peaks()
-        places = (peak_positions(each.voxels, network.heat_stride) for each in (peaks, others))
-        columns = (peaks.probabilities, next(places), others.probabilities, next(places), found)
+        others, stride = self.heat_maps.peaks(), network.heat_stride
+        first = peaks.probabilities, peak_positions(peaks.voxels, stride)
+        second = others.probabilities, peak_positions(others.voxels, stride)
+        columns = (*first, *second, found)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
 

@@ -147,10 +147,11 @@ class SmallOrgansTrainer(BaseTrainer):
         """nnU-Net's validation step of the fused label map, and where the heat maps have their peaks."""
         if not self.small_organs:
             return super().validation_step(batch)
-        # nnU-Net's step writes 0 into the target's ignored voxels, in place.
-        judged = batch | {"target": finest(batch["target"]).clone()}
+        judged = None
+        if self._has_started("sol"):  # nnU-Net's step writes 0 into the target's ignored voxels, in place
+            judged = batch | {"target": finest(batch["target"]).clone()}
         result = super().validation_step(batch)
-        if self._has_started("sol") and math.isfinite(result["loss"]):  # else it was left out of the rest, too
+        if judged and math.isfinite(result["loss"]):  # else it was left out of the rest, too
             result = result | self._judge_peaks(judged) | self._judge_shares(judged)
         self.bare_network.seen = None  # as large as the logits of a batch
         return result
