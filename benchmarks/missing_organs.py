@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from side_by_side.state import claim
 
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.compare.comparison import compare
@@ -30,7 +31,6 @@ from nnunetv2_focusnet.compare.results import Results
 from nnunetv2_focusnet.demo.commands import CommandError, find_command
 from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.system.files import is_unused, write_text
 from nnunetv2_focusnet.system.folders import files_with_ending
 from nnunetv2_focusnet.system.processes import process_group
 
@@ -77,26 +77,10 @@ def remove_organs(source: Path, target: Path, seed: int) -> None:
     (target / "dataset.json").write_text(json.dumps(content, indent=1))
 
 
-def claim(folder: Path, source: Path, seed: int) -> None:
-    """Make sure that a folder is this benchmark's, or unused.
-
-    Raises:
-        CommandError: it holds something else, or was begun with another dataset or seed.
-    """
-    file, ours = folder / "settings.json", {"dataset": str(source), "seed": seed}
-    if not file.is_file():
-        if not is_unused(folder):
-            raise CommandError(f"{folder} holds other files: name a new or empty folder with -o")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(file, json.dumps(ours))
-    if (theirs := json.loads(file.read_text())) != ours:
-        raise CommandError(f"{folder} was begun with {theirs}: name another folder with -o")
-
-
 def prepare(source: Path, folder: Path, seed: int) -> None:
     """Folders of both arms, planned and preprocessed: the same but for what dataset.json lists."""
     DatasetJson.read(source / "dataset.json")
-    claim(folder, source, seed)
+    claim(folder, {"dataset": str(source), "seed": seed})
     listed, background = folder / "listed", folder / "background"
     if (background / "nnUNet_results").is_dir():
         return

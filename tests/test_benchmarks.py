@@ -12,7 +12,6 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-import missing_organs
 import paper_tables
 import small_organs
 from cpu_plans import fit_strides, narrow
@@ -28,10 +27,9 @@ from side_by_side.patients import Patients
 from side_by_side.pipeline import _of_references
 from side_by_side.prepare import choose_unseen, find_dataset, split
 from side_by_side.runs import COARSE, Recipe, Run
-from side_by_side.state import Settings, State
+from side_by_side.state import Settings, State, claim
 
 from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
-from nnunetv2_focusnet.demo.commands import CommandError
 
 TWO_STAGES = Speed({"first": 1.0, "second": 3.0}, overhead_seconds=10.0)
 
@@ -442,14 +440,16 @@ def test_predictions_of_other_folds_cases_are_left_out() -> None:
     assert set(_of_references(comparison).predictions["a"].files) == {"a", "b"}
 
 
-def test_missing_organs_takes_no_folder_of_others_and_none_of_another_seed(tmp_path: Path) -> None:
-    mine = tmp_path / "mine"
+def test_a_folder_is_of_one_set_of_settings(tmp_path: Path) -> None:
+    mine, new = tmp_path / "mine", tmp_path / "new"
     mine.mkdir()
     (mine / "thesis.txt").write_text("mine")
-    with pytest.raises(CommandError, match="mine holds other files"):
-        missing_organs.claim(mine, Path("/data/Dataset701_Heads"), 0)
+    with pytest.raises(BenchmarkError, match="mine holds other files"):
+        claim(mine, {"dataset": "Heads", "seed": 0})
     assert (mine / "thesis.txt").read_text() == "mine"
-    missing_organs.claim(tmp_path / "new", Path("/data/Dataset701_Heads"), 0)
-    missing_organs.claim(tmp_path / "new", Path("/data/Dataset701_Heads"), 0)
-    with pytest.raises(CommandError, match=r"was begun with .*'seed': 0"):
-        missing_organs.claim(tmp_path / "new", Path("/data/Dataset701_Heads"), 1)
+    claim(new, {"dataset": "Heads", "seed": 0})
+    claim(new, {"dataset": "Heads", "seed": 0})
+    with pytest.raises(BenchmarkError, match=r"was begun with seed 0: name another"):
+        claim(new, {"dataset": "Heads", "seed": 1})
+    with pytest.raises(BenchmarkError, match="another version"):
+        claim(new, {"dataset": "Heads"})

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,16 +73,7 @@ class State:
         Raises:
             BenchmarkError: it holds something else.
         """
-        file = folder / "settings.json"
-        if not file.is_file():
-            if not is_unused(folder):
-                raise BenchmarkError(f"{folder} holds other files: name a new or empty folder with -o")
-            write_json(file, asdict(settings))
-        earlier = read_json(file)
-        if earlier.keys() != asdict(settings).keys():
-            raise BenchmarkError(f"{folder} was begun by another version of this script: name another folder with -o")
-        if changed := [f"{key} {earlier[key]}" for key, value in asdict(settings).items() if earlier[key] != value]:
-            raise BenchmarkError(f"{folder} was begun with {', '.join(changed)}: name another folder with -o")
+        claim(folder, asdict(settings))
         return cls(folder, settings)
 
     @classmethod
@@ -191,6 +182,24 @@ class State:
             for run in runs
         ]
         run_jobs(jobs, self.settings.parallel)
+
+
+def claim(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Make sure that a folder is unused, or was begun with the same settings.
+
+    Raises:
+        BenchmarkError: it holds something else.
+    """
+    file = folder / "settings.json"
+    if not file.is_file():
+        if not is_unused(folder):
+            raise BenchmarkError(f"{folder} holds other files: name a new or empty folder with -o")
+        write_json(file, dict(settings))
+    earlier = read_json(file)
+    if earlier.keys() != settings.keys():
+        raise BenchmarkError(f"{folder} was begun by another version of this script: name another folder with -o")
+    if changed := [f"{key} {earlier[key]}" for key, value in settings.items() if earlier[key] != value]:
+        raise BenchmarkError(f"{folder} was begun with {', '.join(changed)}: name another folder with -o")
 
 
 def read_json(file: Path) -> Any:
