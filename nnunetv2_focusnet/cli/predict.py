@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+import traceback
+from pathlib import Path
+
+import nnunetv2
+import torch
 
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.inference.host import predict_with
@@ -18,12 +24,26 @@ def main() -> None:
     sys.argv = [COMMAND, *sys.argv[1:]]  # nnU-Net's parser takes its name from it
     if not {"-h", "--help"} & set(sys.argv):
         folder_from_environment("nnUNet_results")
+        _check_device()
     try:
         predict_with(FocusNetPredictor)
-    except AssertionError as error:  # this is how nnU-Net refuses what it was given
-        if not str(error):
+    except (AssertionError, RuntimeError) as error:  # this is how nnU-Net refuses what it was given
+        if not str(error) or not _is_of_nnunet(error):
             raise
         raise ValueError(error) from None
+
+
+def _check_device() -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-device", default="cuda")  # as nnU-Net's
+    if parser.parse_known_args()[0].device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("PyTorch finds no CUDA GPU, on which -device lets it predict by default: give -device cpu")
+
+
+def _is_of_nnunet(error: Exception) -> bool:
+    """Whether nnU-Net itself has raised it, not a library below."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(nnunetv2.__file__).parent in Path(frame.filename).parents
 
 
 if __name__ == "__main__":

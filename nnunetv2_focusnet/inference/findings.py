@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.organs.organ import Organ
@@ -18,7 +18,6 @@ SECOND_PEAK = 0.5  # of the first one, from which on it is worth a look
 VOLUME_FACTOR = 2.0  # smaller or larger by it than every organ in training
 PAIRS_FOR_MIDLINE = 3  # fewer don't tell where it is
 SURELY_BESIDE_MIDLINE_MM = 5.0
-SLICES_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -31,6 +30,7 @@ class Place:
         second_peak: the same, outside the organ's ROI and that of the organ on the other side.
         second_position: of this one.
         found: whether the peak is high enough.
+        apart_mm: distance of the two.
     """
 
     peak: float
@@ -38,6 +38,7 @@ class Place:
     second_peak: float
     second_position: Sequence[float]
     found: bool
+    apart_mm: float
 
     def moved(self, by: Sequence[int]) -> Place:
         """The same in an image whose voxels count from elsewhere."""
@@ -70,13 +71,11 @@ class Findings:
     """What to know of a predicted image.
 
     Attributes:
-        image_size: (Z, Y, X) of the preprocessed image.
         organs: sorted by label.
         warnings: a line each.
         laterality: of the plans.
     """
 
-    image_size: Sequence[int]
     organs: Sequence[PredictedOrgan]
     warnings: Sequence[str]
     laterality: Laterality | None
@@ -104,47 +103,41 @@ class Findings:
         }
 
 
-def measure(logits: Tensor, entry: PlansEntry, places: Mapping[int, Place], spacing: Sequence[float]) -> Findings:
+def measure(labels: np.ndarray, entry: PlansEntry, places: Mapping[int, Place], spacing: Sequence[float]) -> Findings:
     """Look for what a user must look at.
 
     Args:
-        logits: (C, Z, Y, X), of the preprocessed image.
+        labels: (Z, Y, X), the label map with its axes in the network's order, on the image's own voxels.
         entry: of the model's plans.
         places: of the small organs that have heat maps, by label.
-        spacing: of the preprocessed image, (z, y, x) in mm.
+        spacing: of the label map, (z, y, x) in mm.
     """
     sides = entry.laterality
-    voxels, centres = _measure_labels(logits, sides.axis if sides else 0)
+    voxels, centres = _measure_labels(labels, sides.axis if sides else 0, 1 + max(o.label for o in entry.organs))
     step = (spacing[sides.axis] if sides.left_at_end else -spacing[sides.axis]) if sides else 0.0
-    voxel_mm3 = spacing[0] * spacing[1] * spacing[2]
+    voxel_mm3 = math.prod(spacing)
     organs = [
         PredictedOrgan(
             organ,
-            volume_mm3=voxels[organ.label] * voxel_mm3,
-            centre=centres[organ.label] * step if sides and voxels[organ.label] else None,
+            volume_mm3=float(voxels[organ.label] * voxel_mm3),
+            centre=float(centres[organ.label] * step) if sides and voxels[organ.label] else None,
             place=places.get(organ.label),
         )
         for organ in entry.organs
     ]
-    warnings = [line for each in organs for line in _warnings(each, spacing)]
-    return Findings(logits.shape[1:], organs, [*warnings, *(_side_warnings(organs, sides) if sides else ())], sides)
+    warnings = [line for each in organs for line in _warnings(each)]
+    return Findings(organs, [*warnings, *(_side_warnings(organs, sides) if sides else ())], sides)
 
 
-def _measure_labels(logits: Tensor, axis: int) -> tuple[list[int], list[float]]:
-    """Voxels of each class in the label map, and their mean index along an axis; slice by slice, to save memory."""
-    voxels, moments = torch.zeros(2, len(logits), dtype=torch.float64)
-    start = 0
-    for slices in logits.split(SLICES_AT_ONCE, 1):
-        labels = slices.argmax(0).cpu()
-        index = torch.arange(labels.shape[axis], dtype=torch.float64) + (start if axis == 0 else 0)
-        index = index.view([-1 if each == axis else 1 for each in range(3)]).expand_as(labels)
-        voxels += labels.flatten().bincount(minlength=len(logits))
-        moments += labels.flatten().bincount(index.flatten(), minlength=len(logits))
-        start += len(labels)
-    return voxels.long().tolist(), (moments / voxels.clamp(min=1)).tolist()
+def _measure_labels(labels: np.ndarray, axis: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels of each class in the label map, and their mean index along an axis."""
+    slices = np.moveaxis(labels, axis, 0).astype(np.uint16, copy=False)
+    voxels = np.array([np.bincount(each.ravel(), minlength=classes) for each in slices])
+    total = voxels.sum(0)
+    return total, np.arange(len(voxels)) @ voxels / total.clip(min=1)
 
 
-def _warnings(predicted: PredictedOrgan, spacing: Sequence[float]) -> Iterator[str]:
+def _warnings(predicted: PredictedOrgan) -> Iterator[str]:
     organ, place = predicted.organ, predicted.place
     smallest, largest = organ.volume_range_mm3
     if place is not None and not place.found:
@@ -154,11 +147,9 @@ def _warnings(predicted: PredictedOrgan, spacing: Sequence[float]) -> Iterator[s
     elif not smallest / VOLUME_FACTOR <= predicted.volume_mm3 <= largest * VOLUME_FACTOR:
         yield (f"{organ.name} has {predicted.volume_mm3:.0f} mm3; in training it had {smallest:.0f} to {largest:.0f}")
     if place is not None and place.found and place.second_peak > SECOND_PEAK * place.peak:
-        steps = zip(place.position, place.second_position, spacing, strict=True)
-        distance = sum(((a - b) * mm) ** 2 for a, b, mm in steps) ** 0.5
         yield (
-            f"{organ.name} may be elsewhere: {distance:.0f} mm from its heat map's peak ({place.peak:.2f}) there is a"
-            f" second one ({place.second_peak:.2f})"
+            f"{organ.name} may be elsewhere: {place.apart_mm:.0f} mm from its heat map's peak ({place.peak:.2f})"
+            f" there is a second one ({place.second_peak:.2f})"
         )
 
 

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
 from typing import Any
 
 import torch
+from nnunetv2.inference import export_prediction
 from nnunetv2.inference import predict_from_raw_data as predictor_module
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
@@ -20,6 +21,19 @@ from torch import Tensor
 from nnunetv2_focusnet.trainers.host import bare_network, replaced
 
 Tile = Sequence[slice]
+_WRITE, _CONVERT = "export_prediction_from_logits", "convert_predicted_logits_to_segmentation_with_correct_shape"
+
+
+class HostExport:
+    """nnU-Net's two ways to end a case, perhaps in another process, to which it is sent."""
+
+    def write(self, *args: Any) -> None:
+        """Resample logits to the image's voxels and write its files; arguments are nnU-Net's."""
+        export_prediction.export_prediction_from_logits(*args)
+
+    def convert(self, *args: Any, **kwargs: Any) -> Any:
+        """The label map on the image's voxels, or a pair of it and the probabilities; arguments are nnU-Net's."""
+        return export_prediction.convert_predicted_logits_to_segmentation_with_correct_shape(*args, **kwargs)
 
 
 class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
@@ -28,6 +42,7 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
     plans_manager: PlansManager
     configuration_manager: ConfigurationManager
     label_manager: LabelManager
+    _exports = False
 
     # ---- hooks ----
 
@@ -54,13 +69,21 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
         """Hook: tiles in place of those that nnU-Net has found."""
         return tiles
 
-    def finish_case(self, output: str | None, properties: Mapping[str, Any]) -> None:
-        """Hook: a case was predicted.
+    def check_inputs(self, cases: Sequence[Sequence[str]], previous: Sequence[str]) -> None:
+        """Hook: files are about to be predicted.
 
         Args:
-            output: path of its prediction without file ending; None: it isn't written.
-            properties: of the image, as nnU-Net's preprocessing returns them.
+            cases: the files of each case, one for each channel.
+            previous: label maps of the previous stage in a cascade.
         """
+
+    def predict_image(self, data: Tensor) -> Tensor:
+        """Hook: logits (C, Z, Y, X) of an image (channels, Z, Y, X), by all folds."""
+        return super().predict_logits_from_preprocessed_data(data)
+
+    def export(self) -> HostExport:
+        """Hook: what exports the image that was just predicted."""
+        return HostExport()
 
     # ---- state ----
 
@@ -95,38 +118,45 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
     def _internal_maybe_mirror_and_predict(self, x: Tensor) -> Tensor:
         return self.predict_tile(x, next(self._tiles))
 
-    def predict_from_data_iterator(self, data_iterator: Any, *args: Any, **kwargs: Any) -> Any:
-        """As nnU-Net's; each case is finished before the next one is asked for."""
+    def _manage_input_and_output_lists(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+        cases, outputs, previous = super()._manage_input_and_output_lists(*args, **kwargs)
+        self.check_inputs(cases, [file for file in previous if file is not None])
+        return cases, outputs, previous
 
-        def telling() -> Iterator[Any]:
-            for case in data_iterator:
-                yield case
-                self.finish_case(case["ofile"], case["data_properties"])
+    def predict_logits_from_preprocessed_data(self, data: Tensor) -> Tensor:
+        """Logits (C, Z, Y, X) of an image (channels, Z, Y, X), by all folds."""
+        logits = self.predict_image(data)
+        if self._exports:  # what nnU-Net calls next, perhaps in another process, by the names it has imported
+            export = self.export()
+            setattr(predictor_module, _WRITE, export.write)
+            setattr(predictor_module, _CONVERT, export.convert)
+        return logits
 
-        return super().predict_from_data_iterator(telling(), *args, **kwargs)
+    def predict_from_data_iterator(self, *args: Any, **kwargs: Any) -> Any:
+        """As nnU-Net's, with :meth:`export`."""
+        with self._exporting():
+            return super().predict_from_data_iterator(*args, **kwargs)
 
     @wraps(nnUNetPredictor.predict_from_files_sequential)  # which looks for its arguments in the signature
     def predict_from_files_sequential(self, *args: Any, **kwargs: Any) -> Any:
-        """As nnU-Net's; each case is finished after its export."""
-        with self._finished_after_export():
+        """As nnU-Net's, with :meth:`export`."""
+        with self._exporting():
             return super().predict_from_files_sequential(*args, **kwargs)
 
     def predict_single_npy_array(self, *args: Any, **kwargs: Any) -> Any:
-        """As nnU-Net's; the case is finished after its export, if it has one."""
-        with self._finished_after_export():
+        """As nnU-Net's, with :meth:`export`."""
+        with self._exporting():
             return super().predict_single_npy_array(*args, **kwargs)
 
     @contextmanager
-    def _finished_after_export(self) -> Iterator[None]:
-        export = predictor_module.export_prediction_from_logits
-
-        def export_and_finish(logits: Any, properties: Any, *args: Any) -> None:
-            export(logits, properties, *args)
-            output = args[3]  # after configuration, plans and dataset.json
-            self.finish_case(output, properties)
-
-        with replaced(predictor_module, "export_prediction_from_logits", export_and_finish):
-            yield
+    def _exporting(self) -> Iterator[None]:
+        write, convert = getattr(predictor_module, _WRITE), getattr(predictor_module, _CONVERT)
+        self._exports = True
+        try:
+            with replaced(predictor_module, _WRITE, write), replaced(predictor_module, _CONVERT, convert):
+                yield
+        finally:
+            self._exports = False
 
 
 def predict_with(predictor: type[nnUNetPredictor]) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import product
-from pathlib import Path
-from typing import Any
+from types import MappingProxyType
 
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
@@ -15,18 +13,17 @@ from torch import Tensor
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
 from nnunetv2_focusnet.architectures.rois import Rois, peak_positions
-from nnunetv2_focusnet.inference.findings import Findings, Place, measure
+from nnunetv2_focusnet.inference.export import Export
+from nnunetv2_focusnet.inference.findings import Place
 from nnunetv2_focusnet.inference.heat_maps import HeatMaps
 from nnunetv2_focusnet.inference.host import HostPredictor, Tile
+from nnunetv2_focusnet.inference.inputs import check_inputs
 from nnunetv2_focusnet.inference.locating import locate
 from nnunetv2_focusnet.inference.patches import shared_patches
-from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
-from nnunetv2_focusnet.laterality import left_end, swap_table
+from nnunetv2_focusnet.laterality import swap_table
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
-from nnunetv2_focusnet.system.files import write_text
 
-ENDING = "_locations.json"  # of the file beside a prediction
 Weights = Mapping[str, Tensor]
 _EPS = 1e-6
 VIEWS_AT_ONCE_ON_CPU = 2  # PyTorch takes longer to convolve one small patch than two together
@@ -44,8 +41,10 @@ class FocusNetPredictor(HostPredictor):
     Models without small organs have but the first pass, and models of other trainers are predicted as by nnU-Net.
     """
 
-    findings: Findings | None = None
-    """What to know of the last image; None for models of other trainers."""
+    places: Mapping[int, Place] = MappingProxyType({})
+    """Of the last image's small organs, by label; none where the model has no heat maps."""
+    image_size: Sequence[int] = ()
+    """(Z, Y, X) of the last image."""
     heat_maps: HeatMaps | None = None
     """Of the image in its first pass."""
     views: Sequence[View] = ()
@@ -53,13 +52,27 @@ class FocusNetPredictor(HostPredictor):
     roi_views: Sequence[View] = ()
     """Those in which its small organs are segmented."""
 
+    # ---- files ----
+
+    def check_inputs(self, cases: Sequence[Sequence[str]], previous: Sequence[str]) -> None:
+        """Refuse files that aren't whole, and cases that lack channels.
+
+        Raises:
+            ValueError: there are such.
+        """
+        check_inputs(cases, previous)
+
+    def export(self) -> Export:
+        """What writes the image that was just predicted, and says what the user must look at."""
+        return Export(self._entry, self.places, self.image_size)
+
     # ---- images ----
 
     @torch.inference_mode()
-    def predict_logits_from_preprocessed_data(self, data: Tensor) -> Tensor:
+    def predict_image(self, data: Tensor) -> Tensor:
         """Logits (C, Z, Y, X) of an image (channels, Z, Y, X), by all folds."""
         folds = self.list_of_parameters if len(self.list_of_parameters) > 1 else [None]
-        return self._predict(data, super().predict_logits_from_preprocessed_data, folds)
+        return self._predict(data, super().predict_image, folds)
 
     @torch.inference_mode()
     def predict_sliding_window_return_logits(self, input_image: Tensor) -> Tensor:
@@ -70,7 +83,7 @@ class FocusNetPredictor(HostPredictor):
         return self._predict(input_image, by_nnunet, [None])
 
     def _predict(self, data: Tensor, first_pass: Callable[[Tensor], Tensor], folds: Sequence[Weights | None]) -> Tensor:
-        self.findings = None
+        self.places, self.image_size = {}, data.shape[1:]
         if (entry := self._entry) is None:
             return first_pass(data)
         network = self.bare_network
@@ -91,8 +104,7 @@ class FocusNetPredictor(HostPredictor):
         finally:
             self.views, self.heat_maps = (), None
         logits = logits[(slice(None), *inside)]
-        places = {label: place.moved([-s.start for s in inside]) for label, place in places.items()}
-        self.findings = measure(logits, entry, places, self.configuration_manager.spacing)
+        self.places = {label: place.moved([-s.start for s in inside]) for label, place in places.items()}
         return logits
 
     @property
@@ -189,7 +201,8 @@ class FocusNetPredictor(HostPredictor):
         others, stride = self.heat_maps.peaks(), network.heat_stride
         first = peaks.probabilities, peak_positions(peaks.voxels, stride)
         second = others.probabilities, peak_positions(others.voxels, stride)
-        columns = (*first, *second, found)
+        apart = ((first[1] - second[1]) * torch.tensor(self.configuration_manager.spacing)).norm(dim=1)
+        columns = (*first, *second, found, apart)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
 
@@ -236,21 +249,6 @@ class FocusNetPredictor(HostPredictor):
                     views[k] += 1
         means = [sum_ / max(by, _EPS) for sum_, by in zip(total, weight.tolist(), strict=True)]
         return torch.cat([mean.flatten() for mean in means])[None], weight / views.clamp(min=1)
-
-    # ---- findings ----
-
-    def finish_case(self, output: str | None, properties: Mapping[str, Any]) -> None:
-        """Say what the user must look at, and write it beside the prediction."""
-        if self.findings is None:
-            return
-        order = self.plans_manager.transpose_forward
-        found = self.findings.with_direction(left_end(properties, order))
-        case = Path(output).name if output else "this image"
-        for warning in found.warnings:
-            print(f"WARNING: {case}: {warning}")
-        if output is not None:
-            positions = Positions.of(properties, order, found.image_size)
-            write_text(Path(f"{output}{ENDING}"), json.dumps(found.as_json(positions), indent=1))
 
 
 def _moved_down(tile: slice, step: int) -> slice:

@@ -1,14 +1,11 @@
 """What a user must look at, found in label maps of known content, and where it lies in the patient."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
@@ -16,7 +13,6 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWit
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.inference.findings import Place, measure
 from nnunetv2_focusnet.inference.positions import Positions
-from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry
 
@@ -33,24 +29,24 @@ ENTRY = PlansEntry(
     laterality=Laterality(axis=2, left_at_end=True, pairs=((2, 3), (4, 5), (6, 7))),
 )
 GOOD = {"Brain": 19, "Eye_L": 26, "Eye_R": 12, "Lens_L": 30, "Lens_R": 8, "Ear_L": 36, "Ear_R": 2}
-HERE = Place(0.9, [10, 4, 30], 0.1, [0, 0, 0], found=True)
+HERE = Place(0.9, [10, 4, 30], 0.1, [0, 0, 0], found=True, apart_mm=70.0)
 
 
-def logits_of(**along_x: int) -> torch.Tensor:
-    """Of a label map in which organs lie in a row, their first voxels at these x."""
-    labels = torch.zeros(SIZE, dtype=torch.long)
+def labels_of(**along_x: int) -> np.ndarray:
+    """A label map in which organs lie in a row, their first voxels at these x."""
+    labels = np.zeros(SIZE, dtype=np.uint8)
     for name, x in along_x.items():
         labels[17:19, 3:5, x : x + 2] = 1 + NAMES.index(name)
-    return torch.nn.functional.one_hot(labels, 1 + len(NAMES)).permute(3, 0, 1, 2).half()
+    return labels
 
 
 def warnings_of(entry: PlansEntry = ENTRY, lens: Place = HERE, **along_x: int) -> list[str]:
-    return list(measure(logits_of(**GOOD | along_x), entry, {4: lens}, SPACING).warnings)
+    return list(measure(labels_of(**GOOD | along_x), entry, {4: lens}, SPACING).warnings)
 
 
 def test_of_a_good_prediction_there_is_nothing_to_say() -> None:
     assert warnings_of() == []
-    found = measure(logits_of(**GOOD), ENTRY, {4: HERE}, SPACING)
+    found = measure(labels_of(**GOOD), ENTRY, {4: HERE}, SPACING)
     assert {organ.volume_mm3 for organ in found.organs} == {48.0}
 
 
@@ -60,15 +56,15 @@ def test_sides_are_those_of_the_patient() -> None:
     assert warnings_of(other_end, **mirrored) == []
     assert [line.split(" and ")[0] for line in warnings_of(**mirrored)] == ["Eye_L", "Lens_L", "Ear_L"]
     along_z = replace(ENTRY, laterality=replace(ENTRY.laterality, axis=0))
-    logits = logits_of(**GOOD).permute(0, 3, 2, 1)  # the network's first axis runs to the left
-    assert measure(logits, along_z, {}, SPACING[::-1]).warnings == []
+    labels = labels_of(**GOOD).transpose()  # the network's first axis runs to the left
+    assert measure(labels, along_z, {}, SPACING[::-1]).warnings == []
 
 
 def test_pairs_on_wrong_sides_are_named() -> None:
     assert warnings_of(Lens_L=8, Lens_R=30) == ["Lens_L and Lens_R have changed sides"]
-    moved = logits_of(**GOOD)
-    moved[[0, 5]] = torch.where(moved[5] > 0, moved[[5, 0]], moved[[0, 5]])  # no right lens
-    moved[5, 17:19, :2, 30:32], moved[0, 17:19, :2, 30:32] = 1, 0  # but one beside the left lens, more to the front
+    moved = labels_of(**GOOD)
+    moved[moved == 5] = 0
+    moved[17:19, :2, 30:32] = 5  # a right lens beside the left one, more to the front
     assert list(measure(moved, ENTRY, {}, SPACING).warnings) == [
         "Lens_L and Lens_R lie on one side: their centres are 0 mm apart from left to right"
     ]
@@ -81,22 +77,21 @@ def test_pairs_on_wrong_sides_are_named() -> None:
 def test_sides_count_where_images_may_not_be_flipped() -> None:
     no_flip = replace(ENTRY, laterality=replace(ENTRY.laterality, may_flip=False))
     assert no_flip.swap_flip is None
-    found = measure(logits_of(**GOOD | {"Lens_L": 8, "Lens_R": 30}), no_flip, {}, SPACING)
+    found = measure(labels_of(**GOOD | {"Lens_L": 8, "Lens_R": 30}), no_flip, {}, SPACING)
     assert list(found.warnings) == ["Lens_L and Lens_R have changed sides"]
     assert len(found.with_direction((2, False)).warnings) == 2
 
 
 def test_organs_that_are_not_found_are_named() -> None:
     without = {name: x for name, x in GOOD.items() if name != "Ear_R"}
-    assert list(measure(logits_of(**without), ENTRY, {}, SPACING).warnings) == ["Ear_R has no voxel"]
+    assert list(measure(labels_of(**without), ENTRY, {}, SPACING).warnings) == ["Ear_R has no voxel"]
     low = replace(HERE, peak=0.123, found=False)
     assert warnings_of(lens=low) == ["Lens_L was not found: the peak of its heat map is 0.12"]
 
 
 def test_two_peaks_are_named_if_the_second_is_more_than_half_of_the_first() -> None:
     assert warnings_of(lens=replace(HERE, second_peak=0.44)) == []
-    (line,) = warnings_of(lens=replace(HERE, second_peak=0.46, second_position=[11, 8, 24]))
-    # 1, 4 and 6 voxels of 3, 1 and 2 mm: the root of 9 + 16 + 144 is 13.
+    (line,) = warnings_of(lens=replace(HERE, second_peak=0.46, apart_mm=13.2))
     assert line == "Lens_L may be elsewhere: 13 mm from its heat map's peak (0.90) there is a second one (0.46)"
 
 
@@ -164,46 +159,3 @@ def test_a_file_without_geometry_has_voxels_alone(head: tuple[sitk.Image, dict])
     positions = Positions.of({k: v for k, v in properties.items() if k != "sitk_stuff"}, (2, 0, 1), (8, 7, 24))
     assert positions.index([3, 4, 9]).tolist() == [5, 4.25, 5]
     assert positions.patient_mm([3, 4, 9]) is None
-
-
-def test_what_was_found_is_written_beside_the_prediction_and_printed(
-    head: tuple[sitk.Image, dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    image, properties = head
-    predictor = FocusNetPredictor(device=torch.device("cpu"))
-    predictor.plans_manager = SimpleNamespace(transpose_forward=(2, 0, 1))
-    found = measure(logits_of(**GOOD), ENTRY, {4: replace(HERE, found=False, position=[3, 4, 9])}, SPACING)
-    predictor.findings = replace(found, image_size=(8, 7, 24))
-    predictor.finish_case(str(tmp_path / "Case_1"), properties)
-    written = json.loads((tmp_path / "Case_1_locations.json").read_text())
-    assert written["warnings"] == ["Lens_L was not found: the peak of its heat map is 0.90"]
-    assert "WARNING: Case_1: Lens_L was not found" in capsys.readouterr().out
-    assert list(written["organs"]) == list(NAMES)
-    lens = written["organs"]["Lens_L"]
-    assert (lens["label"], lens["found"], lens["volume_mm3"]) == (4, False, 48.0)
-    assert lens["volume_range_in_training_mm3"] == [40.0, 60.0]
-    assert lens["peak"]["voxel"] == [5, 4, 5]
-    assert lens["peak"]["mm"] == pytest.approx(image.TransformContinuousIndexToPhysicalPoint((5.0, 4.25, 5.0)), abs=0.1)
-    assert "peak" not in written["organs"]["Brain"]
-
-
-def test_an_image_that_lies_another_way_than_in_training_is_named(
-    head: tuple[sitk.Image, dict], capsys: pytest.CaptureFixture[str]
-) -> None:
-    _, properties = head  # whose y runs to the left
-    predictor = FocusNetPredictor(device=torch.device("cpu"))
-    found = measure(logits_of(**GOOD), ENTRY, {}, SPACING)
-    for order, left_at_end, warned in (((2, 0, 1), True, False), ((2, 0, 1), False, True), ((0, 1, 2), True, True)):
-        predictor.plans_manager = SimpleNamespace(transpose_forward=order)
-        predictor.findings = replace(found, laterality=replace(ENTRY.laterality, left_at_end=left_at_end))
-        predictor.finish_case(None, properties)
-        assert ("left is on another side" in capsys.readouterr().out) == warned
-
-
-def test_an_image_that_is_not_written_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    predictor = FocusNetPredictor(device=torch.device("cpu"))
-    predictor.plans_manager = SimpleNamespace(transpose_forward=(0, 1, 2))
-    predictor.findings = measure(logits_of(**GOOD), ENTRY, {}, SPACING)
-    predictor.finish_case(None, {})
-    assert list(tmp_path.iterdir()) == []

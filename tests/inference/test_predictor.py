@@ -181,11 +181,12 @@ def test_a_peak_that_one_tile_alone_has_is_overruled_by_a_surer_one_elsewhere() 
     by_tiles = label_map(predictor_of(network, kind=nnUNetPredictor), data)
     assert (by_tiles[..., :8] == 1).any()
     predictor = predictor_of(network)
+    predictor.configuration_manager.spacing = (3.0, 1.0, 2.0)
     # Half an ROI before the peak: (2 - 1, 4 - 2, 13 - 2).
     assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 11)))
-    left, right = (organ.place for organ in predictor.findings.organs)
+    left, right = predictor.places[1], predictor.places[2]
     assert (left.found, left.position, left.second_position) == (True, [2, 4, 13], [2, 4, 2])
-    assert (left.peak, left.second_peak) == pytest.approx((0.9, 0.6))
+    assert (left.peak, left.second_peak, left.apart_mm) == pytest.approx((0.9, 0.6, 22.0))  # 11 voxels of 2 mm
     assert not right.found
 
 
@@ -204,7 +205,7 @@ def test_a_peak_where_the_organ_of_the_other_side_was_found_is_no_second_one(
     predictor = predictor_of(network, flip=FLIP)
     predictor.use_mirroring = False
     label_map(predictor, data)
-    places = [organ.place for organ in predictor.findings.organs]
+    places = [predictor.places[1], predictor.places[2]]
     assert [place.position for place in places] == [[2, 4, 12], [2, 4, 3]]
     assert [place.second_peak for place in places] == pytest.approx(second_peaks, abs=0.01)
 
@@ -238,7 +239,7 @@ def test_a_fold_whose_sos_nets_are_not_trained_adds_its_main_network_alone() -> 
     assert torch.equal(label_map(mixed, data), boxes((4, 8, 16), Left=(1, 2, 11)))
     untrained = predictor_of(network, weights(network, 0, trained=False))
     assert not label_map(untrained, data).any()
-    assert untrained.findings.organs[0].place is None
+    assert untrained.places == {}
 
 
 @pytest.mark.parametrize("stride", [(1, 1, 1), (2, 2, 2), (1, 2, 4)])
@@ -252,7 +253,7 @@ def test_images_of_any_size_keep_it_and_peaks_are_found_where_they_are(
     labels = label_map(predictor, data)
     assert labels.shape == size
     assert labels[peak] == 1
-    voxel = predictor.findings.organs[0].place.position
+    voxel = predictor.places[1].position
     assert all(abs(found - true) <= step / 2 for found, true, step in zip(voxel, peak, stride, strict=True))
 
 
@@ -396,7 +397,7 @@ def test_rois_of_a_zoomed_network_lie_on_its_grid_in_images_of_any_size(size: tu
     logits = predictor.predict_logits_from_preprocessed_data(data)
     assert logits.shape == (3, *size)
     assert logits.isfinite().all()
-    assert all(organ.place.found for organ in predictor.findings.organs)
+    assert [place.found for place in predictor.places.values()] == [True, True]
 
 
 @pytest.mark.parametrize("mirror_axes", [None, (0, 2)])
@@ -406,7 +407,7 @@ def test_models_of_other_trainers_are_predicted_as_by_nnunet(mirror_axes) -> Non
     expected = predictor_of(network, kind=nnUNetPredictor, **options).predict_logits_from_preprocessed_data(data)
     predictor = predictor_of(network, **options)
     assert torch.equal(predictor.predict_logits_from_preprocessed_data(data), expected)
-    assert predictor.findings is None
+    assert predictor.export().entry is None
 
 
 def test_a_main_network_alone_has_nnunet_s_prediction_and_the_flip_with_swapped_labels() -> None:
@@ -416,7 +417,8 @@ def test_a_main_network_alone_has_nnunet_s_prediction_and_the_flip_with_swapped_
     predictor = predictor_of(network, mirror_axes=(0,), flip=FLIP, small=())
     ours = predictor.predict_logits_from_preprocessed_data(data).float()
     torch.testing.assert_close(ours, (one + other.flip(3)[[0, 2, 1]]) / 2, atol=0.01, rtol=0)
-    assert [organ.place for organ in predictor.findings.organs] == [None, None]
+    assert predictor.places == {}
+    assert predictor.export().entry is not None
 
 
 @pytest.mark.parametrize(
@@ -430,7 +432,7 @@ def test_of_several_peaks_the_main_network_chooses(lower: float, main_sees_the_l
         data[ORGAN, 1:3, 2:6, 0:4] = 5.0  # all of the ROI, the background's 1 everywhere
     predictor = predictor_of(reading_net())
     predictor.predict_logits_from_preprocessed_data(data)
-    place = predictor.findings.organs[0].place
+    place = predictor.places[1]
     assert (place.position[2], place.second_position[2]) == (chosen, 15 - chosen)
 
 
@@ -444,7 +446,7 @@ def test_a_peak_that_one_view_alone_has_is_not_the_place() -> None:
     network.sol.register_forward_hook(see_something_in_the_corner)
     predictor = predictor_of(network, mirror_axes=(1,))
     predictor.predict_logits_from_preprocessed_data(data)
-    place = predictor.findings.organs[0].place
+    place = predictor.places[1]
     assert list(place.position) == [2, 4, 2]
     assert place.peak == pytest.approx(0.6)
 

@@ -1,6 +1,7 @@
 """What inference/host.py relies on in nnU-Net's predictor. A failure says what changed there."""
 
 import inspect
+import os
 import sys
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -16,8 +17,10 @@ from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from test_predictor import PATCH, predictor_of, tiny_focusnet
 
 from nnunetv2_focusnet.cli import predict as command
-from nnunetv2_focusnet.inference.host import HostPredictor
+from nnunetv2_focusnet.inference.host import HostExport, HostPredictor
 from nnunetv2_focusnet.trainers.host import HostTrainer
+
+NAMES_OF_EXPORTS = ("export_prediction_from_logits", "convert_predicted_logits_to_segmentation_with_correct_shape")
 
 
 class Recording(HostPredictor):
@@ -39,8 +42,26 @@ class Recording(HostPredictor):
     def end_tiles(self) -> None:
         self.calls.append(("end",))
 
-    def finish_case(self, output, properties) -> None:
-        self.calls.append(("case", output, properties["name"]))
+    def check_inputs(self, cases, previous) -> None:
+        self.calls.append(("inputs", cases, previous))
+
+    def export(self):
+        self.calls.append(("export",))
+        return RecordingExport(self.calls.append)
+
+
+class RecordingExport(HostExport):
+    """Writes down what nnU-Net has it do."""
+
+    def __init__(self, record: Any) -> None:
+        self.record = record
+
+    def write(self, logits, properties, configuration, plans, dataset_json, output, *args) -> None:
+        self.record(("write", properties["name"], output, *args))
+
+    def convert(self, logits, plans, configuration, labels, properties, return_probabilities=False) -> str:
+        self.record(("convert", properties["name"], return_probabilities))
+        return f"labels of {properties['name']}"
 
 
 def test_tiles_come_in_order_between_their_beginning_and_end_and_nothing_changes() -> None:
@@ -74,43 +95,79 @@ def test_images_of_at_least_a_patch_are_not_padded_again() -> None:
     assert np.max(ends, 0).tolist() == [5, 8, 9]
 
 
-def test_cases_are_finished_one_by_one_whatever_way_they_are_predicted(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    class Preprocessor:
-        def __init__(self, **_: Any) -> None: ...
+class Preprocessor:
+    """In place of nnU-Net's."""
 
-        def run_case(self, images: list[str], *_: Any) -> tuple:
-            return np.zeros((1, *PATCH), np.float32), None, {"name": Path(images[0]).name}
+    def __init__(self, **_: Any) -> None: ...
 
-    exported = []
-    monkeypatch.setattr(predictor_module, "export_prediction_from_logits", lambda *args: exported.append(args[5]))
-    monkeypatch.setattr(
-        predictor_module, "convert_predicted_logits_to_segmentation_with_correct_shape", lambda *args: None
-    )
-    monkeypatch.setattr(predictor_module.multiprocessing, "get_context", lambda _: SimpleNamespace(Pool=ThreadPool))
+    def run_case(self, images: list[str], *_: Any) -> tuple:
+        return np.zeros((1, *PATCH), np.float32), None, {"name": Path(images[0]).name}
+
+    def run_case_npy(self, image: np.ndarray, segmentation: None, properties: dict, *_: Any) -> tuple:
+        return image, None, properties
+
+
+@pytest.fixture
+def recording() -> Recording:
     predictor = predictor_of(tiny_focusnet(), kind=Recording)
     predictor.dataset_json = {"file_ending": ".nii.gz"}
     predictor.plans_manager.plans = {}
     predictor.configuration_manager.preprocessor_class = Preprocessor
-
-    files = [["a_0000.nii.gz"], ["b_0000.nii.gz"]]
-    outputs = [str(tmp_path / case) for case in "ab"]
-    predictor.predict_from_files_sequential(files, outputs)
-    cases = ({"data": torch.zeros(1, *PATCH), "ofile": o, "data_properties": {"name": o}} for o in (outputs[0], None))
-    predictor.predict_from_data_iterator(cases)
-    assert exported == [*outputs, outputs[0]]
-    finished = [call[1:] for call in predictor.calls if call[0] == "case"]
-    one_by_one = [(outputs[0], "a_0000.nii.gz"), (outputs[1], "b_0000.nii.gz"), (outputs[0], outputs[0]), (None, None)]
-    assert finished == one_by_one
-    assert [call[0] for call in predictor.calls] == ["begin", "tile", "end", "case"] * 4
+    return predictor
 
 
-def test_a_single_array_is_finished_after_its_export() -> None:
-    parameters = list(inspect.signature(predictor_module.export_prediction_from_logits).parameters)
-    assert parameters[5] == "output_file_truncated"
-    source = inspect.getsource(nnUNetPredictor.predict_single_npy_array)
-    assert "export_prediction_from_logits(predicted_logits, dct['data_properties']," in source
+def test_cases_are_exported_by_the_hook_whatever_way_they_are_predicted(
+    recording: Recording, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(predictor_module.multiprocessing, "get_context", lambda _: SimpleNamespace(Pool=ThreadPool))
+    by_nnunet = [getattr(predictor_module, name) for name in NAMES_OF_EXPORTS]
+    files, outputs = [["a_0000.nii.gz"], ["b_0000.nii.gz"]], [str(tmp_path / case) for case in "ab"]
+    recording.predict_from_files_sequential(files, outputs)
+    cases = ({"data": torch.zeros(1, *PATCH), "ofile": o, "data_properties": {"name": n}} for o, n in
+             ((outputs[0], "c"), (None, "d")))  # fmt: skip
+    results = recording.predict_from_data_iterator(cases)
+    assert results == [None, "labels of d"]
+    array = np.zeros((1, *PATCH), np.float32)
+    recording.predict_single_npy_array(array, {"name": "e"}, None, outputs[1])
+    assert recording.predict_single_npy_array(array, {"name": "f"}) == "labels of f"
+    exports = [call for call in recording.calls if call[0] in ("write", "convert")]
+    assert exports == [
+        ("write", "a_0000.nii.gz", outputs[0], False),
+        ("write", "b_0000.nii.gz", outputs[1], False),
+        ("write", "c", outputs[0], False),
+        ("convert", "d", False),
+        ("write", "e", outputs[1], False),
+        ("convert", "f", False),
+    ]
+    # each of the six by an export of its own, made when its logits were there
+    assert [call[0] for call in recording.calls if call[0] in ("end", "export")] == ["end", "export"] * 6
+    assert [getattr(predictor_module, name) for name in NAMES_OF_EXPORTS] == by_nnunet
+
+
+def test_logits_alone_export_nothing(recording: Recording) -> None:
+    recording.predict_logits_from_preprocessed_data(torch.zeros(1, *PATCH))
+    assert [call[0] for call in recording.calls] == ["begin", "tile", "end"]
+
+
+def test_inputs_are_checked_before_the_first_is_predicted(recording: Recording, tmp_path: Path) -> None:
+    recording.configuration_manager.previous_stage_name = "3d_lowres"
+    files = [["a_0000.nii.gz", "a_0001.nii.gz"], ["b_0000.nii.gz", "b_0001.nii.gz"]]
+    recording._manage_input_and_output_lists(files, str(tmp_path), "low")
+    recording._manage_input_and_output_lists(files, str(tmp_path))
+    previous = [os.path.join("low", f"{case}.nii.gz") for case in "ab"]
+    assert recording.calls == [("inputs", files, previous), ("inputs", files, [])]
+
+
+def test_nnunet_s_export_takes_what_the_hooks_do() -> None:
+    write, convert = (inspect.signature(getattr(predictor_module, name)).parameters for name in NAMES_OF_EXPORTS)
+    assert [*write][:7] == [
+        *("predicted_array_or_file", "properties_dict", "configuration_manager", "plans_manager"),
+        *("dataset_json_dict_or_file", "output_file_truncated", "save_probabilities"),
+    ]
+    assert [*convert][:6] == [
+        *("predicted_logits", "plans_manager", "configuration_manager", "label_manager", "properties_dict"),
+        "return_probabilities",
+    ]
 
 
 class MadeError(Exception):
@@ -138,6 +195,8 @@ def test_command_makes_its_predictor_by_its_name(monkeypatch: pytest.MonkeyPatch
     [
         (["-part_id", "2"], "nnUNetv2_focusnet_predict: Do you even read"),  # nnU-Net's own words
         ([], r"nnUNetv2_focusnet_predict: .*dataset.json: No such file or directory$"),
+        (["-d", "2"], r"nnUNetv2_focusnet_predict: Could not find a dataset with the ID 2"),
+        (["-device", "cuda"], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* give -device cpu$"),
     ],
 )
 def test_what_nnunet_refuses_is_refused_in_one_line(
@@ -148,6 +207,7 @@ def test_what_nnunet_refuses_is_refused_in_one_line(
     required = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), "-d", "1", "-c", "3d_fullres", "-device", "cpu"]
     monkeypatch.setattr(sys, "argv", ["nnUNetv2_focusnet_predict", *required, *arguments, "-f", "0"])
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match=said) as end:
         command.main()
     assert "\n" not in str(end.value)
