@@ -70,6 +70,7 @@ def test_pairs_on_wrong_sides_are_named() -> None:
     ]
     # Middles of the other pairs are at x = 19.5, so 24 and 30 are both to the left of it.
     assert warnings_of(Lens_R=24) == ["Lens_L and Lens_R lie on one side of the middle between the other pairs"]
+    assert warnings_of(Lens_R=20) == []  # 2 mm to the left of it
     two_pairs = replace(ENTRY, laterality=replace(ENTRY.laterality, pairs=((4, 5), (6, 7))))
     assert warnings_of(two_pairs, Lens_R=24) == []
 
