@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ from nnunetv2_focusnet.system.text import one_line
 TRACEBACK = "NNUNETV2_FOCUSNET_TRACEBACK"
 PACKAGE = Path(__file__).resolve().parents[1]
 BROKEN_PIPE = 128 + 13  # as of a command that SIGPIPE ended
+LONGEST_END_SECONDS = 10.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -48,14 +50,13 @@ def as_command(name: str, when_stopped: str = "nothing unfinished is left") -> I
     _let_any_name_be_printed()
     status: str | int | None = None
     try:
-        with _signals_as_interrupts():
+        with _signals_as_interrupts(f"{name}: {{}}; {when_stopped}"):
             yield
     except SystemExit as end:
         status = end.code or 0
     except KeyboardInterrupt as interrupt:
         number = interrupt.number if isinstance(interrupt, Stopped) else signal.SIGINT
-        cause = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        print(f"{name}: stopped by {cause}; {when_stopped}", file=sys.stderr)
+        print(f"{name}: {_cause(number)}; {when_stopped}", file=sys.stderr)
         status = 128 + number
     except BrokenPipeError:
         status = BROKEN_PIPE
@@ -120,13 +121,24 @@ def _place(error: Exception) -> str:
     return f"{Path(frame.filename).name}, line {frame.lineno}"
 
 
+def _cause(number: int) -> str:
+    return f"stopped by {'Ctrl-C' if number == signal.SIGINT else signal.Signals(number).name}"
+
+
 @contextmanager
-def _signals_as_interrupts() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise, unless they are handled or ignored (nohup) already."""
+def _signals_as_interrupts(last_words: str) -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise, unless they are handled or ignored (nohup) already.
+
+    Args:
+        last_words: with room for the cause; for a command that doesn't come to its end by itself.
+    """
     command = os.getpid()
+    ended = threading.Event()
 
     def stop(number: int, _: FrameType | None) -> None:
         if os.getpid() == command:
+            arguments = (ended, number, last_words.format(_cause(number)))
+            threading.Thread(target=_end_if_it_hangs, args=arguments, daemon=True).start()
             raise Stopped(number)
         # A process that somebody's pool has forked, and ends in this way when its work is done.
         signal.signal(number, signal.SIG_DFL)
@@ -140,8 +152,18 @@ def _signals_as_interrupts() -> Iterator[None]:
     try:
         yield
     finally:
+        ended.set()
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
+
+
+def _end_if_it_hangs(ended: threading.Event, number: int, last_words: str) -> None:
+    """Where a whole group of processes gets a signal, as from Slurm, a pool of Python's may wait for dead workers."""
+    if not ended.wait(LONGEST_END_SECONDS):
+        for child in multiprocessing.active_children():
+            child.kill()
+        print(last_words, file=sys.stderr, flush=True)
+        os._exit(128 + number)
 
 
 def _let_any_name_be_printed() -> None:

@@ -35,6 +35,7 @@ def main() -> None:
 
 def _check_device() -> None:
     parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("-d")  # which would be taken for the other one
     parser.add_argument("-device", default="cuda")  # as nnU-Net's
     if parser.parse_known_args()[0].device == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no CUDA GPU, on which -device lets it predict by default: give -device cpu")

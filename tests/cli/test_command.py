@@ -107,6 +107,27 @@ def test_a_stopped_command_cleans_up_and_says_so_in_a_line(number: int, cause: s
 
 
 @posix
+def test_a_command_that_hangs_while_it_cleans_up_is_ended_all_the_same() -> None:
+    """As a pool does whose workers got the signal, too."""
+    script = """
+import multiprocessing, os, signal, time
+from nnunetv2_focusnet.cli import command
+
+command.LONGEST_END_SECONDS = 0.5
+with command.as_command("name", when_stopped="go on"):
+    multiprocessing.get_context("fork").Process(target=time.sleep, args=[60]).start()
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+"""
+    # Returns once nobody holds the other end of what it prints to, the worker included.
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "name: stopped by SIGTERM; go on\n")
+
+
+@posix
 def test_nohup_is_heeded() -> None:
     script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + SLEEPER.replace("60", "1")
     assert stopped(signal.SIGHUP, "started\n", "-c", script) == ("cleaned up\n", "", 0)

@@ -14,28 +14,40 @@ LENS = SmallOrgan(
 )
 
 
+TWO = {13: 0.9, 2: 0.7}  # heights of peaks by their x
+FOUR = {14: 0.9, 10: 0.8, 6: 0.7, 2: 0.6}
+
+
 @pytest.mark.parametrize(
-    ("main_network", "x"),
+    ("peaks", "main_network", "x"),
     [
-        ({13: 32, 2: 8}, 13),  # voxels that it calls lens around the peaks at x = 13 (0.9 high) and 2 (0.7)
-        ({13: 8, 2: 32}, 13),  # drawn too large it is no more there than drawn as large as it is
-        ({13: 4, 2: 8}, 2),  # 0.9 * (0.1 + 0.5) is less than 0.7 * (0.1 + 1)
-        ({}, 13),
+        (TWO, {13: 32, 2: 8}, 13),  # voxels around each peak that it calls lens, of 8 that a lens has
+        (TWO, {13: 8, 2: 32}, 13),  # drawn too large it is no more there than drawn as large as it is
+        (TWO, {13: 4, 2: 8}, 2),  # 0.9 * (0.1 + 0.5) is less than 0.7 * (0.1 + 1)
+        (TWO, {}, 13),
+        (TWO, {2: 0.16}, 13),  # 0.9 * 0.1 is more than 0.7 * (0.1 + 0.02): next to nothing is no reason
+        (TWO, {2: 0.32}, 2),  # and less than 0.7 * (0.1 + 0.04)
+        (FOUR, {6: 8}, 6),
+        (FOUR, {2: 8}, 14),  # three are looked at
+        ({13: 0.9, 2: 0.46}, {2: 8}, 2),
+        ({13: 0.9, 2: 0.44}, {2: 8}, 13),  # less than half as high
     ],
 )
-def test_a_peak_counts_as_much_as_is_seen_there_up_to_the_organ_s_volume(main_network: dict[int, int], x: int) -> None:
+def test_a_peak_counts_as_much_as_is_seen_there_up_to_the_organ_s_volume(
+    peaks: dict[int, float], main_network: dict[int, float], x: int
+) -> None:
     heat_maps = HeatMaps(1, IMAGE, (1, 1, 1))
     heat_maps.begin_fold(torch.device("cpu"))
     seen = torch.zeros(1, *IMAGE)
-    seen[0, 2, 4, 13], seen[0, 2, 4, 2] = 0.9, 0.7
+    for at, height in peaks.items():
+        seen[0, 2, 4, at] = height
     heat_maps.add(seen, (0, 0, 0))
     heat_maps.end_fold()
     logits = torch.zeros(2, *IMAGE)
     logits[1] = -50.0
     for centre, voxels in main_network.items():
-        in_roi = torch.full((32,), -50.0)
-        in_roi[:voxels] = 50.0
-        logits[1, 1:3, 2:6, centre - 2 : centre + 2] = in_roi.view(ROI)
+        probabilities = (voxels - torch.arange(32.0)).clamp(0, 1)  # a fraction makes one voxel less sure
+        logits[1, 1:3, 2:6, centre - 2 : centre + 2] = probabilities.logit(1e-6).view(ROI)
 
-    peaks = locate(heat_maps, logits, [LENS], lambda centres: Rois.around(centres[None], [ROI], IMAGE))
-    assert peaks.voxels.tolist() == [[2, 4, x]]
+    located = locate(heat_maps, logits, [LENS], lambda centres: Rois.around(centres[None], [ROI], IMAGE))
+    assert located.voxels.tolist() == [[2, 4, x]]

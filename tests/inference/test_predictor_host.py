@@ -193,10 +193,10 @@ def test_command_makes_its_predictor_by_its_name(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["-part_id", "2"], "nnUNetv2_focusnet_predict: Do you even read"),  # nnU-Net's own words
-        ([], r"nnUNetv2_focusnet_predict: .*dataset.json: No such file or directory$"),
-        (["-d", "2"], r"nnUNetv2_focusnet_predict: Could not find a dataset with the ID 2"),
-        (["-device", "cuda"], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* give -device cpu$"),
+        (["-device", "cpu", "-part_id", "2"], "nnUNetv2_focusnet_predict: Do you even read"),  # nnU-Net's own words
+        (["-device", "cpu"], r"nnUNetv2_focusnet_predict: .*dataset.json: No such file or directory$"),
+        (["-device", "cpu", "-d", "2"], r"nnUNetv2_focusnet_predict: Could not find a dataset with the ID 2"),
+        ([], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* give -device cpu$"),
     ],
 )
 def test_what_nnunet_refuses_is_refused_in_one_line(
@@ -204,7 +204,7 @@ def test_what_nnunet_refuses_is_refused_in_one_line(
 ) -> None:
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
     (tmp_path / "Dataset001_Heads").mkdir()
-    required = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), "-d", "1", "-c", "3d_fullres", "-device", "cpu"]
+    required = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), "-d", "1", "-c", "3d_fullres"]
     monkeypatch.setattr(sys, "argv", ["nnUNetv2_focusnet_predict", *required, *arguments, "-f", "0"])
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
