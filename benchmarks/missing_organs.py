@@ -128,6 +128,14 @@ def model_folder(folder: Path, arm: str, dataset: str, trainer: str) -> Path:
     return folder / arm / "nnUNet_results" / dataset / f"{trainer}__CpuPlans__3d_fullres"
 
 
+def collect_references(preprocessed: Path, references: Path) -> None:
+    """The label maps of the unseen cases, as they are in the raw dataset, into a folder."""
+    references.mkdir(exist_ok=True)
+    ending = DatasetJson.read(preprocessed / "dataset.json").file_ending
+    for case in json.loads((preprocessed / "splits_final.json").read_text())[0]["val"]:
+        shutil.copy(preprocessed / "gt_segmentations" / f"{case}{ending}", references)
+
+
 def tabulate(results: Results, listed_json: Path) -> list[dict[str, object]]:
     """One row per organ and arm, and the mean over the organs."""
     dataset = DatasetJson.read(listed_json)
@@ -171,9 +179,7 @@ def main() -> None:
     dataset_json = folder / "listed" / "nnUNet_preprocessed" / name / "dataset.json"
     models = [f"{arm}={model_folder(folder, arm, name, arguments.tr) / 'fold_0' / 'validation'}" for arm in ARMS]
     references = folder / "references"
-    references.mkdir(exist_ok=True)
-    for case in json.loads((dataset_json.parent / "splits_final.json").read_text())[0]["val"]:
-        shutil.copy(dataset_json.parent / "gt_segmentations" / f"{case}.nii.gz", references)
+    collect_references(dataset_json.parent, references)
     inputs = read_folders(references, models, dataset_json, "1")
     results = compare(inputs, folder / "report", None, published=False, num_processes=1, show_progress=False)
     rows = tabulate(results, dataset_json)

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from cpu_plans import CONFIGURATION, NAME, add_arguments
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
-from side_by_side.curves import Flatness
+from side_by_side.flatness import Flatness
 from side_by_side.jobs import BenchmarkError, run_jobs
 from side_by_side.paper import ATLAS, FAMILY
 from side_by_side.paper_results import PaperResults

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 from cpu_plans import NAME, add_arguments
-from side_by_side.curves import Flatness
+from side_by_side.flatness import Flatness
 from side_by_side.goals import NOT_FLAT, Goal, Judge
 from side_by_side.jobs import BenchmarkError
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict

@@ -51,7 +51,8 @@ def inference(network: torch.nn.Module, data: torch.Tensor) -> Step:
     def step() -> None:
         was_training = network.training
         network.eval()
-        with torch.inference_mode():
+        # as nnU-Net's predictor, and as the trainers' steps
+        with torch.inference_mode(), torch.autocast(data.device.type, enabled=data.device.type == "cuda"):
             network(data)
         network.train(was_training)
 

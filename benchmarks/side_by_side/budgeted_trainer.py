@@ -21,6 +21,7 @@ from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnunetv2_focusnet.trainers.host import curves
+from nnunetv2_focusnet.trainers.resumable_trainer import ResumableTrainer
 from side_by_side.budget import Pace
 from side_by_side.jobs import BenchmarkError
 from side_by_side.runs import Run
@@ -118,6 +119,9 @@ class Budgeted:
         super().on_epoch_end()
 
     def save_checkpoint(self, filename: str) -> None:
+        if isinstance(self, ResumableTrainer):  # does as much, and what else depends on the file's name
+            super().save_checkpoint(filename)
+            return
         partial = f"{filename}.partial"
         super().save_checkpoint(partial)
         os.replace(partial, filename)  # killed while writing, the checkpoint before stays

@@ -1,4 +1,4 @@
-"""DSC of online validation over training time, and whether it has stopped rising."""
+"""DSC of online validation over training time."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,9 +7,6 @@ from itertools import accumulate
 from statistics import fmean
 from typing import Any
 
-LEAST_LARGE_DSC = 0.75
-LEAST_SMALL_DSC = 0.30  # a curve that hasn't left the ground is flat, too
-LARGEST_RISE = 0.01
 LEAST_TARGET = 0.05
 SMOOTHED_EPOCHS = 3
 GROUPS = ("small", "large")
@@ -86,43 +83,3 @@ def minutes_to_best(curves: Mapping[str, Curve], others: Sequence[str]) -> dict[
     """
     target = max(smooth(curves[row].dsc["small"])[-1] for row in others)
     return {row: minutes_to_reach(curve, target) for row, curve in curves.items()}
-
-
-@dataclass(frozen=True)
-class Flatness:
-    """Whether a curve has come to its end.
-
-    A few epochs' means differ by more than 0.01 by chance. So the DSC at the end is the mean over the last fifth of the
-    training, and that of the fifth before is what it rose from.
-
-    Attributes:
-        small_rise: of the DSC over small organs in the last fifth.
-        small_end: DSC over small organs at the end.
-        large_end: DSC over large organs at the end; NaN if there are none.
-    """
-
-    small_rise: float
-    small_end: float
-    large_end: float
-
-    @classmethod
-    def of(cls, curve: Curve) -> "Flatness":
-        fifth = math.ceil(len(curve.minutes) / 5)
-        small = curve.dsc["small"]
-        end = finite_mean(small[-fifth:])
-        return cls(end - finite_mean(small[-2 * fifth : -fifth]), end, finite_mean(curve.dsc["large"][-fifth:]))
-
-    @property
-    def is_flat(self) -> bool:
-        """Without large organs the small ones decide alone, and the other way round."""
-        has_begun = not (self.large_end <= LEAST_LARGE_DSC or self.small_end <= LEAST_SMALL_DSC)
-        return has_begun and not self.small_rise >= LARGEST_RISE
-
-    @property
-    def reason(self) -> str:
-        """Why it is flat, or not."""
-        return (
-            f"online DSC of small organs {self.small_rise:+.3f} in the last fifth (flat: below +{LARGEST_RISE:.2f}) to "
-            f"{self.small_end:.2f} (above {LEAST_SMALL_DSC:.2f}), of large organs {self.large_end:.2f} at the end "
-            f"(above {LEAST_LARGE_DSC:.2f})"
-        )

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from side_by_side.curves import GROUPS, Flatness
+from side_by_side.curves import GROUPS, finite_mean
+from side_by_side.flatness import Flatness
 from side_by_side.paper import (
     ALL,
     SMALL,
@@ -75,9 +75,9 @@ class PaperResults:
         return [organ for name in reversed(GROUPS) if group == ALL or name == "small" for organ in self.groups[name]]
 
     def average(self, row: str, group: str) -> float:
-        """Mean over organs of their means over patients, as in the paper; NaN for a row that isn't there."""
+        """Mean over organs of their means over patients that have them, as in the paper; NaN without such a row."""
         means = [self.patients.mean(row, [organ], "dsc") for organ in self.organs(group)] if row in self.rows else []
-        return fmean(means) if means else math.nan
+        return finite_mean(means)
 
     def verdicts(self) -> list[Verdict]:
         """One for each ordering of which both rows are there, and the organs."""

@@ -58,6 +58,11 @@ class Settings:
     def threads_each(self) -> int:
         return max(1, self.threads // self.parallel)
 
+    @property
+    def predicted_at_once(self) -> int:
+        """Processes that predict side by side: on a CPU each has cores of its own, but they would share a GPU."""
+        return self.parallel if self.device == "cpu" else 1
+
 
 @dataclass(frozen=True)
 class State:
@@ -181,7 +186,7 @@ class State:
             )
             for run in runs
         ]
-        run_jobs(jobs, self.settings.parallel)
+        run_jobs(jobs, self.settings.predicted_at_once if task == "predict" else self.settings.parallel)
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:

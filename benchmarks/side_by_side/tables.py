@@ -9,8 +9,9 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from nnunetv2_focusnet.compare.pictures import DPI, model_colours
-from side_by_side.curves import GROUPS, Curve, Flatness, smooth
+from side_by_side.curves import GROUPS, Curve, smooth
 from side_by_side.figures import Figures
+from side_by_side.flatness import Flatness
 from side_by_side.goals import Goal
 from side_by_side.patients import Patients
 from side_by_side.state import Settings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from nnunetv2_focusnet.system.text import one_line
@@ -36,9 +35,6 @@ class Cell(NamedTuple):
 
     text: str
     best: bool = False
-
-
-Table = Sequence[Sequence[Cell]]  # a header and rows
 
 
 def markdown_text(text: str) -> str:

@@ -15,6 +15,7 @@ from scipy.ndimage import center_of_mass
 from surface_distance import compute_robust_hausdorff, compute_surface_dice_at_tolerance, compute_surface_distances
 
 HAUSDORFF_PERCENTILE = 95.0
+ROUNDING = 1e-6  # of the tolerance, so that the last bit of a spacing of as many mm decides nothing
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def compare_masks(
     return OrganMetrics(
         2 * int((reference & prediction).sum()) / (n_reference + n_prediction),
         float(compute_robust_hausdorff(distances, HAUSDORFF_PERCENTILE)),
-        float(compute_surface_dice_at_tolerance(distances, tolerance_mm)),
+        float(compute_surface_dice_at_tolerance(distances, tolerance_mm * (1 + ROUNDING))),
         *volumes,
         centroid_distance_mm=float(np.linalg.norm(offset)),
     )

@@ -73,12 +73,7 @@ def draw_differences(results: Results, model: str, metric: str, picture: Path) -
             ax.plot(comparison.interval, [row, row], color="black", linewidth=3)
             ax.plot([comparison.mean_difference], [row], "D", color="black", markersize=5)
             if comparison.left_out:
-                left_out = {
-                    f"missed by {label(baseline)}": comparison.missed_by_baseline,
-                    f"missed by {label(model)}": comparison.missed_by_model,
-                    "false positive": comparison.false_positives,
-                }
-                reasons = [f"{number} {reason}" for reason, number in left_out.items() if number]
+                reasons = comparison.reasons(label(baseline), label(model))
                 _write_beside(ax, row, "\n".join([f"{comparison.left_out} left out:", *reasons]), "0.2")
         ax.axvline(0, color="0.4", linewidth=1)
         better = f"{label(model)} is better →" if HIGHER_IS_BETTER[metric] else f"← {label(model)} is better"

@@ -73,7 +73,7 @@ class Results:
 
     def group_summary(self, group: str, model: str, metric: str) -> statistics.GroupSummary:
         """Mean over the organs of a group of their means over cases, and what these lack."""
-        return statistics.summarise_group([self.summaries[organ, model, metric] for organ in self.groups[group]])
+        return statistics.summarise_group({o: self.summaries[o, model, metric] for o in self.groups[group]})
 
     def of(self, organ: str, model: str) -> pd.DataFrame:
         """Measurements of an organ by a model, by case; none if no case has the organ or a prediction of it."""

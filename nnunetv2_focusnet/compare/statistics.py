@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,13 +56,13 @@ class GroupSummary:
 
     Attributes:
         mean: NaN if no organ has one.
-        organs: how many have a mean.
+        organs: those that have a mean.
         missed: cases of all organs in which one was missed.
         false_positives: likewise.
     """
 
     mean: float
-    organs: int
+    organs: tuple[str, ...]
     missed: int
     false_positives: int
 
@@ -103,6 +103,12 @@ class PairedComparison:
     ties: int
     losses: int
 
+    def reasons(self, baseline: str, model: str) -> list[str]:
+        """Why pairs are left out, with these names of the two; empty if none is."""
+        missed = ((baseline, self.missed_by_baseline), (model, self.missed_by_model))
+        reasons = [f"{number} missed by {name}" for name, number in missed if number]
+        return reasons + [f"{self.false_positives} false positive"] * bool(self.false_positives)
+
 
 def summarise(measurements: pd.DataFrame) -> dict[tuple[str, str, str], Summary]:
     """Summaries by organ, model and metric, where the model has measurements of the organ.
@@ -123,12 +129,12 @@ def summarise(measurements: pd.DataFrame) -> dict[tuple[str, str, str], Summary]
     return {key: Summary(*row) for key, row in zip(figures.index, figures.itertuples(index=False), strict=True)}
 
 
-def summarise_group(summaries: Sequence[Summary]) -> GroupSummary:
-    """Summary over the organs of a group, from theirs."""
-    means = [summary.mean for summary in summaries if summary.n]
-    mean = sum(means) / len(means) if means else math.nan
-    missed, extra = sum(s.missed for s in summaries), sum(s.false_positives for s in summaries)
-    return GroupSummary(mean, len(means), missed, extra)
+def summarise_group(summaries: Mapping[str, Summary]) -> GroupSummary:
+    """Summary over the organs of a group, from theirs by name."""
+    means = {organ: summary.mean for organ, summary in summaries.items() if summary.n}
+    mean = sum(means.values()) / len(means) if means else math.nan
+    missed, extra = (sum(getattr(s, name) for s in summaries.values()) for name in ("missed", "false_positives"))
+    return GroupSummary(mean, tuple(means), missed, extra)
 
 
 def pair(measurements: pd.DataFrame, baseline: str, model: str, metric: str) -> pd.DataFrame:
@@ -213,7 +219,7 @@ def bootstrap_interval(differences: np.ndarray) -> tuple[float, float]:
     """95 % bootstrap interval of the mean (bias-corrected and accelerated); NaN below 5 differences."""
     if len(differences) < FEWEST_FOR_INTERVAL:
         return math.nan, math.nan
-    if np.ptp(differences) == 0:
+    if np.ptp(differences) < TIE:
         return float(differences[0]), float(differences[0])
     interval = stats.bootstrap(
         (differences,), np.mean, n_resamples=BOOTSTRAP_RESAMPLES, rng=np.random.default_rng(0), vectorized=True

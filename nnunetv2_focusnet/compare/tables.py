@@ -13,7 +13,7 @@ import pandas as pd
 from nnunetv2_focusnet.compare.markup import Cell
 from nnunetv2_focusnet.compare.published import published_means
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, WITHOUT_MISSED, PairedComparison
+from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, WITHOUT_MISSED
 from nnunetv2_focusnet.compare.templates import render
 from nnunetv2_focusnet.system.files import write_text
 
@@ -84,7 +84,8 @@ def paired_table(results: Results, model: str, metric: str) -> list[list[Cell]]:
     table = [_plain("organ", "cases", *left_out, *statistics)]
     for c in comparisons:
         low, high = (_signed(value, metric) for value in c.interval)
-        left_out = [describe_left_out(c, results.models[0], model) or "0"] * with_left_out
+        reasons = ", ".join(c.reasons(results.models[0], model))
+        left_out = [f"{c.left_out} ({reasons})" if c.left_out else "0"] * with_left_out
         table.append(
             _plain(
                 *(c.organ, str(c.n), *left_out, _signed(c.mean_difference, metric), f"{low} to {high}"),
@@ -92,14 +93,6 @@ def paired_table(results: Results, model: str, metric: str) -> list[list[Cell]]:
             )
         )
     return table
-
-
-def describe_left_out(comparison: PairedComparison, baseline: str, model: str) -> str:
-    """How many pairs of cases a paired comparison leaves out, and why; empty if none."""
-    missed = {baseline: comparison.missed_by_baseline, model: comparison.missed_by_model}
-    reasons = [f"{number} missed by {name}" for name, number in missed.items() if number]
-    reasons += [f"{comparison.false_positives} false positive"] * bool(comparison.false_positives)
-    return f"{comparison.left_out} ({', '.join(reasons)})" if comparison.left_out else ""
 
 
 def write_markdown(results: Results, path: Path, published: bool) -> None:
@@ -154,12 +147,16 @@ def _organ_cells(results: Results, organ: str, metric: str) -> list[Cell]:
 def _group_cells(results: Results, group: str, metric: str) -> list[Cell]:
     summaries = [results.group_summary(group, model, metric) for model in results.models]
     total = len(results.groups[group])
-    best = _best([s.mean for s in summaries], [(s.missed, total - s.organs) for s in summaries], metric)
+    lacks = [(s.missed, total - len(s.organs)) for s in summaries]
+    best = _best([s.mean for s in summaries], lacks, metric)
+    of_fewest = {s.organs for s, lack in zip(summaries, lacks, strict=True) if lack == min(lacks)}
+    if metric in WITHOUT_MISSED and len(of_fewest) > 1:
+        best = set()  # their means are over as many organs, but others
     same = len({s.organs for s in summaries}) == 1
     return [
         Cell(
             format_number(s.mean, metric)
-            + _notes(s.missed, s.false_positives, None if same else f"{s.organs} of {total} organs"),
+            + _notes(s.missed, s.false_positives, None if same else f"{len(s.organs)} of {total} organs"),
             i in best,
         )
         for i, s in enumerate(summaries)

@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from nnunetv2_focusnet.compare.markup import Table, latex_cell, markdown_cell, markdown_text
+from nnunetv2_focusnet.compare.markup import latex_cell, markdown_cell, markdown_text
 
 _ENVIRONMENT = Environment(
     loader=PackageLoader("nnunetv2_focusnet.compare"),
@@ -17,11 +17,6 @@ _ENVIRONMENT = Environment(
     keep_trailing_newline=True,
 )
 _ENVIRONMENT.filters |= {"markdown": markdown_text, "markdown_cell": markdown_cell, "latex_cell": latex_cell}
-
-
-def markdown_table(rows: Table) -> str:
-    """A table as Markdown, the best cells in bold."""
-    return str(_ENVIRONMENT.get_template("table.md").module.table(rows)).rstrip("\n")  # type: ignore[attr-defined]
 
 
 def render(template: str, **values: Any) -> str:

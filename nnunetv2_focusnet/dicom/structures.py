@@ -227,6 +227,9 @@ class ContourReader:
             remarks.append(f"contours beyond the ends of the CT were left out ({beyond})")
         if small := sum(len(points) < 3 for points in inside):
             remarks.append(f"contours of one or two points were drawn as the voxels on them ({small})")
+        drawn_in = {_slice_index(points) for points in inside}
+        if drawn_in and (gaps := max(drawn_in) - min(drawn_in) + 1 - len(drawn_in)):
+            remarks.append(f"no contours in slices between its first and its last ({gaps})")
         if elsewhere := sum(map(self._refers_elsewhere, closed, indices)):
             remarks.append(f"contours refer to other images than the slices that they lie on ({elsewhere})")
         exclusive = kinds["CLOSEDPLANAR_XOR"] > 0

@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from matplotlib.figure import Figure
 from nnunetv2.evaluation.evaluate_predictions import compute_metrics
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 import nnunetv2_focusnet
 from nnunetv2_focusnet.cli import compare
-from nnunetv2_focusnet.compare import comparison, drawing
+from nnunetv2_focusnet.compare import comparison, drawing, pictures
+from nnunetv2_focusnet.images import writing
 
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
 SPACING_XYZ = (1.0, 1.0, 2.0)
@@ -314,13 +316,34 @@ def test_options_that_make_no_sense(run: Run, options: tuple[str, ...], words: s
     assert "\n" not in message
 
 
-def test_images_are_drawn_below_the_contours(run: Run, folders: Path) -> None:
+def test_images_are_drawn_below_the_contours(run: Run, folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The left lens, far from the middle, is bright, and only where the reference has it."""
     for case in CASES:
-        save(folders / "imagesTs" / f"{case}_0000.nii.gz", np.random.default_rng(0).normal(0, 100, (24, 40, 48)))
-    run()
-    plain = (folders / "report" / "overlay_00.png").read_bytes()
-    run("--images", str(folders / "imagesTs"))
-    assert (folders / "report" / "overlay_00.png").read_bytes() != plain
+        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folders / "labelsTs" / f"{case}.nii.gz")))
+        save(folders / "imagesTs" / f"{case}_0000.nii.gz", np.where(labels == 2, 700.0, 40.0))
+    drawn: dict[str, Figure] = {}
+
+    def save_figure(figure: Figure, picture: Path, dpi: int) -> None:
+        drawn[picture.name] = figure
+        writing.save_figure(figure, picture, dpi)
+
+    monkeypatch.setattr(pictures, "save_figure", save_figure)
+    run("--images", str(folders / "imagesTs"), models=("right", "shifted"))
+    # Edges of the lens in mm by plane: across from and to, down from and to. Voxels are 1 x 1 x 2 mm.
+    x, y, z = (7.5, 11.5), (3.5, 7.5), (15.0, 19.0)
+    for ax, edges in zip(drawn["overlay_00.png"].axes, ((x, y), (x, z), (y, z)), strict=True):
+        (image,) = ax.images
+        left, right, bottom, top = image.get_extent()
+        down, across = np.nonzero(image.get_array() == 700)
+        rows, columns = image.get_array().shape
+        bright = [
+            [low + (n + end) * (high - low) / size for n, end in ((places.min(), 0), (places.max(), 1))]
+            for places, low, high, size in ((across, left, right, columns), (down, bottom, top, rows))
+        ]
+        outline = ax.collections[0].get_paths()[0].get_extents()
+        assert image.origin == "lower"
+        np.testing.assert_allclose(bright, edges)
+        np.testing.assert_allclose([outline.intervalx, outline.intervaly], edges, atol=0.05)
 
 
 def test_images_that_cannot_be_drawn_are_named_before_anything_is_computed(

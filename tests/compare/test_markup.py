@@ -7,12 +7,17 @@ import pytest
 from markdown_it import MarkdownIt
 
 from nnunetv2_focusnet.compare.markup import Cell, latex_cell, latex_text, markdown_text
-from nnunetv2_focusnet.compare.templates import markdown_table, render
+from nnunetv2_focusnet.compare.templates import render
 
 NAMES = (
     *("Lens_L", "_x_", "a_b_c", "a&b", "&lt;", "50%_iso", "x#1", "C^2~", "~~q~~", "{q}", "back\\slash", "\\|", "p|q"),
     *("x<b>y", "a < b", "$5", "A$\\frac{$", "*bold*", "[l](u)", "`c`", "![i]", "Ösophagus", "視神経_R", "=1+1", "- -"),
 )
+
+
+def markdown_table(rows: list[list[Cell]]) -> str:
+    """What a summary has below the title of its table."""
+    return render("summary.md", caption="", tables=[("Title", rows)]).partition("## Title\n")[2].strip()
 
 
 def table_cells(markdown: str) -> list[str]:

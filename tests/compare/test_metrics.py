@@ -75,6 +75,12 @@ def test_concentric_balls(spacing: tuple[float, float, float]) -> None:
     assert compare(ball(12, spacing), ball(8, spacing), spacing, tolerance=5.5).nsd == 1
 
 
+@pytest.mark.parametrize("spacing", [1.0, math.nextafter(1.0, 2.0)])
+def test_surfaces_as_far_apart_as_the_tolerance_are_within_it_whatever_the_last_bit(spacing: float) -> None:
+    masks = (box((10, 10, x), (4, 4, 4)) for x in (10, 11))
+    assert compare(*masks, (spacing,) * 3, tolerance=1.0).nsd == 1
+
+
 def test_only_one_empty_is_missed_or_false_positive() -> None:
     organ = box((5, 5, 5), (2, 2, 2))
     missed, extra = compare(organ, empty()), compare(empty(), organ)

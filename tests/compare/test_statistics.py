@@ -14,6 +14,7 @@ from nnunetv2_focusnet.compare.metrics import OrganMetrics
 from nnunetv2_focusnet.compare.results import Results, split_by_size
 from nnunetv2_focusnet.compare.statistics import (
     GroupSummary,
+    bootstrap_interval,
     compare_models,
     holm,
     rank_biserial,
@@ -179,6 +180,12 @@ def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
     assert 51 <= covered <= 60  # 95 % of 60 is 57
 
 
+def test_differences_that_are_equal_but_for_rounding_have_an_interval_without_width() -> None:
+    differences = np.array([0.3 - 0.2, 0.4 - 0.3, 0.5 - 0.4, 0.2 - 0.1, 0.1])
+    assert np.ptp(differences) > 0
+    assert bootstrap_interval(differences) == (differences[0], differences[0])
+
+
 def test_small_organs_are_named_or_measured() -> None:
     rows = as_table([row(0, "a", 0.5, organ="Lens", voxels=999), row(0, "a", 0.5, organ="Eye", voxels=1000)])
     organs = ("Brain", "Eye", "Lens")
@@ -189,6 +196,6 @@ def test_small_organs_are_named_or_measured() -> None:
 def test_group_means_are_means_over_organs() -> None:
     rows = [row(0, "a", 0.4), row(1, "a", 0.6), row(0, "a", 0.9, organ="Eye", voxels=2000)]
     results = Results(as_table(rows), ("a",), ("Eye",), ("Lens",), "1 mm", ())
-    assert results.group_summary("all organs", "a", "dsc") == GroupSummary(pytest.approx(0.7), 2, 0, 0)
+    assert results.group_summary("all organs", "a", "dsc") == GroupSummary(pytest.approx(0.7), ("Eye", "Lens"), 0, 0)
     assert results.group_summary("small organs", "a", "dsc").mean == pytest.approx(0.5)
     assert list(results.groups) == ["all organs", "large organs", "small organs"]

@@ -60,6 +60,12 @@ def test_means_over_different_organs_say_so() -> None:
     assert table["mean, all organs"] == ["1.00 (2 missed, 1 of 2 organs)", "*7.00 (1 missed, 2 of 2 organs)*"]
 
 
+def test_means_over_as_many_but_other_organs_say_so_and_none_is_the_best() -> None:
+    results = results_of(Lens={"a": [MISSED], "b": [8.0]}, Chiasm={"a": [1.0], "b": [MISSED]})
+    table = cells(results, "hd95_mm")
+    assert table["mean, all organs"] == ["1.00 (1 missed, 1 of 2 organs)", "8.00 (1 missed, 1 of 2 organs)"]
+
+
 def test_with_as_many_missed_the_mean_over_more_organs_is_the_best() -> None:
     results = results_of(Lens={"a": [MISSED, None], "b": [8.0, None]}, Chiasm={"a": [1.0, 1.0], "b": [MISSED, 6.0]})
     assert cells(results, "hd95_mm")["mean, all organs"][1].startswith("*7.00")

@@ -106,6 +106,20 @@ def test_what_counts_as_annotated(tmp_path: Path) -> None:
     ]
 
 
+def test_slices_without_contours_between_others_have_no_voxels_and_are_noted(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    drawn = {"Lens_L": (1, 3, 4), "Lens_R": (2, 3), "Cord": (0, 5)}
+    rois = [(name, [box(ct, z) for z in slices]) for name, slices in drawn.items()]
+    write_structure_set(tmp_path / "RS.dcm", ct, rois)
+    case = one_case(tmp_path)
+    found = {name: tuple(np.flatnonzero(mask.any(axis=(1, 2)))) for name, mask in masks(case).items()}
+    assert found == drawn
+    assert list(case.notes()) == [
+        "Lens_L: no contours in slices between its first and its last (1)",
+        "Cord: no contours in slices between its first and its last (4)",
+    ]
+
+
 def test_series_and_structure_sets_of_one_tree_find_each_other(tmp_path: Path) -> None:
     uids = {"b": "1.2.3.20", "a": "1.2.3.10", "c": "1.2.3.30"}
     cts = {name: write_ct(tmp_path / name, ct_image(), uid=uid) for name, uid in uids.items()}
