@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from nnunetv2_focusnet.cli.command import as_command, check_num_processes
 from nnunetv2_focusnet.planning import preparation
-from nnunetv2_focusnet.planning.planner import PLANS_NAME, FocusNetPlanner
+from nnunetv2_focusnet.planning.planner import PLANS_NAME
 from nnunetv2_focusnet.system.folders import folder_from_environment
 
 COMMAND = "nnUNetv2_focusnet_plan_and_preprocess"
@@ -79,19 +79,20 @@ def main() -> None:
     trainer = preparation.find_trainer(args.tr)
     shown = {"verbose": args.verbose, "progress": not args.no_pbar}
     for name in [preparation.find_raw_dataset(dataset_id) for dataset_id in args.d]:
+        preparation.check_earlier_files(name, args.overwrite_plans_name, clean=args.clean)
         with preparation.leaving_no_trace(name) if args.dry_run else nullcontext():
             preparation.extract_fingerprint(
                 name, args.npfp, verify=args.verify_dataset_integrity, clean=args.clean, **shown
             )
-            planner = FocusNetPlanner(
+            paragraphs = preparation.plan(
                 name,
                 args.gpu_memory_target,
                 plans_name=args.overwrite_plans_name,
-                overwrite_target_spacing=spacing,
+                target_spacing=spacing,
                 trainer=trainer,
                 num_processes=args.npfp,
             )
-            print(*preparation.plan(planner), sep="\n\n", flush=True)
+            print(*paragraphs, sep="\n\n", flush=True)
             if not args.dry_run and not args.no_pp:
                 preparation.preprocess(name, args.overwrite_plans_name, args.c, num_processes, **shown)
 

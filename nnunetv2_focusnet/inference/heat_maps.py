@@ -64,6 +64,11 @@ class HeatMaps:
         self.folds += 1
         del self._highest
 
+    def mean(self) -> Tensor:
+        """(K, z, y, x), probabilities."""
+        assert self._sum is not None
+        return self._sum / self.folds
+
     def peaks(self) -> Peaks:
         """Where the organs are."""
         assert self._sum is not None

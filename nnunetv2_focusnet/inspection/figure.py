@@ -67,7 +67,8 @@ def _draw_plane(ax: Axes, case: InspectedCase, organ: FoundOrgan, axis: int) -> 
     rows, columns = (a for a in (_axis_along(case, side) for side in ROWS_FIRST) if a != axis)
 
     def cut(volume: np.ndarray) -> np.ndarray:
-        index = int(np.clip(organ.centre[axis], 0, volume.shape[axis] - 1))
+        # The voxel that the ROI is placed around, where the peak lies between two.
+        index = int(np.clip(np.floor(organ.centre[axis] + 0.5), 0, volume.shape[axis] - 1))
         plane = np.take(volume, index, axis=axis)
         return plane if rows < columns else plane.T
 
@@ -75,8 +76,10 @@ def _draw_plane(ax: Axes, case: InspectedCase, organ: FoundOrgan, axis: int) -> 
     shape = np.array(case.image.shape) * mm
     half = FIELD_OF_VIEW * (np.array(organ.roi_size) * mm).max() / 2
     middle = (np.array(organ.roi_corner) + np.array(organ.roi_size) / 2) * mm
-    shown = [slice(max(int((m - half) / s), 0), int((m + half) / s) + 1) for m, s in zip(middle, mm, strict=True)]
-    low, high = np.percentile(case.image[tuple(shown)], PERCENTILES)
+    first = np.clip((middle - half) // mm, 0, np.array(case.image.shape) - 1).astype(int)
+    stop = np.maximum((middle + half) // mm + 1, first + 1).astype(int)
+    shown = case.image[tuple(map(slice, first, stop))]  # the nearest slices, if the ROI lies in the image's padding
+    low, high = np.percentile(shown, PERCENTILES)
     extent = (0.0, float(shape[columns]), 0.0, float(shape[rows]))
 
     ax.imshow(cut(case.image), cmap="gray", vmin=low, vmax=max(high, low + 1e-3), extent=extent, origin="lower")

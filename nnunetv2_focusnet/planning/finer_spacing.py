@@ -11,8 +11,7 @@ from nnunetv2_focusnet.planning.comparison import Costs, Unsaved, by, costs_of
 from nnunetv2_focusnet.planning.planner import FocusNetPlanner
 
 FEWEST_VOXELS = 100  # of a small organ: a ball of them is 6 voxels across, and more than half of it is its surface
-# The spacing that a tenth of the images has or is finer than, which nnU-Net's planner takes where slices are thick.
-PERCENTILE = 10
+ENOUGH = 0.1  # of the images
 FINER = 0.9  # of the planned spacing; what is closer to it changes nothing
 CONFIGURATION = "3d_fullres"
 
@@ -52,18 +51,24 @@ def propose_finer_spacing(planner: FocusNetPlanner, plans: dict[str, Any]) -> st
     fewest = min(sparse, key=lambda name: sparse[name])
     return (
         f"A finer spacing: {', '.join(sparse)} would have fewer than {FEWEST_VOXELS} voxels, and a tenth of the images"
-        f" is as fine as {by(finer)} mm. To use it, add -overwrite_target_spacing"
+        f" is as fine as {by(finer)} mm along all axes. To use it, add -overwrite_target_spacing"
         f" {' '.join(f'{mm:.4g}' for mm in finer)} and a plans name of its own (-overwrite_plans_name). {fewest} would"
         f" have {sparse[fewest] * gain:.0f} voxels instead of {sparse[fewest]:.0f}.\n{_costs(now, then)}"
     )
 
 
 def finer_spacing(planner: FocusNetPlanner) -> list[float] | None:
-    """The spacing of the finer images, in the files' order of axes; None: none is notably finer than planned."""
+    """The smallest voxels for which a tenth of the images is as fine along all axes, in the files' order of axes.
+
+    None: they aren't notably finer than planned.
+    """
     planned = planner.determine_fullres_target_spacing()
-    fine = np.percentile(np.vstack(planner.dataset_fingerprint["spacings"]), PERCENTILE, axis=0)
-    finer = np.where(fine < FINER * planned, fine, planned)
-    return None if (finer == planned).all() else [float(mm) for mm in finer]
+    spacings = np.vstack(planner.dataset_fingerprint["spacings"])
+    finer = np.unique(np.where(spacings < FINER * planned, spacings, planned), axis=0)
+    # An image that is finer along one axis and coarser along another one counts for neither.
+    share_as_fine = np.array([(spacings <= mm).all(1).mean() for mm in finer])
+    candidates = finer[(share_as_fine >= ENOUGH) & (finer < planned).any(1)]
+    return candidates[candidates.prod(1).argmin()].tolist() if len(candidates) else None
 
 
 def _costs(now: Costs, then: Costs) -> str:

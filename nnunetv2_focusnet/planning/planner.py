@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 from nnunetv2.configuration import default_num_processes
 from nnunetv2.experiment_planning.experiment_planners.default_experiment_planner import ExperimentPlanner
+from nnunetv2.paths import nnUNet_preprocessed
+from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import DeepLabConfig, SNetConfig
@@ -19,11 +22,15 @@ from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import KEY, PlansEntry
 from nnunetv2_focusnet.planning.counting import GIB
 from nnunetv2_focusnet.planning.training import MemoryNeed, RoiSize, Training
+from nnunetv2_focusnet.system.files import write_text
+from nnunetv2_focusnet.system.json_files import read_object
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
 
 PLANS_NAME = "nnUNetFocusNetPlans"
-SHORTEST_PATCH = 16  # voxels of its longest axis: what is smaller shows no organ
+# Voxels of a patch's longest axis: what is smaller shows no organ, unless it shows the whole image.
+SHORTEST_PATCH = 16
+FOR_LARGE_IMAGES = ("3d_lowres", "3d_cascade_fullres")  # configurations that nnU-Net doesn't always plan
 # Of what a patch would be along the other axes: less would cost all organs more context than the largest ROI gains.
 SHARES_FOR_ROIS = (0.9, 0.8, 0.7, 0.6, 0.5)
 
@@ -83,6 +90,7 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
         self.measured: list[Organ] = []  # extents along the axes of the files
         self.organs: list[Organ] = []  # and of the network
         self._spacing: list[float] = []
+        self._longest_side = 0  # voxels
         self._needs: dict[str, MemoryNeed] = {}
 
     def plan_experiment(self) -> dict[str, Any]:
@@ -153,7 +161,7 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
             return super().static_estimate_VRAM_usage(
                 patch_size, input_channels, output_channels, arch_class_name, arch_kwargs, arch_kwargs_req_import
             )
-        if max(patch_size) < SHORTEST_PATCH:
+        if max(patch_size) < min(SHORTEST_PATCH, self._longest_side):
             raise ValueError(
                 f"{self.dataset_name}: no patch for {self.trainer.__name__} fits into {self.UNet_vram_target_GB:g} GB:"
                 " give a larger -gpu_memory_target"
@@ -168,17 +176,25 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
         )
 
     def save_plans(self, plans: dict[str, Any]) -> None:
-        """Save the plans, as nnU-Net does.
+        """Save the plans, with what was added by hand to older ones of that name.
+
+        nnU-Net would keep whatever new ones lack, so also a 3d_lowres for another trainer or memory.
 
         Raises:
-            ValueError: the images are 2D.
+            ValueError: the images are 2D; the older plans can't be read.
+            WriteError: the file can't be written.
         """
         if "3d_fullres" not in plans["configurations"]:
             raise ValueError(
                 f"{self.dataset_name} has 2D images, and FocusNet is for volumes: plan with"
                 " nnUNetv2_plan_and_preprocess, and train nnU-Net's own trainers"
             )
-        super().save_plans(plans)
+        recursive_fix_for_json_export(plans)
+        file = Path(nnUNet_preprocessed, self.dataset_name, f"{self.plans_identifier}.json")
+        older = read_object(file)["configurations"] if file.is_file() else {}
+        planned = {*plans["configurations"], *FOR_LARGE_IMAGES}
+        plans["configurations"] |= {name: older[name] for name in older if name not in planned}
+        write_text(file, json.dumps(plans, indent=4))
 
     @property
     def num_channels(self) -> int:
@@ -232,6 +248,7 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
         self, median_shape: Any, spacing: Any, data_identifier: str, approximate_n_voxels_dataset: float
     ) -> dict[str, Any]:
         """nnU-Net's plan for images of this median shape."""
+        self._longest_side = max(median_shape)
         # nnU-Net's cache doesn't know that ROIs, and with them the memory, depend on the spacing.
         return super().get_plans_for_configuration(
             spacing, median_shape, data_identifier, approximate_n_voxels_dataset, {}

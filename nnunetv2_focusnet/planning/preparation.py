@@ -19,13 +19,15 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_organs
+from nnunetv2_focusnet.organs.splits import read_splits
 from nnunetv2_focusnet.planning.comparison import describe_plans
 from nnunetv2_focusnet.planning.finer_spacing import propose_finer_spacing
 from nnunetv2_focusnet.planning.planner import FocusNetPlanner
+from nnunetv2_focusnet.system.json_files import read_object
 from nnunetv2_focusnet.system.text import with_kind
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 
-FINGERPRINT = "dataset_fingerprint.json"
+FINGERPRINT, SPLITS = "dataset_fingerprint.json", "splits_final.json"
 FOLDS = 5  # of nnU-Net's cross-validation
 
 
@@ -63,6 +65,26 @@ def find_raw_dataset(dataset_id: int) -> str:
         raise ValueError(f"-d {dataset_id}: {nnUNet_raw} has no dataset of that ID, give another or set nnUNet_raw")
     DatasetJson.read(Path(nnUNet_raw, names[0], "dataset.json"))
     return names[0]
+
+
+def check_earlier_files(name: str, plans_name: str, *, clean: bool) -> None:
+    """Refuse what an earlier run has left where nnU-Net, which reads it, would end without naming it.
+
+    Args:
+        name: of the dataset.
+        plans_name: of its plans.
+        clean: the fingerprint is extracted anew.
+
+    Raises:
+        ValueError: fingerprint or plans can't be read, or nnUNet_raw has other folds than nnUNet_preprocessed.
+    """
+    if not nnUNet_preprocessed.is_set():
+        return  # a dry run needs no such folder
+    folder = Path(nnUNet_preprocessed, name)
+    if not clean:
+        _check_object(folder / FINGERPRINT, "or let --clean extract it again")
+    _check_object(folder / f"{plans_name}.json", "or delete it, as it is planned anew")
+    _check_folds(Path(nnUNet_raw, name, SPLITS), folder / SPLITS)
 
 
 @contextlib.contextmanager
@@ -115,21 +137,45 @@ def extract_fingerprint(
         )
 
 
-def plan(planner: FocusNetPlanner) -> list[str]:
+def plan(
+    name: str,
+    gpu_memory_target: float,
+    *,
+    plans_name: str,
+    target_spacing: Sequence[float] | None,
+    trainer: type[BaseTrainer],
+    num_processes: int,
+) -> list[str]:
     """Plan a dataset, and return paragraphs on organs, ROIs, costs and what to think of before training.
 
+    Args:
+        name: of the dataset.
+        gpu_memory_target: memory (GiB) that a training step may hold.
+        plans_name: of its plans.
+        target_spacing: in mm, in the images' order of axes; None: as nnU-Net's planner.
+        trainer: what to plan for.
+        num_processes: processes that read label files.
+
     Raises:
-        ValueError: as :meth:`FocusNetPlanner.plan_experiment`, or nnU-Net can't.
+        ValueError: as :class:`FocusNetPlanner` and its ``plan_experiment``, or nnU-Net can't.
     """
     # nnU-Net prints each configuration as a dictionary, and each attempt at 3d_lowres.
-    with _step(planner.dataset_name, "planning"), contextlib.redirect_stdout(io.StringIO()):
+    with _step(name, "planning"), contextlib.redirect_stdout(io.StringIO()):
+        planner = FocusNetPlanner(
+            name,
+            gpu_memory_target,
+            plans_name=plans_name,
+            overwrite_target_spacing=target_spacing,
+            trainer=trainer,
+            num_processes=num_processes,
+        )
         plans = planner.plan_experiment()
         paragraphs = describe_plans(planner, plans)
         if proposal := propose_finer_spacing(planner, plans):
             paragraphs.append(proposal)
     if len(planner.dataset) < FOLDS:
         paragraphs.append(
-            f"{planner.dataset_name} has fewer than {FOLDS} training cases, too few for nnU-Net's cross-validation:"
+            f"{name} has fewer than {FOLDS} training cases, too few for nnU-Net's cross-validation:"
             " train fold all, or add cases."
         )
     return paragraphs
@@ -171,7 +217,32 @@ def _step(name: str, step: str) -> Iterator[None]:
     """Let what nnU-Net raises, of whatever kind, say of which dataset and in which step."""
     try:
         yield
-    except (ValueError, OSError, MemoryError):
+    except (OSError, MemoryError):
         raise
     except Exception as error:
+        if type(error) is ValueError or type(error).__module__.startswith("nnunetv2_focusnet."):
+            raise  # on purpose, and says where: unlike KeyErrors, failed assertions or JSONDecodeErrors
         raise ValueError(f"{name}: {step} failed ({with_kind(error)})") from error
+
+
+def _check_object(file: Path, remedy: str) -> None:
+    if file.is_file():
+        try:
+            read_object(file)
+        except ValueError as error:
+            raise ValueError(f"{error}, {remedy}") from None
+
+
+def _check_folds(raw: Path, preprocessed: Path) -> None:
+    """Those of the raw dataset must be the first ones of the preprocessed one, as nnU-Net compares them."""
+    if not (raw.is_file() and preprocessed.is_file()):
+        return
+    given, copied = (
+        [{part: set(fold[part]) for part in ("train", "val")} for fold in read_splits(file)]
+        for file in (raw, preprocessed)
+    )
+    if given != copied[: len(given)]:
+        raise ValueError(
+            f"{raw} and {preprocessed} have different folds: delete the second to train those of the first, or the"
+            " first to keep those that models may have been trained on"
+        )

@@ -1,5 +1,6 @@
-"""What is kept of a prediction, against the network's own forward and nnU-Net's own sliding window."""
+"""What is kept of a prediction, against what the prediction itself uses, and how it is drawn."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,12 +15,14 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.architectures.focusnet import FocusNet
 from nnunetv2_focusnet.architectures.snet import SNet
-from nnunetv2_focusnet.inspection.case import InspectedCase, inspect_case
+from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
+from nnunetv2_focusnet.inspection.case import FoundOrgan, InspectedCase, inspect_case
 from nnunetv2_focusnet.inspection.figure import draw_case
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 
 PATCH, SHAPE = (8, 12, 16), (11, 18, 16)
+ROI_SIZES = ((4, 4, 4), (4, 6, 4))
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
 
 
@@ -47,19 +50,19 @@ def small_organ(name: str) -> SmallOrgan:
     )
 
 
-def predictor_of(network: torch.nn.Module) -> nnUNetPredictor:
-    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
+def predictor_of(network: torch.nn.Module, *folds: dict[str, torch.Tensor], mirror: bool = False) -> nnUNetPredictor:
+    predictor = nnUNetPredictor(use_gaussian=False, device=torch.device("cpu"), allow_tqdm=False)
     entry = PlansEntry(
         organs=(),
         small_organs=tuple(small_organ(name) for name in ("Lens_L", "Lens_R")),
         focal_weights=(),
-        network=FocusNetConfig(),
+        network=FocusNetConfig(small_organs=(2, 3), roi_sizes=ROI_SIZES),
     )
     predictor.network = network
-    predictor.list_of_parameters = [network.state_dict()]
+    predictor.list_of_parameters = list(folds or [network.state_dict()])
     predictor.trainer_name = "SomeTrainer"
     predictor.dataset_json = {}
-    predictor.allowed_mirroring_axes = None
+    predictor.allowed_mirroring_axes = (0, 1) if mirror else None
     predictor.label_manager = LabelManager(LABELS, None)
     predictor.plans_manager = SimpleNamespace(transpose_forward=[0, 1, 2])
     predictor.configuration_manager = SimpleNamespace(
@@ -72,11 +75,11 @@ def predictor_of(network: torch.nn.Module) -> nnUNetPredictor:
     return predictor
 
 
-def tiny_focusnet() -> FocusNet:
-    torch.manual_seed(0)
+def tiny_focusnet(seed: int = 0) -> FocusNet:
+    torch.manual_seed(seed)
     sizes = SNetConfig(features_per_stage=(4, 4), dilations=((1, 1, 1),), n_blocks=1)
     network = FocusNet(
-        SNet(1, 4, sizes), FocusNetConfig(main=sizes, small_organs=(2, 3), roi_sizes=((4, 4, 4), (4, 6, 4)))
+        SNet(1, 4, sizes), FocusNetConfig(main=sizes, small_organs=(2, 3), roi_sizes=ROI_SIZES, sol_level=1)
     )
     network.sol.head.weight.data.mul_(100)  # heat maps that aren't flat
     network.sol.head.bias.data.fill_(0)
@@ -91,32 +94,49 @@ def write_image(folder: Path, shape: tuple[int, ...] = SHAPE, direction: tuple[i
     return folder / "Head_0000.nii.gz"
 
 
+def predict(predictor: nnUNetPredictor, image: Path) -> tuple[FocusNetPredictor, np.ndarray]:
+    """As ``nnUNetv2_focusnet_predict``: the predictor, and its label map."""
+    ours = FocusNetPredictor(device=torch.device("cpu"))
+    vars(ours).update(vars(predictor))
+    data = torch.from_numpy(sitk.GetArrayFromImage(sitk.ReadImage(image)))[None]
+    return ours, ours.predict_logits_from_preprocessed_data(data).argmax(0).numpy()
+
+
 @pytest.fixture(scope="module")
 def inspected(tmp_path_factory: pytest.TempPathFactory) -> tuple[nnUNetPredictor, Path, InspectedCase]:
+    """Two folds and four views, whose peaks lie in different places."""
     image = write_image(tmp_path_factory.mktemp("inspected"))
-    predictor = predictor_of(tiny_focusnet())
+    predictor = predictor_of(tiny_focusnet(), *(tiny_focusnet(seed).state_dict() for seed in (0, 1)), mirror=True)
     return predictor, image, inspect_case(predictor, [image])
 
 
-def test_fused_label_map_is_nnunets_own_prediction(inspected: Any) -> None:
+def test_what_is_shown_is_what_the_prediction_uses(inspected: Any) -> None:
     predictor, image, case = inspected
-    data = torch.from_numpy(sitk.GetArrayFromImage(sitk.ReadImage(image)))[None]
-    expected = predictor.predict_logits_from_preprocessed_data(data).argmax(0).numpy()
-    assert len(np.unique(expected)) > 1
-    # nnU-Net adds tiles up in half precision: logits that are next to equal may change places.
-    assert (case.fused == expected).mean() > 0.99
+    ours, labels = predict(predictor, image)
+    assert len(np.unique(labels)) > 1
+    np.testing.assert_array_equal(case.fused, labels)
+    shown = {organ.label: (organ.peak, list(organ.centre), organ.detected) for organ in case.organs}
+    assert shown == {label: (place.peak, list(place.position), place.found) for label, place in ours.places.items()}
+
+
+def test_the_main_network_s_label_map_is_what_is_predicted_as_long_as_the_sos_nets_are_not_trained(
+    inspected: Any,
+) -> None:
+    predictor, image, case = inspected
+    untrained = [weights | {"sos_trained": torch.tensor(False)} for weights in predictor.list_of_parameters]
+    _, main = predict(predictor_of(tiny_focusnet(), *untrained, mirror=True), image)
+    np.testing.assert_array_equal(case.main, main)
     assert not np.array_equal(case.fused, case.main)
 
 
-def test_peak_is_the_highest_value_of_the_heat_map_and_lies_in_the_roi(inspected: Any) -> None:
-    case = inspected[2]
-    for organ, roi in zip(case.organs, ((4, 4, 4), (4, 6, 4)), strict=True):
+def test_heat_maps_have_their_peaks_where_they_are_shown_amid_the_rois(inspected: Any) -> None:
+    for organ, size in zip(inspected[2].organs, ROI_SIZES, strict=True):
         assert organ.heat_map.shape == SHAPE
-        assert organ.peak == pytest.approx(organ.heat_map.max())
-        assert organ.centre == np.unravel_index(organ.heat_map.argmax(), SHAPE)
-        assert organ.roi_size == roi
-        for corner, size, voxel in zip(organ.roi_corner, organ.roi_size, organ.centre, strict=True):
-            assert corner <= voxel < corner + size
+        assert organ.roi_size == size
+        voxel = tuple(int(position + 0.5) for position in organ.centre)
+        assert organ.heat_map[voxel] == pytest.approx(organ.peak)
+        for at, corner, length, end in zip(voxel, organ.roi_corner, organ.roi_size, SHAPE, strict=True):
+            assert corner == np.clip(at - length // 2, 0, end - length)
 
 
 def test_of_an_image_smaller_than_the_patch_the_padding_is_taken_off(tmp_path: Path) -> None:
@@ -127,29 +147,41 @@ def test_of_an_image_smaller_than_the_patch_the_padding_is_taken_off(tmp_path: P
         assert organ.heat_map.shape == shape
 
 
-@pytest.mark.parametrize(("centre", "shown"), [(-2, 0), (6, 5), (11, 5)])
-def test_of_a_peak_in_the_padding_the_nearest_slice_is_drawn(tmp_path: Path, centre: int, shown: int) -> None:
+@pytest.mark.parametrize(("centre", "shown"), [(-2.5, 0), (2.5, 3), (3.0, 3), (6.0, 5), (11.0, 5)])
+def test_of_a_peak_in_the_padding_the_nearest_slice_is_drawn(tmp_path: Path, centre: float, shown: int) -> None:
     case = inspect_case(predictor_of(tiny_focusnet()), [write_image(tmp_path, (6, 12, 20))])
-    organ = case.organs[0]
-    organ.centre = (centre, *organ.centre[1:])
-    axial = draw_case(case, [organ.name]).axes[0]
+    organ = replace(case.organs[0], centre=(centre, *case.organs[0].centre[1:]))
+    axial = draw_case(replace(case, organs=[organ])).axes[0]
     np.testing.assert_array_equal(axial.images[0].get_array(), case.image[shown])
 
 
-def test_untrained_sos_nets_detect_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("first", "shown"), [(9, 2), (-17, 0)])
+def test_of_an_roi_in_the_padding_the_nearest_slice_tells_the_window_of_grey_values(first: int, shown: int) -> None:
+    image = np.broadcast_to(np.array([0.0, 5.0, 9.0])[:, None, None], (3, 8, 8))  # each slice of one value
+    organ = FoundOrgan(
+        *("Lens_L", 2, np.zeros(image.shape), 0.9, True),
+        centre=(first + 4, 4, 4),
+        roi_corner=(first, 2, 2),
+        roi_size=(8, 4, 4),
+    )
+    labels = np.zeros(image.shape, int)
+    case = InspectedCase("Head", image, (1.0, 1.0, 1.0), ("S", "P", "L"), main=labels, fused=labels, organs=[organ])
+    for plane in draw_case(case).axes:
+        assert plane.images[0].get_clim()[0] == image[shown, 0, 0]
+
+
+def test_a_model_whose_sos_nets_are_not_trained_yet_is_refused_in_one_line(tmp_path: Path) -> None:
     network = tiny_focusnet()
     network.sos_trained.fill_(False)
-    case = inspect_case(predictor_of(network), [write_image(tmp_path)])
-    assert not any(organ.detected for organ in case.organs)
-    assert np.array_equal(case.fused, case.main)
+    with pytest.raises(ValueError, match="aren't trained yet: take one of a later epoch") as error:
+        inspect_case(predictor_of(network), [write_image(tmp_path)])
+    assert "\n" not in str(error.value)
 
 
 def test_a_network_that_nnunet_has_compiled_is_looked_into_as_well(inspected: Any) -> None:
-    _, image, case = inspected
-    network = tiny_focusnet()
-    predictor = predictor_of(network)
-    predictor.network = torch.compile(network)
-    assert np.array_equal(inspect_case(predictor, [image]).fused, case.fused)
+    predictor, image, case = inspected
+    compiled = predictor_of(torch.compile(tiny_focusnet()), *predictor.list_of_parameters, mirror=True)
+    assert np.array_equal(inspect_case(compiled, [image]).fused, case.fused)
 
 
 def test_other_networks_are_refused_in_one_line(tmp_path: Path) -> None:

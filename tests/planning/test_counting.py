@@ -43,7 +43,8 @@ def convolution() -> nn.Module:
 def test_memory_of_one_convolution(convolution: nn.Module) -> None:
     # In half precision it saves its input, and the square its own: 384 and 3 * 384 values of two bytes. Each parameter
     # has a value, a gradient and two averages of four bytes.
-    assert count_memory(convolution, sum_of_squares, SHAPE) == round(TEMPORARY * 4 * 384 * 2) + 3 * 16
+    # 7 % on top of what is saved come and go.
+    assert count_memory(convolution, sum_of_squares, SHAPE) == round(1.07 * 4 * 384 * 2) + 3 * 16
 
 
 def test_operations_of_one_convolution(convolution: nn.Module) -> None:

@@ -29,6 +29,10 @@ def planner_for(preprocessed: Path, spacings: Sequence[Sequence[float]], **optio
         ([*[SPACING] * 8, FINE, FINE], list(FINE), None),  # the proposal was followed
         ([*[SPACING] * 8, (3.0, 0.95, 0.95), (3.0, 0.95, 0.95)], None, None),  # hardly finer
         ([SPACING] * 3, [3.0, 2.0, 2.0], list(SPACING)),  # coarser than the images
+        # Some are fine along one axis and some along the others: the smaller voxels of the two, not those of none.
+        ([*[SPACING] * 14, *[(1.0, 1.0, 1.0)] * 3, *[(3.0, 0.5, 0.5)] * 3], None, [3.0, 0.5, 0.5]),
+        ([*[SPACING] * 17, *[(6.0, 0.5, 0.5)] * 3], None, None),  # finer along two axes and coarser along the third
+        ([*[SPACING] * 18, FINE, (1.0, 0.5, 0.5)], None, list(FINE)),  # the finest that two of 20 have
     ],
 )
 def test_spacing_of_images_that_are_finer(
@@ -42,6 +46,7 @@ def test_what_the_finer_spacing_gives_and_costs(preprocessed: Path) -> None:
     text = propose_finer_spacing(planner, planner.plan_experiment())
     assert text is not None
     assert "Lens would have fewer than 100 voxels" in text  # it has 72; the nerve has 720
+    assert "a tenth of the images is as fine as 1.5 x 0.5 x 0.5 mm along all axes" in text
     assert "-overwrite_target_spacing 1.5 0.5 0.5" in text
     # An eighth of the volume per voxel: 72 are 576 then, and 40 x 128 x 128 are 80 x 256 x 256.
     assert "Lens would have 576 voxels instead of 72" in text

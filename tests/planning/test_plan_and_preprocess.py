@@ -12,6 +12,8 @@ from boxes import DATASET, files_of, write_fingerprint
 
 from nnunetv2_focusnet.cli import plan_and_preprocess
 from nnunetv2_focusnet.planning import preparation
+from nnunetv2_focusnet.planning.planner import FocusNetPlanner
+from nnunetv2_focusnet.system.processes import ProcessDiedError
 
 Run = Callable[..., None]
 
@@ -113,4 +115,77 @@ def test_folders_that_are_not_set(run: Run, monkeypatch: pytest.MonkeyPatch, var
 def test_folder_that_cannot_be_written(run: Run, preprocessed: Path) -> None:
     plans = preprocessed / "nnUNetFocusNetPlans.json"
     plans.mkdir()  # not even root can replace it by a file
-    assert failure(run, "--no_pp") == f"{plans}: Is a directory"
+    assert failure(run, "--no_pp") == f"{plans} can't be written (Is a directory): check that place"
+
+
+# ---- what an earlier run has left ----
+
+
+def write_folds(dataset: Path, *folds: tuple[str, str]) -> Path:
+    """Each fold's training and validation cases, a letter each."""
+    file = dataset / "splits_final.json"
+    file.write_text(json.dumps([{"train": [*train], "val": [*validation]} for train, validation in folds]))
+    return file
+
+
+@pytest.mark.parametrize("options", [[], ["--dry_run"]])
+@pytest.mark.parametrize("others", [[("ab", "d")], [("abc", "d")] * 2, []])  # fewer are others, too
+def test_other_folds_in_the_raw_dataset(
+    run: Run, preprocessed: Path, options: list[str], others: list[tuple[str, str]]
+) -> None:
+    raw = write_folds(preprocessed.parents[1] / "nnUNet_raw" / DATASET, ("abc", "d"), ("abd", "c"))
+    copied = write_folds(preprocessed, *(others or [("abc", "d")]))
+    assert failure(run, *options).startswith(f"{raw} and {copied} have different folds: delete the second to train")
+
+
+def test_folds_that_are_the_same_in_another_order_and_more_of_them(run: Run, preprocessed: Path) -> None:
+    write_folds(preprocessed.parents[1] / "nnUNet_raw" / DATASET, ("abc", "d"))
+    write_folds(preprocessed, ("cba", "d"), ("abd", "c"))
+    run("--no_pp")
+    assert (preprocessed / "nnUNetFocusNetPlans.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("dataset_fingerprint.json", "or let --clean extract it again"),
+        ("nnUNetFocusNetPlans.json", "or delete it, as it is planned anew"),
+        ("splits_final.json", "if it is nnU-Net's own, delete it"),
+    ],
+)
+def test_files_that_are_cut_off(run: Run, preprocessed: Path, name: str, remedy: str) -> None:
+    write_folds(preprocessed.parents[1] / "nnUNet_raw" / DATASET, ("abc", "d"))
+    file = preprocessed / name
+    file.write_text('{"spacings": [[3.0, ')
+    message = failure(run)
+    assert message.startswith(f"{file} isn't JSON (")
+    assert remedy in message
+
+
+def test_a_fingerprint_that_is_extracted_anew_may_be_cut_off(run: Run, preprocessed: Path) -> None:
+    (preprocessed / "dataset_fingerprint.json").write_text("{")
+    run("--no_pp", "--clean")
+    assert (preprocessed / "nnUNetFocusNetPlans.json").is_file()
+
+
+# ---- what planning ends with ----
+
+
+@pytest.mark.parametrize("method", ["__init__", "plan_experiment"])
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (AssertionError("odd"), "Dataset950_Boxes: planning failed (AssertionError: odd)"),
+        (json.JSONDecodeError("odd", "", 0), "Dataset950_Boxes: planning failed (JSONDecodeError: odd: "),
+        (ValueError("said on purpose"), "said on purpose"),
+        (ProcessDiedError("said on purpose"), "said on purpose"),
+    ],
+)
+def test_what_was_not_raised_on_purpose_names_dataset_and_step(
+    run: Run, monkeypatch: pytest.MonkeyPatch, method: str, error: Exception, words: str
+) -> None:
+    def stumble(*_args: Any, **_options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(FocusNetPlanner, method, stumble)
+    assert failure(run).startswith(words)

@@ -82,6 +82,26 @@ def test_batches_grow_once_the_patch_is_the_image(preprocessed: Path) -> None:
     assert planned["batch_size"] == min(5, int(5 * GIB / per_sample)) > 2
 
 
+def test_images_smaller_than_the_shortest_patch_are_planned_for_as_a_whole(preprocessed: Path) -> None:
+    write_fingerprint(preprocessed, shape=(12, 14, 14))
+    _, planned = plan(trainer=SNetTrainer)
+    assert tuple(planned["patch_size"]) == (12, 14, 14)
+    with pytest.raises(ValueError, match=r"no patch for SNetTrainer fits into 0\.001 GB"):  # nor a part of them
+        plan(0.001, trainer=SNetTrainer)
+
+
+def test_of_older_plans_only_what_was_added_by_hand_stays(preprocessed: Path) -> None:
+    file = preprocessed / f"{PLANS_NAME}.json"
+    mine = {"inherits_from": "3d_fullres", "batch_size": 7}
+    older = {"3d_fullres": {"batch_size": 9}, "3d_lowres": {"batch_size": 9}, "3d_cascade_fullres": {}, "mine": mine}
+    file.write_text(json.dumps({"configurations": older}))
+    planner = FocusNetPlanner(DATASET, 8, num_processes=1, trainer=SNetTrainer)  # a patch as large as the image
+    plans = planner.plan_experiment()
+    written = json.loads(file.read_text())["configurations"]
+    assert written.keys() == plans["configurations"].keys() == {"2d", "3d_fullres", "mine"}
+    assert (written["mine"], written["3d_fullres"]["batch_size"]) == (mine, 2)
+
+
 @pytest.mark.parametrize(("gigabytes", "shape"), [(0.92, (36, 128, 72)), (1.16, (43, 128, 69))])
 def test_the_strides_divide_the_patch_also_where_it_makes_room_for_an_roi(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigabytes: float, shape: tuple[int, int, int]
