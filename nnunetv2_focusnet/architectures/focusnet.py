@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nnunetv2_focusnet.architectures.blocks import Triple, constant, conv_feature_map_size, scale_gradient
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.fusion import fuse_, own_log_odds
-from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork
+from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork, as_list, finest
 from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, peak_positions, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
 from nnunetv2_focusnet.architectures.sos import LARGEST_LOG_ODDS, SOSNet
@@ -153,11 +153,10 @@ class FocusNet(nn.Module):
         if last_part == 1:
             return FocusNetOutput(main_logits, heat_logits, peaks=peaks, centres=centres)
 
-        finest = main_logits[0] if isinstance(main_logits, list) else main_logits
         wanted = self._centres_to_train_on(labels[:, 0], centres) if labels.shape[1] else centres
         organs = self.organs_of_step() if self.training else range(len(self.config.small_organs))
         rois = self.rois_around(wanted, list(x.shape[2:]), organs)
-        roi_logits = self.segment_rois(rois, organs, x, features, heat_logits, finest)
+        roi_logits = self.segment_rois(rois, organs, x, features, heat_logits, finest(main_logits))
         return FocusNetOutput(main_logits, heat_logits, roi_logits, rois, peaks, centres, organs)
 
     def segment_at(self, x: Tensor, rois: Rois, organs: Sequence[int]) -> Tensor:
@@ -184,10 +183,10 @@ class FocusNet(nn.Module):
         """
         assert parts.rois is not None
         assert parts.roi_logits is not None
-        levels = parts.main_logits if isinstance(parts.main_logits, list) else [parts.main_logits]
-        finest = levels[0].clone(memory_format=torch.contiguous_format)
-        fused = self.fuse_(finest, parts.roi_logits, parts.rois, self.detected(parts), self.sos_shares)
-        return [fused, *levels[1:]] if isinstance(parts.main_logits, list) else fused
+        main_logits, *coarser = as_list(parts.main_logits)
+        fused = main_logits.clone(memory_format=torch.contiguous_format)
+        self.fuse_(fused, parts.roi_logits, parts.rois, self.detected(parts), self.sos_shares)
+        return [fused, *coarser] if isinstance(parts.main_logits, list) else fused
 
     def detected(self, parts: FocusNetOutput) -> Tensor:
         """Which small organs are in each image, (B, K) bool; none as long as the SOS-Nets aren't trained."""

@@ -35,3 +35,13 @@ class MainNetwork(Protocol):
 
     def classify(self, decoder_features: Sequence[Tensor]) -> Tensor | list[Tensor]:
         """Logits (B, num_classes, Z, Y, X); with deep supervision a list of them, then of coarser ones."""
+
+
+def as_list(parts: Any) -> list[Any]:
+    """Logits or targets of all resolutions, the finest first; without deep supervision there is just one."""
+    return list(parts) if isinstance(parts, list | tuple) else [parts]
+
+
+def finest(parts: Any) -> Any:
+    """The logits or target that have the patch's resolution."""
+    return as_list(parts)[0]

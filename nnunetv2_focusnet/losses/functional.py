@@ -43,8 +43,10 @@ def merge_unannotated(log_probabilities: Tensor, annotated: Tensor) -> Tensor:
     return torch.cat([background, log_probabilities.masked_fill(~own, -math.inf)[:, 1:]], 1)
 
 
-def focal_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights: Tensor) -> Tensor:
-    """Weighted focal loss, eq. 1: mean of -alpha (1 - p)^2 log p of each voxel's true class, weighted by alpha.
+def focal_loss(
+    log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights: Tensor, gamma: float = GAMMA
+) -> Tensor:
+    """Weighted focal loss, eq. 1: mean of -alpha (1 - p)^gamma log p of each voxel's true class, weighted by alpha.
 
     Divided by the sum of the voxels' alphas, so that neither the scale of the weights nor the organs that happen to
     be in a patch change the loss's size. A background voxel has the background's alpha, also where it is a voxel of an
@@ -55,23 +57,12 @@ def focal_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights
         labels: class of each voxel.
         valid: voxels that count.
         weights: alpha of each class, (C,).
+        gamma: 0 makes it cross-entropy, what the paper's table 2 begins with.
     """
     log_p = log_probabilities.gather(1, labels[:, None])[:, 0]
     alpha = weights[labels] * valid
-    loss = -alpha * (1 - log_p.exp()) ** GAMMA * log_p
+    loss = -alpha * (1 - log_p.exp()) ** gamma * log_p
     return _divide_sums(loss, alpha)
-
-
-def cross_entropy_loss(log_probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
-    """Mean of -log p of each voxel's true class, what the paper's table 2 begins with.
-
-    Args:
-        log_probabilities: (B, C, Z, Y, X).
-        labels: class of each voxel.
-        valid: voxels that count.
-    """
-    log_p = log_probabilities.gather(1, labels[:, None])[:, 0]
-    return _divide_sums(-log_p * valid, valid.to(log_p.dtype))
 
 
 def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch.nn.functional import max_pool3d
 
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
+from nnunetv2_focusnet.architectures.main_network import as_list, finest
 from nnunetv2_focusnet.architectures.rois import Rois, find_centres, stride_of
 from nnunetv2_focusnet.losses import functional
 from nnunetv2_focusnet.losses.targets import draw_heat_maps
@@ -16,7 +17,9 @@ from nnunetv2_focusnet.organs.planning import SMALLEST_SIGMA_VOXELS
 
 # Of log-probabilities (B, C, Z, Y, X), labels, voxels that count, and the classes' focal weights.
 SEGMENTATION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "cross_entropy": lambda log_p, labels, valid, _: functional.cross_entropy_loss(log_p, labels, valid),
+    "cross_entropy": lambda log_p, labels, valid, weights: functional.focal_loss(
+        log_p, labels, valid, torch.ones_like(weights), gamma=0.0
+    ),
     "focal": functional.focal_loss,
     "unweighted_focal": lambda log_p, labels, valid, weights: functional.focal_loss(
         log_p, labels, valid, torch.ones_like(weights)
@@ -194,13 +197,3 @@ class FocusNetLoss(SegmentationLoss):
             None if annotated is None else annotated.index_select(1, chosen),
         )
         return {"roi_focal": focal, "roi_dice": dice}
-
-
-def as_list(parts: Any) -> list[Any]:
-    """Logits or targets of all resolutions, the finest first; without deep supervision there is just one."""
-    return list(parts) if isinstance(parts, list | tuple) else [parts]
-
-
-def finest(parts: Any) -> Any:
-    """The logits or target that have the patch's resolution."""
-    return as_list(parts)[0]

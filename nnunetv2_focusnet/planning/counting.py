@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
-from nnunetv2_focusnet.losses.modules import as_list
+from nnunetv2_focusnet.architectures.main_network import as_list
 
 GIB = 2**30
 # In single precision whatever the activations have: weight, gradient, and AdamW's two averages.

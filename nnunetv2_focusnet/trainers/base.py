@@ -14,9 +14,10 @@ from torch import distributed as dist
 from torch import nn
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
+from nnunetv2_focusnet.architectures.main_network import finest
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
-from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, SegmentationLoss, finest
+from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, SegmentationLoss
 from nnunetv2_focusnet.losses.targets import count_classes, find_annotated
 from nnunetv2_focusnet.organs.case_names import cases_in
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
@@ -27,7 +28,7 @@ from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, is_planned_for_others
 from nnunetv2_focusnet.organs.splits import check_splits
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
-from nnunetv2_focusnet.trainers.host import DICE_PER_CLASS, curves
+from nnunetv2_focusnet.trainers.host import DICE_PER_CLASS, EMA_DICE, curves
 from nnunetv2_focusnet.trainers.learned import how_far_learned
 from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network, lay_out_for_device
@@ -109,6 +110,7 @@ class BaseTrainer(FiniteTrainer):
         base, fold = Path(self.output_folder_base), Path(self.output_folder)
         trained = TrainedFold.find(base, fold, type(self).__name__, self.configuration_name)
         ours = self._add_organs_to_plans(trained)
+        self.schedule = self.build_schedule()
         super().initialize()
         if trained:
             self._check_trained_fold(trained, ours)
@@ -138,9 +140,10 @@ class BaseTrainer(FiniteTrainer):
                 " now, but patch and batch aren't made for them: plan again."
             )
         if trained:
-            trained.check_dataset(organs, self.left_right)
-        ours = self.complete(self.plan_entry(organs, self.dataset, self.configuration_manager))
-        self.entry = trained.entry if trained else ours
+            trained.check_dataset(organs, self.left_right, self.find_mirror_axes())
+        self.entry = ours = self.complete(self.plan_entry(organs, self.dataset, self.configuration_manager))
+        if trained:
+            self.entry, self.left_right = trained.entry, trained.left_right_of(self.left_right)
         self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))
         self.print_to_log_file(organ_table(self.entry, self.configuration_manager.spacing), add_timestamp=False)
         return ours
@@ -213,11 +216,13 @@ class BaseTrainer(FiniteTrainer):
         optimizer = torch.optim.AdamW(
             self.network.parameters(), self.initial_lr, weight_decay=self.weight_decay, fused=True
         )
-        self.schedule = self.build_schedule()
         return optimizer, StagedPolyLR(optimizer, self.schedule)
 
     def on_train_start(self) -> None:
-        """Start as nnU-Net does, with a schedule for the number of epochs that is set by now, or the run's own."""
+        """Start as nnU-Net does, with a schedule for the number of epochs that is set by now, or the run's own.
+
+        A subclass's own scheduler of the learning rate stays.
+        """
         super().on_train_start()
         log = self.local_log
         planned = self.build_schedule()
@@ -225,7 +230,8 @@ class BaseTrainer(FiniteTrainer):
         if log.schedule:
             self._tell_what_is_left(log.schedule, planned)
         log.schedule = self.schedule
-        self.lr_scheduler = StagedPolyLR(self.optimizer, self.schedule)
+        if isinstance(self.lr_scheduler, StagedPolyLR):
+            self.lr_scheduler = StagedPolyLR(self.optimizer, self.schedule)
 
     def _tell_what_is_left(self, saved: list[Stage], planned: list[Stage]) -> None:
         """Say how a resumed run goes on if that isn't just as it would have."""
@@ -237,12 +243,17 @@ class BaseTrainer(FiniteTrainer):
                 f"{over}{done} epochs are done, the last one in stage {stage}, and num_epochs is {epochs}: nothing is"
                 " left to train."
             )
-        elif self.schedule != planned or had != epochs:
+        elif self.schedule != saved:
+            changed = f"had {had} epochs and has {epochs} now" if had != epochs else "has other learning rates now"
             self.print_to_log_file(
-                f"WARNING: this run had {had} epochs and has {epochs} now. No stage comes again: its stages are"
-                f" {listed(self.schedule)}; those of a new run would be {listed(planned)}. After {done} epochs it goes"
-                f" on with a learning rate of {self.stage.learning_rate(done):.2g}."
+                f"WARNING: this run {changed}. No stage comes again: its stages are {listed(self.schedule)}; those of a"
+                f" new run would be {listed(planned)}.{self._rate_after(done)}"
             )
+
+    def _rate_after(self, epochs: int) -> str:
+        if not isinstance(self.lr_scheduler, StagedPolyLR):
+            return ""
+        return f" After {epochs} epochs it goes on with a learning rate of {self.stage.learning_rate(epochs):.2g}."
 
     @property
     def stage(self) -> Stage:
@@ -270,6 +281,7 @@ class BaseTrainer(FiniteTrainer):
         voxels = sum(output["tp_hard"] + output["fn_hard"] for output in val_outputs)
         there = sum(self.from_all_ranks([voxels])) > 0
         self.local_log.log(ORGANS_THERE, there.tolist(), self.current_epoch)
+        self.log_elsewhere(EMA_DICE, curves(self.local_log)[EMA_DICE][-1])
 
     # ---- left and right, annotated organs ----
 

@@ -1,8 +1,9 @@
-"""nnU-Net as this package knows it: all that it relies on beyond nnU-Net's documented hooks is in this file.
+"""nnU-Net as the trainers know it: what they rely on beyond nnU-Net's documented hooks is in this file.
 
 nnU-Net documents that trainers are subclasses of ``nnUNetTrainer`` that override its methods. It doesn't promise what
 happens between those methods, nor what its attributes with an underscore, its log or its checkpoints hold. Here each
-such thing has a plain name: trainers of this package call these functions and override these hooks, and know no more.
+such thing has a plain name: trainers of this package call these functions and override these hooks, and know no more,
+but for the log, which ``progress.py`` extends.
 
 To allow a newer nnU-Net: install it and run ``tests/trainers/test_host.py``. It has a test for each thing in this file,
 whose failure says what of nnU-Net changed. Mend that here, run all tests, then raise the upper bound of ``nnunetv2`` in
@@ -11,6 +12,7 @@ whose failure says what of nnU-Net changed. Mend that here, run all tests, then 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -46,6 +48,7 @@ NEEDED_TO_RESUME = (
     "current_epoch",
     "init_args",
     "trainer_name",
+    "inference_allowed_mirroring_axes",
 )
 PROGRESS_PICTURE = "progress.png"
 EMA_DICE, MEAN_DICE = "ema_fg_dice", "mean_fg_dice"  # curves of the log; the first one says which checkpoint is best
@@ -58,6 +61,12 @@ def dataset_json_file(dataset_name: str) -> Path | None:
     """The file that nnU-Net has read ``dataset_json`` from; None if there is none, as for prediction."""
     file = Path(nnUNet_preprocessed, dataset_name, "dataset.json") if nnUNet_preprocessed.is_set() else None
     return file if file is not None and file.is_file() else None
+
+
+def training_commands() -> list[dict[str, Any]]:
+    """The globals of nnU-Net's command, and of its second copy under ``python -m nnunetv2.run.run_training``."""
+    modules = run_training, sys.modules["__main__"]
+    return [m.maybe_load_checkpoint.__globals__ for m in modules if hasattr(m, "maybe_load_checkpoint")]
 
 
 def bare_network(network: nn.Module) -> Any:
@@ -111,6 +120,7 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     plans_manager: PlansManager
     configuration_manager: ConfigurationManager
     network: nn.Module
+    lr_scheduler: Any  # with step(epoch)
     _best_ema: float | None
 
     # ---- hooks ----
@@ -163,7 +173,8 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
         super().initialize()
         self.wrap_anew()
         # The command calls a function of its own, which knows no names of tensors but the network's.
-        run_training.load_pretrained_weights = self._load_pretrained_weights
+        for command in training_commands():
+            command["load_pretrained_weights"] = self._load_pretrained_weights
 
     def _load_pretrained_weights(self, network: nn.Module, fname: str, verbose: bool = False) -> None:
         if network is self.network:
@@ -174,7 +185,8 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     def on_train_start(self) -> None:
         """Start as nnU-Net does."""
         super().on_train_start()
-        run_training.load_pretrained_weights = load_pretrained_weights
+        for command in training_commands():
+            command["load_pretrained_weights"] = load_pretrained_weights
 
     def _build_loss(self) -> nn.Module:
         return self.build_loss()
@@ -189,6 +201,11 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
         rotation, mirror_axes = self.limit_augmentation(rotation, mirror_axes)
         self.inference_allowed_mirroring_axes = mirror_axes or None  # nnU-Net's predictor fails on an empty tuple
         return rotation, dummy_2d, initial_patch_size, mirror_axes
+
+    def find_mirror_axes(self) -> tuple[int, ...]:
+        """Axes (0, 1, 2 for z, y, x) that training and prediction mirror along, as checkpoints will have them."""
+        self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        return tuple(self.inference_allowed_mirroring_axes or ())
 
     def get_training_transforms(self, *args: Any, **kwargs: Any) -> BasicTransform:  # type: ignore[override]
         """As nnU-Net's, after :meth:`first_transforms` (an instance method, which nnU-Net's isn't)."""
@@ -254,6 +271,11 @@ class HostTrainer(ClassSettings, nnUNetTrainer):  # type: ignore[misc]
     def local_log(self) -> LocalLogger:
         """What :meth:`use_local_log` was given, or nnU-Net's own."""
         return self.logger.local_logger
+
+    def log_elsewhere(self, key: str, value: float) -> None:
+        """Log a value of the epoch where nnU-Net logs besides the local log, as in W&B, instead of its own."""
+        for logger in self.logger.loggers:
+            logger.log(key, value, self.current_epoch)
 
     @property
     def is_resumed(self) -> bool:

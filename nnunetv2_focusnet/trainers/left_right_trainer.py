@@ -30,11 +30,15 @@ class LeftRightTrainer(HostTrainer):
             read_object(file)  # nnU-Net has read it, but of a key that is there twice it knows the last one alone
         self.dataset = DatasetJson.check(dataset_json, file or "dataset.json")
 
+    def initialize(self) -> None:
+        """As nnU-Net does, and log what is flipped, and what isn't mirrored."""
+        super().initialize()
+        self.print_to_log_file(self.left_right.message)
+
     def limit_augmentation(
         self, rotation: tuple[float, float], mirror_axes: tuple[int, ...]
     ) -> tuple[tuple[float, float], tuple[int, ...]]:
         """Leave out what would confuse left and right."""
-        self.print_to_log_file(self.left_right.message)
         if self.left_right.unsafe_axes:
             # Turned by more than 90 degrees the left organs lie where the right ones belong.
             limit = min(rotation[1], MAX_ROTATION_WITH_SIDES)

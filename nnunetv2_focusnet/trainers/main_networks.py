@@ -39,7 +39,7 @@ PARAMETERS_TOLERANCE = 0.01
 
 
 def snet_config(configuration: ConfigurationManager) -> SNetConfig:
-    """S-Net with the plan's first two widths and kernels, and one downsampling that halves all axes.
+    """S-Net with the plan's first two widths, its kernels, and one downsampling that halves all axes.
 
     An axis is left out that the plan's network never halves either, as patches may be odd along it, and one whose
     voxels are more than four times as long as the finest.
@@ -92,7 +92,7 @@ def deeplab_config(configuration: ConfigurationManager) -> DeepLabConfig:
     last_dilation, *dilations = dilations_in_mm(spacing, size, (2, *rates))
     return DeepLabConfig(
         features_per_stage=features,
-        kernel_sizes=_kernels(configuration, DEEPLAB_DOWNSAMPLINGS),
+        kernel_sizes=_kernels_with_strided_first(configuration, strides),
         strides=strides,
         last_dilation=last_dilation,
         dilations=tuple(dilations),
@@ -109,8 +109,8 @@ def anatomynet_config(configuration: ConfigurationManager) -> AnatomyNetConfig:
         ValueError: the plan's network has no such entries.
     """
     (first,) = _features(configuration, 1)
-    full, below = _kernels(configuration, 1)
-    (stride,) = _halvings(configuration, 1)
+    (stride,) = strides = _halvings(configuration, 1)
+    full, below = _kernels_with_strided_first(configuration, strides)
     return AnatomyNetConfig(
         features_per_stage=tuple(max(round(n * first / USUAL_FIRST_FEATURES), 2) for n in ANATOMYNET_FEATURES),
         kernel_sizes=(full, below),
@@ -232,11 +232,22 @@ def _halvings(configuration: ConfigurationManager, number: int) -> tuple[tuple[i
 
 
 def _kernels(configuration: ConfigurationManager, num_downsamplings: int) -> tuple[tuple[int, int, int], ...]:
-    """The plan's kernels at full resolution, and below each of so many downsamplings."""
-    arch = unet_kwargs(configuration)
-    kernels = [zyx(kernel) for kernel in arch["kernel_sizes"]]
-    below = next((i for i, stride in enumerate(arch["strides"]) if max(stride) > 1), 0)
-    return kernels[0], *(kernels[min(below + i, len(kernels) - 1)] for i in range(num_downsamplings))
+    """The plan's kernel at full resolution, and below each of so many downsamplings its longest along every axis.
+
+    Where slices are four times as thick as pixels or more, the plan's network begins to convolve across them two
+    downsamplings deep: what has one would see each slice by itself.
+    """
+    kernels = unet_kwargs(configuration)["kernel_sizes"]
+    longest = zyx([max(along_axis) for along_axis in zip(*kernels, strict=True)])
+    return zyx(kernels[0]), *[longest] * num_downsamplings
+
+
+def _kernels_with_strided_first(
+    configuration: ConfigurationManager, strides: tuple[tuple[int, int, int], ...]
+) -> tuple[tuple[int, int, int], ...]:
+    """The same for networks whose first convolution halves axes: one of length 1 along them would leave out slices."""
+    first, *below = _kernels(configuration, len(strides))
+    return zyx([max(size, 2 * step - 1) for size, step in zip(first, strides[0], strict=True)]), *below
 
 
 def _features(configuration: ConfigurationManager, number: int) -> tuple[int, ...]:

@@ -53,6 +53,7 @@ def _content(trainer: Any) -> dict[str, Any]:
     roi_sizes = {organ.label: trainer.entry.roi_sizes[organ.label] for organ in trainer.small_organs}
     training, validation = trainer.do_split()
     dice = _dice_by_label(trainer)
+    channels = trainer.dataset_json.get("channel_names") or trainer.dataset_json["modality"]  # its older name
     return {
         "dataset": plans.dataset_name,
         "trainer": type(trainer).__name__,
@@ -63,7 +64,7 @@ def _content(trainer: Any) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "training": training,
         "validation": validation,
-        "channels": list(trainer.dataset_json["channel_names"].values()),
+        "channels": list(channels.values()),
         "spacing": configuration.spacing,
         "patch": configuration.patch_size,
         "network": trainer.entry.network.as_json(),

@@ -95,11 +95,8 @@ def zoom_config(
     features = unet_kwargs(configuration)["features_per_stage"]
     stride = first_stride(configuration)
     settings = small_organ_settings(configuration, small_organs)
-    sizes = [
-        zyx([-(-size // step) * step for size, step in zip(roi, stride, strict=True)]) for roi in settings["roi_sizes"]
-    ]
     return FocusNetConfig(
-        **settings | {"roi_sizes": tuple(sizes)},
+        **settings | {"roi_sizes": tuple(_whole_strides(size, stride) for size in settings["roi_sizes"])},
         main=main,
         sol_level=1 if main else min(1, len(features) - 2),
         sol_blocks=1,
@@ -109,6 +106,15 @@ def zoom_config(
             features=(max(features[0] // 2, SMALLEST_SOS_FEATURES), max(features[0], 2 * SMALLEST_SOS_FEATURES)),
         ),
     )
+
+
+def _whole_strides(roi_size: Sequence[int], stride: Sequence[int]) -> tuple[int, int, int]:
+    """An ROI's size rounded up to multiples of the stride, and to two of them where there would be just one.
+
+    Of the single voxel that it would have on the main network's grid, instance normalisation has no variance.
+    """
+    z, y, x = (-(-size // step) * step for size, step in zip(roi_size, stride, strict=True))
+    return (z, y, 2 * x) if (z, y, x) == tuple(stride) else (z, y, x)
 
 
 def share_sos_nets(config: FocusNetConfig, flip: Laterality | None) -> FocusNetConfig:

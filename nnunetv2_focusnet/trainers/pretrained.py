@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from nnunetv2_focusnet.trainers.checkpoints import read_checkpoint
 from nnunetv2_focusnet.trainers.host import NEW_IN_EVERY_TRAINING
-from nnunetv2_focusnet.trainers.trained_with import KEY
+from nnunetv2_focusnet.trainers.trained_with import KEY, find_misfit
 
 _MAIN_NETWORK = ("main.unet.", "main.")
 _NAMES = {"main": "main network", "sol": "SOL-Net", "sos": "SOS-Nets"}
@@ -36,20 +36,16 @@ def take_over(network: nn.Module, path: Path) -> str:
         raise ValueError(f"{error}. Give another file to -pretrained_weights, or a whole copy.") from None
     own = network.state_dict()
     theirs, ours = _by_part(saved), _by_part(own)
-    if misfit := _misfit(theirs["main"], ours["main"]):
+    if misfit := find_misfit(ours["main"], theirs["main"]):
         raise ValueError(
             f"{path} has another main network than this one ({misfit}): take a checkpoint of the same plans, of this"
             " trainer, or of the one that trains its main network alone."
         )
-    taken = [part for part in ours if ours[part] and not _misfit(theirs[part], ours[part])]
+    taken = [part for part in ours if ours[part] and not find_misfit(ours[part], theirs[part])]
     if "sol" not in taken:  # other organs, which may happen to have as many SOS-Nets
         taken = [part for part in taken if part != "sos"]
     for part in taken:
-        own |= {
-            f"{_prefix(own, part)}{name}": value
-            for name, value in theirs[part].items()
-            if NEW_IN_EVERY_TRAINING not in name
-        }
+        own |= {f"{_prefix(own, part)}{name}": value for name, value in theirs[part].items()}
     network.load_state_dict(own)
     fresh = [_NAMES[part] for part in ours if ours[part] and part not in taken]
     afresh = ", ".join([*fresh, "segmentation layers"])
@@ -57,13 +53,13 @@ def take_over(network: nn.Module, path: Path) -> str:
 
 
 def _by_part(weights: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """The tensors of each part, under their names in it."""
+    """The tensors of each part that a network can take over, under their names in it."""
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in _NAMES}
     for name, value in weights.items():
         part, _, rest = name.partition(".")
         if part in ("sol", "sos"):
             parts[part][rest] = value
-        elif name not in (KEY, "sos_trained", "sos_shares"):
+        elif name not in (KEY, "sos_trained", "sos_shares") and NEW_IN_EVERY_TRAINING not in name:
             parts["main"][name.removeprefix(_prefix(weights, "main"))] = value
     return parts
 
@@ -73,16 +69,3 @@ def _prefix(weights: Mapping[str, Tensor], part: str) -> str:
     if part != "main":
         return f"{part}."
     return next((prefix for prefix in _MAIN_NETWORK if any(name.startswith(prefix) for name in weights)), "")
-
-
-def _misfit(theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> str | None:
-    """What keeps a part from being taken over; None: nothing."""
-    for name, value in ours.items():
-        if NEW_IN_EVERY_TRAINING in name:
-            continue
-        if name not in theirs:
-            return f"it lacks {name}"
-        if theirs[name].shape != value.shape:
-            return f"{name} has the shape {list(theirs[name].shape)} instead of {list(value.shape)}"
-    more = (name for name in theirs if name not in ours and NEW_IN_EVERY_TRAINING not in name)
-    return next((f"it has {name} besides" for name in more), None)

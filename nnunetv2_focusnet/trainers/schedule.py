@@ -30,8 +30,8 @@ class Stage:
 
 
 # Name, parts, share of the epochs, factor on the initial learning rate. The paper (sec. 3) gives the order; the first
-# three shares are in proportion as in the first author's later code (600, 300, 300 epochs), which has no joint stage.
-# Joint training is fine-tuning: a lower rate.
+# three shares are in proportion as in the first author's later code (600, 300, 300 epochs), which has no stage of all
+# parts, but trains S-Net and SOL-Net together for 600 epochs. Joint training is fine-tuning: a lower rate.
 _FOCUSNET_STAGES = (
     ("S-Net", ("main",), 1 / 3, 1.0),
     ("SOL", ("sol",), 1 / 6, 1.0),

@@ -10,8 +10,8 @@ import torch
 
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
+from nnunetv2_focusnet.architectures.main_network import finest
 from nnunetv2_focusnet.architectures.rois import find_centres
-from nnunetv2_focusnet.losses.modules import finest
 from nnunetv2_focusnet.organs.organ_table import roi_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.host import curves
@@ -231,7 +231,7 @@ class SmallOrgansTrainer(BaseTrainer):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)  # an organ in none of the epoch's patches has no mean
                 means = np.nanmean(np.concatenate(values), 0).tolist()
-            self.logger.log(key, means, self.current_epoch)
+            self.local_log.log(key, means, self.current_epoch)  # W&B would call the first small organ class 1
             if self._has_started("sol"):
                 listed = ", ".join(f"{name} {mean:.2f}{unit}" for name, mean in zip(names, means, strict=True))
                 self.print_to_log_file(f"{key.removesuffix('_mm').replace('_', ' ')}: {listed}")

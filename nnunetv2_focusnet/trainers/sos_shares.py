@@ -10,7 +10,7 @@ from torch import Tensor
 from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import FocusNet, FocusNetOutput
 from nnunetv2_focusnet.architectures.fusion import likelier_in_rois
-from nnunetv2_focusnet.losses.modules import finest
+from nnunetv2_focusnet.architectures.main_network import finest
 from nnunetv2_focusnet.losses.targets import count_classes
 
 SHARES = (1.0, 0.5, 0.0)  # of the SOS-Net, beside the main network; of equally good ones the first

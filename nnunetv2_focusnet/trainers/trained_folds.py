@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nnunetv2_focusnet.laterality import LeftRight
 from nnunetv2_focusnet.organs.organ import Organ
-from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
+from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry, has_entry
 from nnunetv2_focusnet.trainers.checkpoints import read_checkpoint
 from nnunetv2_focusnet.trainers.host import RESUME_ORDER
 from nnunetv2_focusnet.trainers.trained_with import find_difference
@@ -28,11 +28,13 @@ class TrainedFold:
         model_folder: ``<nnUNet_results>/DatasetXXX_Name/TRAINER__PLANS__CONFIGURATION``.
         entry: of its plans.
         weights: of its network.
+        mirror_axes: along which training and prediction mirror without swapping labels, 0, 1, 2 for z, y, x.
     """
 
     model_folder: Path
     entry: PlansEntry
     weights: Mapping[str, Tensor]
+    mirror_axes: tuple[int, ...]
 
     @classmethod
     def find(cls, model_folder: Path, fold_folder: Path, trainer_name: str, configuration: str) -> TrainedFold | None:
@@ -60,15 +62,17 @@ class TrainedFold:
             except (ValueError, KeyError, TypeError):
                 continue
             if wanted:
-                return cls(model_folder, _entry(planned, path), checkpoint["network_weights"])
+                mirror_axes = tuple(checkpoint["inference_allowed_mirroring_axes"] or ())
+                return cls(model_folder, _entry(planned, path), checkpoint["network_weights"], mirror_axes)
         return None
 
-    def check_dataset(self, organs: Sequence[Organ], left_right: LeftRight) -> None:
+    def check_dataset(self, organs: Sequence[Organ], left_right: LeftRight, mirror_axes: tuple[int, ...]) -> None:
         """Check that a fold can be trained with this one's organs and flips.
 
         Args:
             organs: of the dataset as it is now, sorted by label.
             left_right: of its preprocessed images.
+            mirror_axes: along which it would be mirrored.
 
         Raises:
             ValueError: an organ has another label now, or left and right are elsewhere, so that this one's flips would
@@ -81,13 +85,32 @@ class TrainedFold:
                     f"dataset.json has {ours} where the trained folds in {self.model_folder} have {theirs}: put back"
                     " its organs and labels, or, to start anew, remove that folder."
                 )
-        then, now = self.entry.laterality, left_right.unsafe_axes
-        if then and (then.axis not in now or (then.may_flip and now != (then.axis,))):
-            raise ValueError(
-                f"In the trained folds in {self.model_folder} axis {then.axis} leads from left to right, but now:"
-                f" {left_right.message} Put back the images, or the pairs in dataset.json, or, to start anew, remove"
-                " that folder."
-            )
+        then, now = self.entry.laterality, left_right.laterality
+        if then and now and _side(then) != _side(now):
+            raise self._other_sides(f"{_side(then)}, but now {_side(now)}.")
+        if then and left_right.unsafe_axes != (then.axis,):
+            raise self._other_sides(f"{_side(then)}, but now: {left_right.message}")
+        if mirror_axes != self.mirror_axes:
+            before, after = (", ".join(map(str, axes)) or "none" for axes in (self.mirror_axes, mirror_axes))
+            raise self._other_sides(f"axes {before} are mirrored, but now {after}: {left_right.message}")
+
+    def _other_sides(self, what: str) -> ValueError:
+        return ValueError(
+            f"In the trained folds in {self.model_folder} {what} Put back the images, or the pairs in dataset.json, or,"
+            " to start anew, remove that folder."
+        )
+
+    def left_right_of(self, now: LeftRight) -> LeftRight:
+        """What is known of left and right, with this fold's flips, which are made whatever the images are like now."""
+        if self.entry.laterality == now.laterality:
+            return now
+        names = {organ.label: organ.name for organ in self.entry.organs}
+        made = "no left-right flips are made"
+        if flip := self.entry.swap_flip:
+            swapped = ", ".join(f"{names[left]}/{names[right]}" for left, right in flip.pairs)
+            made = f"left-right flips go along axis {flip.axis} and swap {swapped}"
+        message = f"As in the trained folds in {self.model_folder}, {made}."
+        return replace(now, laterality=self.entry.laterality, message=message)
 
     def check_network(self, network: nn.Module) -> None:
         """Check that a network was built from plans that this fold's weights fit.
@@ -112,6 +135,10 @@ class TrainedFold:
             f" trained folds in {self.model_folder} have: theirs are kept, so that all folds fit. To start anew, remove"
             " that folder."
         )
+
+
+def _side(laterality: Laterality) -> str:
+    return f"left is at the {'end' if laterality.left_at_end else 'beginning'} of axis {laterality.axis}"
 
 
 def _entry(planned: dict[str, Any], path: Path) -> PlansEntry:

@@ -62,6 +62,11 @@ def find_difference(network: nn.Module, weights: Mapping[str, Tensor]) -> str | 
         ours, theirs = (json.loads(bytes(saved[KEY].tolist())) for saved in (own, weights))
         if names := [name for name in ours if ours[name] != theirs.get(name)]:
             return f"different {', '.join(names)}"
+    return find_misfit(own, weights)
+
+
+def find_misfit(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> str | None:
+    """What keeps weights from taking the place of a network's own, whatever they mean; None: nothing."""
     if missing := [name for name in own if name not in weights]:
         return f"{len(missing)} of {len(own)} tensors missing, the first is {missing[0]}"
     if unknown := [name for name in weights if name not in own]:

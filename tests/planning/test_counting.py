@@ -12,7 +12,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
-from nnunetv2_focusnet.losses.modules import as_list
+from nnunetv2_focusnet.architectures.main_network import as_list
 from nnunetv2_focusnet.planning.counting import (
     TEMPORARY,
     count_memory,

@@ -77,9 +77,14 @@ def test_a_misspelt_case_is_refused_before_organs_are_measured(
     assert not (project / "focusnet_organs.json").exists()
 
 
-def test_test_cases_may_be_listed(make_trainer: Any, project: Path) -> None:
-    change(project, focusnet={"annotated_test": {"Head_900": ["Brain"]}})
-    make_trainer(SmallSNetTrainer).initialize()
+def test_test_cases_may_be_listed_and_change_nothing(make_trainer: Any, project: Path) -> None:
+    entries = []
+    for focusnet in ({}, {"annotated_test": {"Head_900": ["Brain"]}}):
+        change(project, focusnet=focusnet)
+        trainer = make_trainer(SmallSNetTrainer)
+        trainer.initialize()
+        entries.append(trainer.entry)
+    assert entries[0] == entries[1]
 
 
 def test_paired_organs_are_flipped_with_their_labels_and_mirrored_no_other_way(make_trainer: Any) -> None:
@@ -98,6 +103,7 @@ def test_an_organ_without_its_partner_stops_all_flips_along_that_axis(
     others = {name: f"organ {value}" for name, value in labels_of(project).items() if value and name != "Eye_L"}
     change(project, labels=renamed(project, **({"Eye_R": "Other"} if pairs == "beside pairs" else others)))
     trainer = make_trainer(trainer_class)
+    trainer.initialize()
     assert augmentation(trainer) == ((-30, 30), (0, 1))
     assert trainer.inference_allowed_mirroring_axes == (0, 1)  # goes into the checkpoint, for prediction
     assert trainer.left_right.laterality is None or not trainer.left_right.laterality.may_flip

@@ -162,6 +162,15 @@ def test_padding_is_that_of_nnunet_and_is_cropped_again() -> None:
     assert torch.equal(network(image[..., :13]), network(image)[..., :13])
 
 
+@torch.no_grad()
+def test_zoom_finds_room_for_an_organ_of_less_than_a_voxel() -> None:
+    speck = Organ("Lens_L", 2, 0.2, (0.6, 0.6, 0.6), 5, (0.2, 0.2))
+    plans = plans_of(ISOTROPIC)
+    config = FocusNetTrainerZoom.plan_entry([ORGANS[0], speck], DATASET, plans).network
+    network = build_network(config, plans, 1, CLASSES, deep_supervision=False)
+    assert network.train()(sample(plans)[0]).roi_logits.isfinite().all()
+
+
 @pytest.mark.parametrize("trainer", DIFFERENT)
 def test_every_parameter_gets_a_gradient(trainer: type[BaseTrainer]) -> None:
     plans = plans_of(ANISOTROPIC)

@@ -4,7 +4,10 @@ Most tests look at stock nnU-Net. Where one fails with a new version, mend the f
 """
 
 import inspect
+import runpy
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.logging.nnunet_logger import LocalLogger, MetaLogger
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
@@ -132,6 +136,23 @@ def test_pretrained_weights_are_loaded_by_a_function_of_the_command(make_trainer
     assert taken == [Path("weights.pth")], "maybe_load_checkpoint loads pretrained weights elsewhere: host.initialize"
 
 
+def test_the_command_as_a_script_takes_pretrained_weights_alike(
+    make_trainer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken = []
+
+    class Taking(Host):
+        def take_pretrained_weights(self, path: Path) -> None:
+            taken.append(path)
+
+    script = ModuleType("__main__")  # of python -m nnunetv2.run.run_training
+    vars(script).update(runpy.run_path(run_training.__file__))
+    monkeypatch.setitem(sys.modules, "__main__", script)
+    monkeypatch.setattr(run_training, "load_pretrained_weights", run_training.load_pretrained_weights)
+    script.maybe_load_checkpoint(make_trainer(Taking), False, False, "weights.pth")
+    assert taken == [Path("weights.pth")], "the command loads pretrained weights elsewhere: host.training_commands"
+
+
 # ---- batches ----
 
 
@@ -153,6 +174,15 @@ def test_limits_hold_for_training_and_prediction(make_trainer: Any) -> None:
     trainer = make_trainer(Limited)
     rotation, _, _, axes = trainer.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
     assert (rotation, axes, trainer.inference_allowed_mirroring_axes) == ((-0.1, 0.1), (), None)
+    assert trainer.find_mirror_axes() == ()
+
+
+def test_stock_mix_ins_have_their_say_in_what_is_mirrored(make_trainer: Any) -> None:
+    class Unmirrored(nnUNetTrainerNoMirroring, Host):
+        pass
+
+    assert make_trainer(Host).find_mirror_axes() == (0, 1, 2)
+    assert make_trainer(Unmirrored).find_mirror_axes() == ()
 
 
 def test_training_transforms_are_a_list_that_can_be_extended(make_trainer: Any) -> None:

@@ -76,6 +76,14 @@ def test_card_says_what_the_model_is(validate: Callable[..., str]) -> None:
     assert "These are training cases" not in card
 
 
+def test_channels_may_have_the_older_name(validate: Callable[..., str], project: Path) -> None:
+    file = project / "dataset.json"
+    content = json.loads(file.read_text())
+    del content["channel_names"]
+    file.write_text(json.dumps(content | {"modality": {"0": "CBCT"}}))
+    assert "Segments 9 organs in CBCT images." in validate()
+
+
 def test_an_organ_is_judged_where_it_is_annotated(validate: Callable[..., str]) -> None:
     # dataset.json would be refused: the phantom's label files hold every organ.
     card = validate(unannotated={"Head_001": frozenset({LABELS["Lens_L"]})})

@@ -1,14 +1,26 @@
 """Networks in the sizes of the plans."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import Laterality
-from nnunetv2_focusnet.trainers.networks import focusnet_config, paper_config, share_sos_nets, snet_config
+from nnunetv2_focusnet.trainers.main_networks import anatomynet_config, deeplab_config, seres_unet_config
+from nnunetv2_focusnet.trainers.networks import (
+    focusnet_config,
+    focusnet_config_on_plans_network,
+    paper_config,
+    share_sos_nets,
+    small_organ_settings,
+    snet_config,
+    zoom_config,
+    zoomed_snet_config,
+)
 
 PLANE, ALL = [1, 2, 2], [2, 2, 2]
 LENS = SmallOrgan(
@@ -22,16 +34,62 @@ LENS = SmallOrgan(
 )
 
 
-def configuration(spacing: list[float], strides: list[list[int]]) -> ConfigurationManager:
+def configuration(spacing: list[float], strides: list[list[int]], **arch_kwargs: Any) -> ConfigurationManager:
     """Of a plan; nnU-Net's planner makes the first kernels (1, 3, 3) at 2.5x1x1 mm."""
     kwargs: dict[str, Any] = {
         "features_per_stage": [32, 64, 128],
         "kernel_sizes": [[1, 3, 3], [3, 3, 3], [3, 3, 3]],
         "strides": [[1, 1, 1], *strides],
-    }
+    } | arch_kwargs
     architecture = {"network_class_name": "", "arch_kwargs": kwargs, "_kw_requires_import": []}
     sizes = {"spacing": spacing, "patch_size": [32, 64, 64]}
     return ConfigurationManager({**sizes, "architecture": architecture})
+
+
+@pytest.mark.parametrize(
+    ("spacing", "first"),
+    [
+        ([1.0, 1.0, 1.0], (3, 3, 3)),
+        ([2.5, 1.0, 1.0], (3, 3, 3)),
+        ([4.0, 1.0, 1.0], (3, 3, 3)),
+        ([5.0, 1.0, 1.0], (1, 3, 3)),
+    ],
+)
+def test_a_first_convolution_that_halves_slices_reads_each_of_them(
+    spacing: list[float], first: tuple[int, int, int]
+) -> None:
+    plans = planned_by_nnunet(spacing)
+    anatomynet, deeplab = anatomynet_config(plans), deeplab_config(plans)
+    assert anatomynet.kernel_sizes[0] == deeplab.kernel_sizes[0] == first
+    assert anatomynet.stride == deeplab.strides[0] == ((2, 2, 2) if first[0] == 3 else (1, 2, 2))
+
+
+def planned_by_nnunet(spacing: list[float]) -> ConfigurationManager:
+    """With the strides and kernels that nnU-Net's planner has for that spacing."""
+    _, strides, kernels, _, _ = get_pool_and_conv_props(spacing, [64, 128, 128], 4, 99)
+    return configuration(spacing, list(strides[1:]), kernel_sizes=kernels)
+
+
+@pytest.mark.parametrize(
+    "spacing", [[3.0, 0.7, 0.7], [2.5, 0.49, 0.49], [4.0, 1.0, 1.0], [5.0, 1.0, 1.0], [8.0, 0.8, 0.8]]
+)
+def test_slices_however_thick_are_convolved_below_the_one_downsampling(spacing: list[float]) -> None:
+    plans = planned_by_nnunet(spacing)
+    planned = plans.network_arch_init_kwargs["kernel_sizes"]
+    assert planned[:2] == ((1, 3, 3), (1, 3, 3))  # as deep as these networks go
+    assert anatomynet_config(plans).kernel_sizes[1] == (3, 3, 3)
+    configs = snet_config(plans), zoomed_snet_config(plans), seres_unet_config(plans, 1)
+    for config in (*configs, focusnet_config(plans, [LENS]).main, paper_config(plans, [LENS]).main):
+        assert config.kernel_sizes == ((1, 3, 3), (3, 3, 3))
+
+
+@pytest.mark.parametrize("spacing", [[1.0, 1.0, 1.0], [1.5, 1.0, 1.0], [2.5, 1.0, 1.0], [3.0, 1.0, 1.0]])
+def test_on_other_plans_kernels_are_the_plans_own(spacing: list[float]) -> None:
+    plans = planned_by_nnunet(spacing)
+    planned = plans.network_arch_init_kwargs["kernel_sizes"]
+    assert planned[0] == ((3, 3, 3) if spacing[0] < 2 else (1, 3, 3))
+    assert seres_unet_config(plans, 4).kernel_sizes == planned[:5]
+    assert snet_config(plans).kernel_sizes == planned[:2]
 
 
 @pytest.mark.parametrize(
@@ -66,6 +124,41 @@ def test_the_paper_s_own_resolutions_are_a_trainer_away() -> None:
 
 def test_small_organs_are_seen_in_3d_on_every_plan() -> None:
     assert focusnet_config(configuration([2.5, 1.0, 1.0], [PLANE, ALL]), [LENS]).kernel_size == (3, 3, 3)
+
+
+def test_rois_are_moved_by_up_to_4_mm() -> None:
+    plans = configuration([2.5, 1.0, 1.0], [PLANE, ALL])
+    assert small_organ_settings(plans, [LENS])["jitter"] == (2, 4, 4)  # 1.6 slices
+
+
+@pytest.mark.parametrize(("first_features", "sos"), [(32, 16), (12, 8)])
+def test_parts_on_the_plans_network_are_lean(first_features: int, sos: int) -> None:
+    plans = configuration([2.5, 1.0, 1.0], [PLANE, ALL], features_per_stage=[first_features, 64, 128])
+    config = focusnet_config_on_plans_network(plans, [LENS])
+    assert (config.sol_blocks, config.sos_blocks, config.sos_features) == (1, 2, sos)
+
+
+@pytest.mark.parametrize(("first_features", "widths"), [(32, (16, 32)), (12, (8, 16))])
+def test_parts_with_zoom_are_lean(first_features: int, widths: tuple[int, int]) -> None:
+    plans = configuration([2.5, 1.0, 1.0], [PLANE, ALL], features_per_stage=[first_features, 64, 128])
+    config = zoom_config(plans, [LENS])
+    assert (config.sol_blocks, config.zoom.features) == (1, widths)
+
+
+@pytest.mark.parametrize(
+    ("stride", "roi", "zoomed"),
+    [
+        (ALL, (2, 2, 2), (2, 2, 4)),  # two voxels of the coarser grid
+        (ALL, (2, 4, 2), (2, 4, 2)),
+        (PLANE, (2, 2, 2), (2, 2, 2)),
+        (PLANE, (3, 3, 5), (3, 4, 6)),
+    ],
+)
+def test_rois_with_zoom_cover_whole_voxels_of_the_coarser_grid_two_at_least(
+    stride: list[int], roi: tuple[int, int, int], zoomed: tuple[int, int, int]
+) -> None:
+    config = zoom_config(configuration([1.0, 1.0, 1.0], [stride, ALL]), [replace(LENS, roi_size=roi)])
+    assert config.roi_sizes == (zoomed,)
 
 
 def test_a_pair_shares_a_sos_net_whose_rois_hold_either_side() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from small_trainers import SmallPlansNetworkTrainer
+from small_trainers import SmallPlansNetworkTrainer, SmallZoomTrainer
 from test_focusnet_trainer import InterruptedRunError, log_of, run
 
 from nnunetv2_focusnet.architectures.config import PairsConfig
@@ -58,17 +58,18 @@ def test_main_network_is_the_plans_own_under_deep_supervision(make_trainer: Any)
         torch.testing.assert_close(logits, theirs)
 
 
-def test_rois_leave_a_margin_of_12_mm_at_most(make_trainer: Any) -> None:
-    trainer = make_trainer(SmallPlansNetworkTrainer)
+@pytest.mark.parametrize(("trainer_class", "largest"), [(SmallPlansNetworkTrainer, 12), (SmallZoomTrainer, 8)])
+def test_rois_leave_a_margin_of_so_many_mm_at_most(make_trainer: Any, trainer_class: Any, largest: int) -> None:
+    trainer = make_trainer(trainer_class)
     trainer.initialize()
     spacing = np.array(trainer.configuration_manager.spacing)
     organs = {organ.label: organ for organ in trainer.entry.organs}
     extent = np.array([organs[small.label].extent_mm for small in trainer.small_organs])
     roi = np.array([small.wanted_roi_size for small in trainer.small_organs]) * spacing
     margin = (roi - extent) / 2
-    assert (extent > 12).any()
-    assert (margin[extent > 12] >= 12).all()
-    assert (margin < 12 + spacing).all()  # rounded up to an even number of voxels
+    assert (extent > largest).any()
+    assert (margin[extent > largest] >= largest).all()
+    assert (margin < largest + spacing).all()  # rounded up to an even number of voxels
 
 
 def test_lenses_and_optic_nerves_share_a_sos_net_with_their_partner(make_trainer: Any) -> None:

@@ -108,7 +108,7 @@ def test_resumed_twice_it_goes_on_with_the_schedule_of_the_first_time(make_train
         run(resumed(make_trainer, 6), interrupt_at=5)
     trainer = run(resumed(make_trainer, 6))
     assert log_of(trainer)["stage"] == ["S-Net", "S-Net", "SOL", "SOL", "SOS", "joint"]
-    assert len(lines_with(trainer, "its stages are S-Net (epochs 0 to 1), SOL (epochs 2 to 3)")) == 1
+    assert not lines_with(trainer, "WARNING: this run")  # said the first time
 
 
 def test_fewer_epochs_than_are_done_train_nothing_and_say_so(make_trainer: Any, left_by_kill: Any) -> None:
@@ -137,6 +137,7 @@ def test_other_shares_and_rates_do_not_move_the_stages_of_a_run(make_trainer: An
     log = log_of(run(trainer))
     assert log["stage"] == STAGES_OF_8_EPOCHS
     assert log["lrs"][6:] == pytest.approx([1e-4, 1e-4 * 0.5**0.9])  # the rate is today's
+    assert len(lines_with(trainer, "WARNING: this run has other learning rates now.")) == 1
 
 
 def test_a_finished_run_that_goes_on_and_is_killed_loses_no_epoch(make_trainer: Any, left_by_kill: Any) -> None:
@@ -182,6 +183,27 @@ def test_the_best_checkpoint_is_one_whose_sos_nets_are_trained(make_trainer: Any
     assert best_of(trainer)["network_weights"]["sos_trained"]
     assert best_of(trainer)["current_epoch"] == 6
     assert best_of(trainer)["_best_ema"] == pytest.approx(0.22)
+
+
+class Elsewhere:
+    """Stands for W&B: the last value of an epoch is the one that it shows."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, dict[int, float]] = {}
+
+    def log(self, key: str, value: float, step: int) -> None:
+        self.curves.setdefault(key, {})[step] = value
+
+
+def test_other_loggers_have_the_same_average_and_no_small_organ_under_another_ones_number(make_trainer: Any) -> None:
+    trainer = make_trainer(WithoutSteps)
+    trainer.initialize()
+    elsewhere = Elsewhere()
+    trainer.logger.loggers.append(elsewhere)
+    run(trainer)
+    assert list(elsewhere.curves["ema_fg_dice"].values()) == log_of(trainer)["ema_fg_dice"]
+    per_class = {key.partition("/")[0] for key in elsewhere.curves if "/class_" in key}
+    assert per_class == {"dice_per_class_or_region"}
 
 
 def test_real_training_has_a_best_checkpoint_whose_sos_nets_are_trained(recorded_run: Any) -> None:
@@ -387,11 +409,52 @@ def test_a_fold_flips_as_those_do_whose_network_it_shares(make_trainer: Any, pro
     turn(project, "Head_004", (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
     trainer = make_trainer(WithoutSteps)
     trainer.initialize()
-    assert trainer.left_right.laterality is None
     (flip,) = trainer.first_transforms()
     assert flip.axis == trainer.entry.swap_flip.axis == 2
     (line,) = lines_with(trainer, "would differ from what trained folds in")
     assert "laterality would differ" in line
+    (line,) = lines_with(trainer, f"As in the trained folds in {folder.parent}, left-right flips go along axis 2")
+    assert "and swap Eye_L/Eye_R, Lens_L/Lens_R," in line
+    assert not lines_with(trainer, "No mirroring along axis 2")
+
+
+def test_a_fold_whose_images_all_lie_the_other_way_round_is_refused(
+    make_trainer: Any, project: Path, folder: Path
+) -> None:
+    for number in range(5):
+        turn(project, f"Head_00{number}", (-1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, 1.0))
+    for start in (lambda: make_trainer(WithoutSteps).initialize(), lambda: resumed(make_trainer)):
+        with pytest.raises(ValueError, match="left is at the end of axis 2, but now left is at the beginning") as error:
+            start()
+        assert_one_line(error, str(folder.parent), "Put back the images", "remove that folder")
+
+
+def change_checkpoints(folder: Path, **entries: Any) -> None:
+    """Have a fold's checkpoints say that left and right weren't known, and something else."""
+    for file in folder.glob("*.pth"):
+        checkpoint = torch.load(file, weights_only=False) | entries
+        checkpoint["init_args"]["plans"]["configurations"]["3d_fullres"]["focusnet"]["laterality"] = None
+        torch.save(checkpoint, file)
+
+
+def test_where_the_others_flip_nothing_neither_does_a_fold_and_the_log_says_so(
+    make_trainer: Any, project: Path, folder: Path
+) -> None:
+    change_checkpoints(folder)
+    trainer = make_trainer(WithoutSteps)
+    trainer.initialize()
+    assert trainer.first_transforms() == []
+    assert len(lines_with(trainer, f"As in the trained folds in {folder.parent}, no left-right flips are made.")) == 1
+    assert not lines_with(trainer, "Left-right flips go along axis 2")
+
+
+def test_a_fold_that_would_be_mirrored_along_other_axes_is_refused(make_trainer: Any, folder: Path) -> None:
+    """As where organs have become left and right ones by name since: test-time mirroring must suit all folds."""
+    change_checkpoints(folder, inference_allowed_mirroring_axes=(0, 1, 2))
+    for start in (lambda: make_trainer(WithoutSteps).initialize(), lambda: resumed(make_trainer)):
+        with pytest.raises(ValueError, match="axes 0, 1, 2 are mirrored, but now 0, 1: Left-right flips") as error:
+            start()
+        assert_one_line(error, str(folder.parent), "the pairs in dataset.json", "remove that folder")
 
 
 def test_a_fold_whose_images_must_not_be_flipped_as_the_others_are_is_refused(
@@ -399,7 +462,7 @@ def test_a_fold_whose_images_must_not_be_flipped_as_the_others_are_is_refused(
 ) -> None:
     """Flipped along x, a head whose left is at the end of y would be turned from front to back, with swapped labels."""
     turn(project, "Head_004", (0.0, -1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0))
-    with pytest.raises(ValueError, match="axis 2 leads from left to right, but now: No mirroring along axes") as error:
+    with pytest.raises(ValueError, match="is at the end of axis 2, but now: No mirroring along axes") as error:
         make_trainer(WithoutSteps).initialize()
     assert_one_line(error, "in Head_004", str(folder.parent), "Put back the images")
 
@@ -415,7 +478,7 @@ def test_a_fold_is_not_mirrored_where_the_others_are_not(make_trainer: Any, proj
         for organ in (*entry["organs"], *entry["small_organs"]):
             organ["name"] = organ["name"].replace("_L", "_one").replace("_R", "_other")
         torch.save(checkpoint, file)
-    with pytest.raises(ValueError, match="axis 2 leads from left to right, but now: No organ's name tells a side"):
+    with pytest.raises(ValueError, match="is at the end of axis 2, but now: No organ's name tells a side"):
         make_trainer(WithoutSteps).initialize()
 
 

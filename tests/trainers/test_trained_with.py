@@ -41,6 +41,13 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
     return load_model
 
 
+def assert_has_its_weights(predictor: nnUNetPredictor, model: Path) -> None:
+    saved = torch.load(model / "fold_0" / "checkpoint_final.pth", weights_only=False)["network_weights"]
+    loaded = predictor.network.state_dict()
+    assert loaded.keys() == saved.keys()
+    assert all(torch.equal(value, saved[name]) for name, value in loaded.items())
+
+
 def change_plans(model: Path, change: Any) -> None:
     plans = json.loads((model / "plans.json").read_text())
     change(plans, plans["configurations"]["3d_fullres"])
@@ -50,7 +57,8 @@ def change_plans(model: Path, change: Any) -> None:
 def test_its_own_plans_are_taken(model: Path, load: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        load(model)
+        predictor = load(model)
+    assert_has_its_weights(predictor, model)
 
 
 def other_batch(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
@@ -60,7 +68,7 @@ def other_batch(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
 
 def test_what_does_not_matter_to_the_weights_may_change(model: Path, load: Any) -> None:
     change_plans(model, other_batch)
-    load(model)
+    assert_has_its_weights(load(model), model)
 
 
 def no_entry(_plans: dict[str, Any], configuration: dict[str, Any]) -> None:
