@@ -127,7 +127,7 @@ def _cause(number: int) -> str:
 
 @contextmanager
 def _signals_as_interrupts(last_words: str) -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise, unless they are handled or ignored (nohup) already.
+    """Let SIGINT, SIGTERM and SIGHUP raise, unless they are handled or ignored (nohup) already.
 
     Args:
         last_words: with room for the cause; for a command that doesn't come to its end by itself.
@@ -145,8 +145,10 @@ def _signals_as_interrupts(last_words: str) -> Iterator[None]:
         os.kill(os.getpid(), number)
 
     in_main_thread = threading.current_thread() is threading.main_thread()  # no other may set handlers
-    there = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
-    ours = [number for number in there if in_main_thread and signal.getsignal(number) == signal.SIG_DFL]
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None))}
+    unhandled = (signal.SIG_DFL, signal.default_int_handler)
+    ours = [number for number, handler in before.items() if in_main_thread and handler in unhandled]
     for number in ours:
         signal.signal(number, stop)
     try:
@@ -154,7 +156,7 @@ def _signals_as_interrupts(last_words: str) -> Iterator[None]:
     finally:
         ended.set()
         for number in ours:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, before[number])
 
 
 def _end_if_it_hangs(ended: threading.Event, number: int, last_words: str) -> None:

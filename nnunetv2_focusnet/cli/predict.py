@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import traceback
 from pathlib import Path
 
 import nnunetv2
-import torch
 
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.inference.host import predict_with
@@ -24,27 +22,19 @@ def main() -> None:
     sys.argv = [COMMAND, *sys.argv[1:]]  # nnU-Net's parser takes its name from it
     if not {"-h", "--help"} & set(sys.argv):
         folder_from_environment("nnUNet_results")
-        _check_device()
     try:
         predict_with(FocusNetPredictor)
     except (AssertionError, RuntimeError) as error:  # this is how nnU-Net refuses what it was given
-        if not str(error) or not _is_of_nnunet(error):
+        if not str(error) or not _is_refusal_by_nnunet(error):
             raise
-        raise ValueError(error) from None
+        raise ValueError(error) from error
 
 
-def _check_device() -> None:
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("-d")  # which would be taken for the other one
-    parser.add_argument("-device", default="cuda")  # as nnU-Net's
-    if parser.parse_known_args()[0].device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("PyTorch finds no CUDA GPU, on which -device lets it predict by default: give -device cpu")
-
-
-def _is_of_nnunet(error: Exception) -> bool:
-    """Whether nnU-Net itself has raised it, not a library below."""
+def _is_refusal_by_nnunet(error: Exception) -> bool:
+    """Whether a line of nnU-Net's has raised it on purpose, and not a library that it calls."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return Path(nnunetv2.__file__).parent in Path(frame.filename).parents
+    on_purpose = (frame.line or "").startswith(("raise", "assert"))
+    return on_purpose and Path(nnunetv2.__file__).parent in Path(frame.filename).parents
 
 
 if __name__ == "__main__":

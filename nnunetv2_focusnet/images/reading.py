@@ -15,6 +15,7 @@ from nnunetv2_focusnet.system.text import last_line
 
 REMEDY = "copy it there again"
 WITH_GEOMETRY = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".gipl", ".gipl.gz", ".hdr")
+UNKNOWN = "it is neither NIfTI, NRRD, MetaImage, GIPL nor TIFF"
 SHEARED = (
     "its axes aren't at right angles (sheared, as after a gantry tilt)",
     "resample it, for example with nibabel.processing.resample_to_output, labels with order=0",
@@ -22,17 +23,18 @@ SHEARED = (
 
 
 def check_file(file: Path, remedy: str = REMEDY) -> None:
-    """Check a file that another reader is to read, such as nnU-Net's own; formats that aren't volumes' pass.
+    """Check a file that another reader is to read, such as nnU-Net's own; other endings than volumes' pass.
 
     Args:
         file: of an image or a label map.
         remedy: what to do with a file that isn't whole.
 
     Raises:
-        ValueError: it is missing, empty, cut off or damaged, or holds NaN where ITK would read 0.
+        ValueError: it is missing, empty, cut off, damaged or no image, or holds NaN where ITK would read 0.
     """
     try:
-        check_complete(file)
+        if not check_complete(file) and file.name.endswith(WITH_GEOMETRY):
+            raise BrokenFileError(UNKNOWN)
     except BrokenFileError as error:
         raise _named(file, error, remedy) from None
 
@@ -112,7 +114,7 @@ def read_header(file: Path, remedy: str = REMEDY) -> sitk.ImageFileReader:
     reader.SetFileName(str(file))
     try:
         if not check_complete(file):
-            raise BrokenFileError("it is neither NIfTI, NRRD, MetaImage, GIPL nor TIFF")
+            raise BrokenFileError(UNKNOWN)
         reader.ReadImageInformation()
         _check_geometry(reader)
     except BrokenFileError as error:

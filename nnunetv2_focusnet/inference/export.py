@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_focusnet.images.completeness import BrokenFileError, check_complete
 from nnunetv2_focusnet.inference.findings import Findings, Place, measure
-from nnunetv2_focusnet.inference.host import HostExport
+from nnunetv2_focusnet.inference.host_export import HostExport
 from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.laterality import left_end
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
-from nnunetv2_focusnet.system.files import WriteError, make_folder, naming, write_text
+from nnunetv2_focusnet.system.files import WriteError, naming
 
 ENDING = "_locations.json"  # of the file beside a prediction
 
@@ -62,7 +63,7 @@ class Export(HostExport):
                 labels, _ = plans.image_reader_writer_class().read_seg(str(aside / label_map))
                 found = self._tell(labels[0], properties, plans, case)
                 positions = Positions.of(properties, plans.transpose_forward, self.image_size)
-                write_text(aside / f"{case}{ENDING}", json.dumps(found.as_json(positions), indent=1))
+                (aside / f"{case}{ENDING}").write_text(json.dumps(found.as_json(positions), indent=1), "utf-8")
             for file in sorted(aside.iterdir(), key=lambda file: file.name == label_map):
                 file.replace(folder / file.name)
             if self.entry is None:
@@ -97,12 +98,10 @@ class Export(HostExport):
 
 @contextmanager
 def _aside(folder: Path, case: str) -> Iterator[Path]:
-    """A hidden folder in which a case's files have room until they are whole; a kill leaves it, for the next run."""
-    aside = folder / f".{case}.partial"
-    shutil.rmtree(aside, ignore_errors=True)
-    make_folder(aside)
+    """A hidden folder in which a case's files have room until they are whole; a kill may leave it."""
+    aside = tempfile.mkdtemp(prefix=f".{case}.", suffix=".partial", dir=folder)
     try:
-        yield aside
+        yield Path(aside)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -111,7 +110,7 @@ def _check_written(file: Path, final: Path) -> None:
     try:
         check_complete(file)  # ITK takes no notice of a full disk
     except BrokenFileError as error:
-        free = shutil.disk_usage(file.parent).free / 2**20
+        free = shutil.disk_usage(final.parent).free / 2**20
         raise WriteError(
             f"{final} can't be written ({error}; {free:.0f} MiB are free on its disk): make room there, and go on with"
             " --continue_prediction"

@@ -113,7 +113,7 @@ def measure(labels: np.ndarray, entry: PlansEntry, places: Mapping[int, Place], 
         spacing: of the label map, (z, y, x) in mm.
     """
     sides = entry.laterality
-    voxels, centres = _measure_labels(labels, sides.axis if sides else 0, 1 + max(o.label for o in entry.organs))
+    voxels, centres = _measure_labels(labels, sides.axis if sides else 0, {o.label for o in entry.organs})
     step = (spacing[sides.axis] if sides.left_at_end else -spacing[sides.axis]) if sides else 0.0
     voxel_mm3 = math.prod(spacing)
     organs = [
@@ -129,9 +129,10 @@ def measure(labels: np.ndarray, entry: PlansEntry, places: Mapping[int, Place], 
     return Findings(organs, [*warnings, *(_side_warnings(organs, sides) if sides else ())], sides)
 
 
-def _measure_labels(labels: np.ndarray, axis: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels of each class in the label map, and their mean index along an axis."""
+def _measure_labels(labels: np.ndarray, axis: int, organs: set[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels of each class in the label map, and their mean index along an axis; the map may have other organs, too."""
     slices = np.moveaxis(labels, axis, 0).astype(np.uint16, copy=False)
+    classes = 1 + max(*organs, int(slices.max()))
     voxels = np.array([np.bincount(each.ravel(), minlength=classes) for each in slices])
     total = voxels.sum(0)
     return total, np.arange(len(voxels)) @ voxels / total.clip(min=1)

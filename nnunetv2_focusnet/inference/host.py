@@ -8,32 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
+from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import torch
-from nnunetv2.inference import export_prediction
 from nnunetv2.inference import predict_from_raw_data as predictor_module
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import Tensor
 
+from nnunetv2_focusnet.inference.host_export import HostExport
 from nnunetv2_focusnet.trainers.host import bare_network, replaced
 
 Tile = Sequence[slice]
 _WRITE, _CONVERT = "export_prediction_from_logits", "convert_predicted_logits_to_segmentation_with_correct_shape"
 
-
-class HostExport:
-    """nnU-Net's two ways to end a case, perhaps in another process, to which it is sent."""
-
-    def write(self, *args: Any) -> None:
-        """Resample logits to the image's voxels and write its files; arguments are nnU-Net's."""
-        export_prediction.export_prediction_from_logits(*args)
-
-    def convert(self, *args: Any, **kwargs: Any) -> Any:
-        """The label map on the image's voxels, or a pair of it and the probabilities; arguments are nnU-Net's."""
-        return export_prediction.convert_predicted_logits_to_segmentation_with_correct_shape(*args, **kwargs)
+_ONE_AT_A_TIME = RLock()
 
 
 class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
@@ -68,6 +60,9 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
     def place_tiles(self, tiles: list[Tile]) -> list[Tile]:
         """Hook: tiles in place of those that nnU-Net has found."""
         return tiles
+
+    def check_folder(self, folder: Path) -> None:
+        """Hook: the images of a folder are about to be predicted."""
 
     def check_inputs(self, cases: Sequence[Sequence[str]], previous: Sequence[str]) -> None:
         """Hook: files are about to be predicted.
@@ -118,8 +113,12 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
     def _internal_maybe_mirror_and_predict(self, x: Tensor) -> Tensor:
         return self.predict_tile(x, next(self._tiles))
 
-    def _manage_input_and_output_lists(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
-        cases, outputs, previous = super()._manage_input_and_output_lists(*args, **kwargs)
+    def _manage_input_and_output_lists(
+        self, folder_or_cases: str | list[list[str]], *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any, Any]:
+        if isinstance(folder_or_cases, str):
+            self.check_folder(Path(folder_or_cases))
+        cases, outputs, previous = super()._manage_input_and_output_lists(folder_or_cases, *args, **kwargs)
         self.check_inputs(cases, [file for file in previous if file is not None])
         return cases, outputs, previous
 
@@ -150,13 +149,16 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
 
     @contextmanager
     def _exporting(self) -> Iterator[None]:
-        write, convert = getattr(predictor_module, _WRITE), getattr(predictor_module, _CONVERT)
-        self._exports = True
-        try:
-            with replaced(predictor_module, _WRITE, write), replaced(predictor_module, _CONVERT, convert):
+        """Within the block nnU-Net exports each image by :meth:`export`; predictors in other threads have to wait."""
+        with _ONE_AT_A_TIME:
+            names = {name: getattr(predictor_module, name) for name in (_WRITE, _CONVERT)}
+            before, self._exports = self._exports, True
+            try:
                 yield
-        finally:
-            self._exports = False
+            finally:
+                self._exports = before
+                for name, value in names.items():
+                    setattr(predictor_module, name, value)
 
 
 def predict_with(predictor: type[nnUNetPredictor]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import product
-from types import MappingProxyType
+from pathlib import Path
+from typing import Any
 
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
 from torch import Tensor
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
@@ -17,7 +19,7 @@ from nnunetv2_focusnet.inference.export import Export
 from nnunetv2_focusnet.inference.findings import Place
 from nnunetv2_focusnet.inference.heat_maps import HeatMaps
 from nnunetv2_focusnet.inference.host import HostPredictor, Tile
-from nnunetv2_focusnet.inference.inputs import check_inputs
+from nnunetv2_focusnet.inference.inputs import check_inputs, check_names
 from nnunetv2_focusnet.inference.locating import locate
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
@@ -41,7 +43,7 @@ class FocusNetPredictor(HostPredictor):
     Models without small organs have but the first pass, and models of other trainers are predicted as by nnU-Net.
     """
 
-    places: Mapping[int, Place] = MappingProxyType({})
+    places: Mapping[int, Place] = {}
     """Of the last image's small organs, by label; none where the model has no heat maps."""
     image_size: Sequence[int] = ()
     """(Z, Y, X) of the last image."""
@@ -52,7 +54,25 @@ class FocusNetPredictor(HostPredictor):
     roi_views: Sequence[View] = ()
     """Those in which its small organs are segmented."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Take nnU-Net's arguments.
+
+        Raises:
+            ValueError: there is no such device.
+        """
+        super().__init__(*args, **kwargs)
+        if self.device.type == "cuda" and not torch.cuda.is_available():
+            raise ValueError("PyTorch finds no CUDA GPU, on which predictions run by default: name the device cpu")
+
     # ---- files ----
+
+    def check_folder(self, folder: Path) -> None:
+        """Refuse a folder without images, or with others than nnU-Net would predict.
+
+        Raises:
+            ValueError: it is such a folder.
+        """
+        check_names(folder, self.dataset_json["file_ending"])
 
     def check_inputs(self, cases: Sequence[Sequence[str]], previous: Sequence[str]) -> None:
         """Refuse files that aren't whole, and cases that lack channels.
@@ -60,7 +80,9 @@ class FocusNetPredictor(HostPredictor):
         Raises:
             ValueError: there are such.
         """
-        check_inputs(cases, previous)
+        named = self.dataset_json.get("channel_names") or self.dataset_json["modality"]
+        one_each = self.plans_manager.image_reader_writer_class is not NaturalImage2DIO  # whose files have several
+        check_inputs(cases, previous, len(named) if one_each else None)
 
     def export(self) -> Export:
         """What writes the image that was just predicted, and says what the user must look at."""

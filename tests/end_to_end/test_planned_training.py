@@ -84,11 +84,11 @@ def trained(planned: Project) -> Path:
 
 @pytest.fixture(scope="module")
 def predicted(planned: Project, trained: Path) -> Path:
-    """The unseen head's prediction, without test-time mirroring."""
+    """The unseen head's prediction, without test-time mirroring; by the command's own processes, which export it."""
     output = planned.root / "predicted"
     options = ["-d", DATASET_ID, "-c", CONFIGURATION, "-f", "0", "-tr", TRAINER, "-p", PLANS, "-device", "cpu"]
-    options += ["-i", str(planned.raw / "imagesTs"), "-o", str(output), "-npp", "0", "-nps", "0", "--disable_tta"]
-    planned.run("nnUNetv2_focusnet_predict", *options)
+    options += ["-i", str(planned.raw / "imagesTs"), "-o", str(output), "-npp", "1", "-nps", "1", "--disable_tta"]
+    planned.finish(planned.start("nnUNetv2_focusnet_predict", *options))
     return output
 
 

@@ -11,13 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
 from nnunetv2.inference import export_prediction
 from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from test_findings import ENTRY, GOOD, HERE, NAMES, labels_of
 
 from nnunetv2_focusnet.inference.export import Export
+from nnunetv2_focusnet.laterality import left_end
 from nnunetv2_focusnet.system.files import WriteError
 
 DATASET = {"file_ending": ".nii.gz", "labels": {"background": 0} | {name: i for i, name in enumerate(NAMES, 1)}}
@@ -94,6 +97,39 @@ def test_what_was_found_is_written_beside_the_prediction_and_printed(
     assert "peak" not in written["organs"]["Brain"]
 
 
+@pytest.mark.parametrize("reader", [SimpleITKIO, SimpleITKIOWithReorient, NibabelIO, NibabelIOWithReorient])
+@pytest.mark.parametrize("direction", [(1, 0, 0, 0, 1, 0, 0, 0, 1), (0, 0, -1, 1, 0, 0, 0, -1, 0)])
+def test_cropped_images_of_any_reader_are_told_of_in_the_network_s_axes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reader: type[BaseReaderWriter], direction: tuple[int, ...]
+) -> None:
+    monkeypatch.setattr(Plans, "image_reader_writer_class", reader)
+    image = sitk.GetImageFromArray(labels_of(**GOOD).astype(np.float32))
+    image.SetSpacing((2.0, 1.0, 3.0))
+    image.SetDirection(direction)
+    sitk.WriteImage(image, tmp_path / "head_0000.nii.gz")
+    array, properties = reader().read_images([str(tmp_path / "head_0000.nii.gz")])
+    in_network = array[0].transpose(ORDER)
+    box = [[2, n] if n > 4 else [0, n] for n in in_network.shape]
+    labels = in_network[tuple(slice(*ends) for ends in box)].astype(int)
+    properties |= {
+        "shape_before_cropping": in_network.shape,
+        "bbox_used_for_cropping": box,
+        "shape_after_cropping_and_before_resampling": labels.shape,
+    }
+    lens = np.argwhere(labels == 4)
+    axis, at_end = left_end(properties, ORDER)
+    entry = replace(ENTRY, laterality=replace(ENTRY.laterality, axis=axis, left_at_end=at_end))
+    case = Export(entry, {4: replace(HERE, position=lens[0].tolist())}, labels.shape)
+    logits = np.eye(1 + len(NAMES), dtype=np.float32)[:, labels]
+    spacing = tuple(properties["spacing"][axis] for axis in ORDER)
+    case.write(logits, properties, configuration(spacing), Plans(), DATASET, str(tmp_path / "Case_1"))
+    assert np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(tmp_path / "Case_1.nii.gz")), labels_of(**GOOD))
+    organs = json.loads((tmp_path / "Case_1_locations.json").read_text())["organs"]
+    assert {organ["volume_mm3"] for organ in organs.values()} == {48.0}
+    x, y, z = organs["Lens_L"]["peak"]["voxel"]
+    assert labels_of(**GOOD)[z, y, x] == 4
+
+
 def test_volumes_are_those_of_the_written_label_map(head: tuple[sitk.Image, dict], tmp_path: Path) -> None:
     """On finer voxels than the image's an organ may win one that it loses in the file."""
     _, properties = head
@@ -165,7 +201,6 @@ def test_a_kill_while_writing_leaves_the_prediction_that_was_there(
         write(export(), logits_of(labels_of(Brain=3)), properties, tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     monkeypatch.undo()
-    (tmp_path / ".Case_1.partial").mkdir()  # where it was killed outright
-    (tmp_path / ".Case_1.partial" / "Case_1.npz").write_bytes(b"half")
     write(export(), logits_of(labels_of(Brain=3)), properties, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == before.keys()
+    assert (tmp_path / "Case_1.nii.gz").read_bytes() != before["Case_1.nii.gz"]

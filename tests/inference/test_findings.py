@@ -50,6 +50,12 @@ def test_of_a_good_prediction_there_is_nothing_to_say() -> None:
     assert {organ.volume_mm3 for organ in found.organs} == {48.0}
 
 
+def test_organs_that_training_did_not_have_change_nothing() -> None:
+    labels = labels_of(**GOOD)
+    labels[0, 0, 0] = 200
+    assert measure(labels, ENTRY, {}, SPACING).warnings == []
+
+
 def test_sides_are_those_of_the_patient() -> None:
     mirrored = {name: SIZE[2] - 2 - x for name, x in GOOD.items()}
     other_end = replace(ENTRY, laterality=replace(ENTRY.laterality, left_at_end=False))

@@ -3,6 +3,7 @@
 import inspect
 import os
 import sys
+import threading
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,8 @@ from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from test_predictor import PATCH, predictor_of, tiny_focusnet
 
 from nnunetv2_focusnet.cli import predict as command
-from nnunetv2_focusnet.inference.host import HostExport, HostPredictor
+from nnunetv2_focusnet.inference.host import HostPredictor
+from nnunetv2_focusnet.inference.host_export import HostExport
 from nnunetv2_focusnet.trainers.host import HostTrainer
 
 NAMES_OF_EXPORTS = ("export_prediction_from_logits", "convert_predicted_logits_to_segmentation_with_correct_shape")
@@ -41,6 +43,9 @@ class Recording(HostPredictor):
 
     def end_tiles(self) -> None:
         self.calls.append(("end",))
+
+    def check_folder(self, folder) -> None:
+        self.calls.append(("folder", folder))
 
     def check_inputs(self, cases, previous) -> None:
         self.calls.append(("inputs", cases, previous))
@@ -156,6 +161,33 @@ def test_inputs_are_checked_before_the_first_is_predicted(recording: Recording, 
     recording._manage_input_and_output_lists(files, str(tmp_path))
     previous = [os.path.join("low", f"{case}.nii.gz") for case in "ab"]
     assert recording.calls == [("inputs", files, previous), ("inputs", files, [])]
+    recording.calls.clear()
+    (tmp_path / "a_0000.nii.gz").touch()
+    recording._manage_input_and_output_lists(str(tmp_path), str(tmp_path))
+    assert recording.calls == [("folder", tmp_path), ("inputs", [[str(tmp_path / "a_0000.nii.gz")]], [])]
+
+
+def test_predictors_of_several_threads_export_their_own_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_nnunet = [getattr(predictor_module, name) for name in NAMES_OF_EXPORTS]
+    predictors = [predictor_of(tiny_focusnet(), kind=Recording) for _ in range(2)]
+    both_are_there = threading.Barrier(2)
+    results = {}
+
+    def predict(k: int) -> None:
+        both_are_there.wait()
+        cases = [{"data": torch.zeros(1, *PATCH), "ofile": None, "data_properties": {"name": f"{k}{i}"}} for i in "ab"]
+        results[k] = predictors[k].predict_from_data_iterator(iter(cases))
+
+    monkeypatch.setattr(predictor_module.multiprocessing, "get_context", lambda _: SimpleNamespace(Pool=ThreadPool))
+    threads = [threading.Thread(target=predict, args=[k]) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k, predictor in enumerate(predictors):
+        assert results[k] == [f"labels of {k}a", f"labels of {k}b"]
+        assert [call[1] for call in predictor.calls if call[0] == "convert"] == [f"{k}a", f"{k}b"]
+    assert [getattr(predictor_module, name) for name in NAMES_OF_EXPORTS] == by_nnunet
 
 
 def test_nnunet_s_export_takes_what_the_hooks_do() -> None:
@@ -196,7 +228,7 @@ def test_command_makes_its_predictor_by_its_name(monkeypatch: pytest.MonkeyPatch
         (["-device", "cpu", "-part_id", "2"], "nnUNetv2_focusnet_predict: Do you even read"),  # nnU-Net's own words
         (["-device", "cpu"], r"nnUNetv2_focusnet_predict: .*dataset.json: No such file or directory$"),
         (["-device", "cpu", "-d", "2"], r"nnUNetv2_focusnet_predict: Could not find a dataset with the ID 2"),
-        ([], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* give -device cpu$"),
+        ([], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* name the device cpu$"),
     ],
 )
 def test_what_nnunet_refuses_is_refused_in_one_line(
