@@ -19,7 +19,6 @@ from pathlib import Path
 import torch
 from cpu_plans import CONFIGURATION, NAME, add_arguments
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
-from side_by_side.flatness import Flatness
 from side_by_side.jobs import BenchmarkError, run_jobs
 from side_by_side.paper import ATLAS, FAMILY
 from side_by_side.paper_results import PaperResults
@@ -106,17 +105,16 @@ def copy_predictions(source: Path, target: Path, files: Iterable[str]) -> None:
 
 def write_results(state: State, folder: Path, findings: Findings, others: list[Model]) -> Path:
     """Write everything; returns the Markdown file."""
-    flatness = {name: Flatness.of(curve) for name, curve in findings.curves.items()}
     rows = [*(model.row for model in others), *findings.curves]
-    results = PaperResults(findings.patients, findings.groups, rows, flatness)
+    results = PaperResults(findings.patients, findings.groups, rows, findings.flatness)
     figures = list(findings.figures.values())
-    write_csv(folder / "flatness.csv", flatness_rows(flatness))
+    write_csv(folder / "flatness.csv", flatness_rows(findings.flatness))
     write_csv(folder / "trainers.csv", [rounded(asdict(row)) for row in figures])
     write_csv(folder / "organs.csv", organ_rows(findings.patients, rows, findings.groups))
     write_csv(folder / "averages.csv", results.table_2_rows())
     write_csv(folder / "curves.csv", curve_rows(findings.curves))
     draw_curves(findings.curves, folder / "curves.png")
-    rising = [name for name, each in flatness.items() if not each.is_flat]
+    rising = [f"{name}: {each.reason}" for name, each in findings.flatness.items() if not each.is_flat]
     parts = [f"# {state.settings.dataset}: {describe(state.settings)}"]
     parts += [f"**{warning}**" for warning in [*warn_of_time(findings.trained, state.settings), *findings.messages]]
     parts += ["## What the paper says, and what was found"]
@@ -126,7 +124,7 @@ def write_results(state: State, folder: Path, findings: Findings, others: list[M
     if not_judged := results.not_judged():
         parts += [f"Not judged, as a row or its organs aren't there: {'; '.join(not_judged)}."]
     if rising:
-        parts += [f"Not at the end of their curves: {'; '.join(f'{row}: {flatness[row].reason}' for row in rising)}."]
+        parts += [f"Not at the end of their curves: {'; '.join(rising)}."]
     parts += ["## Table 1: DSC in %, here (in the paper, on its own cases)", results.table_1()]
     parts += ["## Table 2: mean DSC in %", results.table_2(), "## Trainers", trainers_table(findings.trained)]
     file = folder / "results.md"

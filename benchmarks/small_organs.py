@@ -13,6 +13,7 @@ added later.
 
 import argparse
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def write_results(
     state: State, folder: Path, findings: Findings, stock: list[Recipe], others: list[Recipe], time_factor: float
 ) -> Path:
     """Write everything; returns the Markdown file."""
-    flatness = {name: Flatness.of(curve) for name, curve in findings.curves.items()}
+    flatness = findings.flatness
     stock_rows = [recipe.name for recipe in stock]
     decisive = decisive_row(flatness, stock_rows)
     is_flat = flatness[decisive].is_flat
@@ -89,7 +90,7 @@ def write_results(
     return file
 
 
-def decisive_row(flatness: dict[str, Flatness], stock: list[str]) -> str:
+def decisive_row(flatness: Mapping[str, Flatness], stock: list[str]) -> str:
     """The stock row that ends highest; another one may still be rising towards it."""
     return max(stock, key=lambda row: (flatness[row].small_end, flatness[row].large_end))
 

@@ -175,6 +175,20 @@ def test_a_rise_has_the_error_of_its_epochs_scatter_around_a_line() -> None:
     assert math.isnan(Flatness.of(curve([0.0] * 3 + [0.6, 0.6])).small_rise_error)  # two points are always on a line
 
 
+def test_several_trainings_have_the_mean_of_their_rises() -> None:
+    # Rises of .02 and .01 with errors of .03 and .04 times the root of 2; the second one's epochs take twice as long.
+    first = Flatness.of(curve([0.0] * 6 + [0.63, 0.58, 0.59, 0.66]))
+    slower = curve([0.0] * 6 + [0.64, 0.565, 0.57, 0.655])
+    second = Flatness.of(replace(slower, minutes=[2 * minute for minute in slower.minutes]))
+    assert (second.small_rise, second.small_rise_error) == (pytest.approx(0.01), pytest.approx(0.04 * math.sqrt(2)))
+    both = Flatness.mean([first, second])
+    assert both.small_rise == pytest.approx(0.015)
+    assert both.small_rise_error == pytest.approx(0.05 * math.sqrt(2) / 2)
+    assert both.small_end == pytest.approx((0.625 + 0.6125) / 2)
+    assert both.large_end == pytest.approx(0.8)
+    assert Flatness.mean([first]) == first
+
+
 def test_far_voxels_are_more_than_10_mm_from_the_organ() -> None:
     # One voxel at z = 1; voxels are 5 mm apart along z, so that z = 3 is 10 mm away and z = 4 is 15 mm.
     reference = np.zeros((6, 3, 30), bool)
@@ -487,18 +501,21 @@ def test_a_folder_is_for_one_set_of_settings(tmp_path: Path) -> None:
         claim(new, {"dataset": "Dataset701_Heads"})
 
 
-@pytest.mark.parametrize(("device", "predicting"), [("cpu", 2), ("cuda", 1)])
+@pytest.mark.parametrize(("device", "predicting"), [("cpu", (2, "1", "1")), ("cuda", (1, "2", "2"))])
 def test_processes_share_cores_but_no_gpu_that_they_predict_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, predicting: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, predicting: tuple[int, str, str]
 ) -> None:
-    started: list[tuple[int, str]] = []
-    monkeypatch.setattr(
-        state, "run_jobs", lambda jobs, at_once: started.append((at_once, jobs[0].environment["OMP_NUM_THREADS"]))
-    )
+    started: list[tuple[int, str, str]] = []
+
+    def start(jobs: list[Job], at_once: int) -> None:
+        variables = jobs[0].environment
+        started.append((at_once, variables["OMP_NUM_THREADS"], variables["nnUNet_def_n_proc"]))
+
+    monkeypatch.setattr(state, "run_jobs", start)
     where = State(tmp_path, replace(SETTINGS, device=device))
     for task in ("train", "predict"):
         where.work(task, [Run(Recipe("SNetTrainer"))])
-    assert started == [(2, "1"), (predicting, "1")]
+    assert started == [(2, "1", "1"), predicting]
 
 
 @pytest.mark.parametrize(("device", "untimed"), [("cpu", []), ("cuda", ["a"])])

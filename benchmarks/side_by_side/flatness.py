@@ -1,11 +1,12 @@
 """Whether the DSC of online validation has stopped rising."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from side_by_side.curves import GROUPS, Curve
+from side_by_side.curves import GROUPS, Curve, finite_mean
 
 LEAST_LARGE_DSC = 0.75
 LEAST_SMALL_DSC = 0.30  # a curve that hasn't left the ground is flat, too
@@ -14,7 +15,7 @@ LARGEST_RISE = 0.01
 
 @dataclass(frozen=True)
 class Flatness:
-    """Whether a curve has come to its end.
+    """Whether a trainer's curves have come to their end: of one training, or the mean over several.
 
     A few epochs' means differ by more than 0.01 by chance. So the DSC at the end is the mean over the last fifth of the
     training time, and that over the fifth before is what it rose from; an epoch counts by the time of it that lies
@@ -43,6 +44,16 @@ class Flatness:
             _scatter(curve, small) * float(np.linalg.norm(change)),
             _sum(last, small),
             _sum(_weights(curve, large, 5), large),
+        )
+
+    @classmethod
+    def mean(cls, trainings: Sequence["Flatness"]) -> "Flatness":
+        """The mean over trainings of one trainer. Not of their mean curve: their epochs don't end at the same time."""
+        return cls(
+            finite_mean(each.small_rise for each in trainings),
+            math.hypot(*(each.small_rise_error for each in trainings)) / len(trainings),
+            finite_mean(each.small_end for each in trainings),
+            finite_mean(each.large_end for each in trainings),
         )
 
     @property

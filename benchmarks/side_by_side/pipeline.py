@@ -16,6 +16,7 @@ from side_by_side.budget import Speed, choose_epochs
 from side_by_side.curves import GROUPS, Curve, mean_curve, minutes_to_best, read_curve
 from side_by_side.far_voxels import add_far_voxels
 from side_by_side.figures import Figures, read_figures
+from side_by_side.flatness import Flatness
 from side_by_side.jobs import BenchmarkError, run_jobs
 from side_by_side.patients import Patients
 from side_by_side.runs import Model, Recipe, Row, Run, ways_to_predict
@@ -92,6 +93,7 @@ class Findings:
         patients: measurements of all rows.
         groups: organs by "small" and "large".
         curves: online DSC by recipe's name, means over its trainings.
+        flatness: by recipe's name.
         figures: by row's name.
         messages: what was wrong with cases that are left out.
     """
@@ -99,6 +101,7 @@ class Findings:
     patients: Patients
     groups: Mapping[str, Sequence[str]]
     curves: Mapping[str, Curve]
+    flatness: Mapping[str, Flatness]
     figures: Mapping[str, Figures]
     messages: Sequence[str]
 
@@ -143,6 +146,9 @@ def evaluate(
         recipe: [run for run in runs if run.recipe == recipe] for recipe in dict.fromkeys(r.recipe for r in runs)
     }
     curves = {recipe.name: mean_curve([by_run[run] for run in of]) for recipe, of in of_recipe.items()}
+    flatness = {
+        recipe.name: Flatness.mean([Flatness.of(by_run[run]) for run in of]) for recipe, of in of_recipe.items()
+    }
     minutes = minutes_to_best(curves, [recipe.name for recipe in target_recipes])
     figures = {
         row.name: read_figures(
@@ -155,7 +161,7 @@ def evaluate(
         )
         for row in rows
     }
-    return Findings(patients, groups, curves, figures, results.messages)
+    return Findings(patients, groups, curves, flatness, figures, results.messages)
 
 
 def _of_references(comparison: Comparison) -> Comparison:

@@ -56,12 +56,17 @@ class Settings:
 
     @property
     def threads_each(self) -> int:
-        return max(1, self.threads // self.parallel)
+        """Of each training."""
+        return self.threads_of(self.parallel)
 
     @property
     def predicted_at_once(self) -> int:
         """Processes that predict side by side: on a CPU each has cores of its own, but they would share a GPU."""
         return self.parallel if self.device == "cpu" else 1
+
+    def threads_of(self, processes: int) -> int:
+        """Of each of so many processes side by side."""
+        return max(1, self.threads // processes)
 
 
 @dataclass(frozen=True)
@@ -174,19 +179,23 @@ class State:
         Raises:
             BenchmarkError: some ended with an error.
         """
+        at_once = self.settings.predicted_at_once if task == "predict" else self.settings.parallel
+        threads = self.settings.threads_of(at_once)
         worker = [sys.executable, "-m", "side_by_side.worker", task, str(self.folder)]
         # A trainer with one thread also loads its data in it: a process more would take time of its neighbour.
-        loaders = "1" if self.settings.threads_each > 1 else "0"
+        loaders = "1" if threads > 1 else "0"
         jobs = [
             self.job(
                 f"{task}_{run.name}",
                 [*worker, *run.arguments],
                 nnUNet_results=str(models or self.trained_models(run.seed)),
                 nnUNet_n_proc_DA=loaders,
+                nnUNet_def_n_proc=str(threads),
+                OMP_NUM_THREADS=str(threads),
             )
             for run in runs
         ]
-        run_jobs(jobs, self.settings.predicted_at_once if task == "predict" else self.settings.parallel)
+        run_jobs(jobs, at_once)
 
 
 def claim(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 
@@ -13,7 +13,7 @@ import pandas as pd
 from nnunetv2_focusnet.compare.markup import Cell
 from nnunetv2_focusnet.compare.published import published_means
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, WITHOUT_MISSED
+from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, WITHOUT_MISSED, GroupSummary, Summary
 from nnunetv2_focusnet.compare.templates import render
 from nnunetv2_focusnet.system.files import write_text
 
@@ -121,7 +121,10 @@ def caption(results: Results) -> str:
     several = len(results.models) > 1
     parts = [f"Mean and standard deviation over those of {counted} that have the organ or a prediction of it."]
     if several:
-        parts.append("The best model is in bold; of HD95, the best among those that missed the fewest.")
+        parts.append(
+            "The best model is in bold; of HD95, the best among those that missed the fewest, and none where the means"
+            " of these are over different cases."
+        )
     parts.append(
         "Missed organs and false positives, in brackets, count as a DSC and NSD of 0 and are not in the mean of HD95."
     )
@@ -133,7 +136,7 @@ def caption(results: Results) -> str:
 
 def _organ_cells(results: Results, organ: str, metric: str) -> list[Cell]:
     summaries = [results.summaries[organ, model, metric] for model in results.models]
-    best = _best([s.mean for s in summaries], [(s.missed,) for s in summaries], metric)
+    best = _best(results, [organ], summaries, metric)
     same = results.over_same_cases(organ, metric)
     return [
         Cell(
@@ -146,12 +149,8 @@ def _organ_cells(results: Results, organ: str, metric: str) -> list[Cell]:
 
 def _group_cells(results: Results, group: str, metric: str) -> list[Cell]:
     summaries = [results.group_summary(group, model, metric) for model in results.models]
+    best = _best(results, results.groups[group], summaries, metric)
     total = len(results.groups[group])
-    lacks = [(s.missed, total - len(s.organs)) for s in summaries]
-    best = _best([s.mean for s in summaries], lacks, metric)
-    of_fewest = {s.organs for s, lack in zip(summaries, lacks, strict=True) if lack == min(lacks)}
-    if metric in WITHOUT_MISSED and len(of_fewest) > 1:
-        best = set()  # their means are over as many organs, but others
     same = len({s.organs for s in summaries}) == 1
     return [
         Cell(
@@ -171,19 +170,26 @@ def _group(results: Results, organ: str) -> str:
     return "small" if organ in results.small else "large"
 
 
-def _best(means: Sequence[float], lacks: Sequence[tuple[int, ...]], metric: str) -> set[int]:
-    """Positions of the best value as it is printed; nobody is best alone, or where nothing was measured.
+def _best(
+    results: Results, organs: Sequence[str], summaries: Sequence[Summary | GroupSummary], metric: str
+) -> set[int]:
+    """Positions of the best mean as it is printed; nobody is best alone, or where nothing was measured.
 
-    Where missed organs aren't in the mean, only the models that lack the least can be the best: otherwise a model would
-    win by missing the difficult cases. Where they are, a model without a mean is right that there is no such organ, and
-    the false positives of the others are not the best.
+    Where missed organs aren't in the mean, only the models that missed the fewest can be the best, and none of them if
+    they missed different cases: otherwise a model would win by missing the difficult ones. Where they are, a model
+    without a mean is right that there is no such organ, and the false positives of the others are not the best.
     """
-    candidates = {i: round(mean, DIGITS[metric]) for i, mean in enumerate(means) if math.isfinite(mean)}
+    candidates = {i: round(s.mean, DIGITS[metric]) for i, s in enumerate(summaries) if math.isfinite(s.mean)}
     if metric in WITHOUT_MISSED:
-        candidates = {i: mean for i, mean in candidates.items() if lacks[i] == min(lacks)}
-    elif len(candidates) < len(means):
+        fewest = min(s.missed for s in summaries)
+        of_fewest = [i for i, s in enumerate(summaries) if s.missed == fewest]
+        theirs = replace(results, models=tuple(results.models[i] for i in of_fewest))
+        if not all(theirs.over_same_cases(organ, metric) for organ in organs):
+            return set()
+        candidates = {i: mean for i, mean in candidates.items() if i in of_fewest}
+    elif len(candidates) < len(summaries):
         return set()
-    if len(means) < 2 or not candidates:
+    if len(summaries) < 2 or not candidates:
         return set()
     best = max(candidates.values()) if HIGHER_IS_BETTER[metric] else min(candidates.values())
     return {i for i, mean in candidates.items() if mean == best}

@@ -10,6 +10,7 @@ import gzip
 import logging
 import math
 import re
+import threading
 import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,7 @@ GZIP = b"\x1f\x8b"
 TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 GIPL = (b"\x2a\xe3\x89\xb8", b"\xef\xff\xe9\xb0")
 GIPL_HEADER = 256
+READING_TIFF = threading.Lock()  # logging may pass over a filter while another thread takes its own away
 
 
 class BrokenFileError(Exception):
@@ -242,20 +244,24 @@ def _decompressed_length(stream: Any) -> int:
 
 def _check_tiff(file: Path) -> None:
     faults: list[str] = []
+    reader = threading.get_ident()
 
     def keep(record: logging.LogRecord) -> bool:
+        if record.thread != reader:
+            return True  # somebody else reads another file
         faults.append(record.getMessage())
         return False
 
     logger = logging.getLogger("tifffile")  # what is missing is nothing but a line in its log
-    logger.addFilter(keep)
-    try:
-        with tifffile.TiffFile(file) as tiff:
-            pages = [(page.dataoffsets, page.databytecounts) for page in tiff.pages]
-    except tifffile.TiffFileError as error:
-        raise BrokenFileError(f"it is cut off or damaged ({last_line(error)})") from None
-    finally:
-        logger.removeFilter(keep)
+    with READING_TIFF:
+        logger.addFilter(keep)
+        try:
+            with tifffile.TiffFile(file) as tiff:
+                pages = [(page.dataoffsets, page.databytecounts) for page in tiff.pages]
+        except tifffile.TiffFileError as error:
+            raise BrokenFileError(f"it is cut off or damaged ({last_line(error)})") from None
+        finally:
+            logger.removeFilter(keep)
     end = max((offset + count for page in pages for offset, count in zip(*page, strict=True)), default=0)
     if end > file.stat().st_size or any("offset" in fault for fault in faults):
         raise BrokenFileError("it is cut off: its end is missing")

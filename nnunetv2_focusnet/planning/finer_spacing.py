@@ -13,6 +13,7 @@ from nnunetv2_focusnet.planning.planner import FocusNetPlanner
 FEWEST_VOXELS = 100  # of a small organ: a ball of them is 6 voxels across, and more than half of it is its surface
 ENOUGH = 0.1  # of the images
 FINER = 0.9  # of the planned spacing; what is closer to it changes nothing
+AS_FINE = 1.01  # times a spacing at most: headers round, and so does whoever gives a spacing
 CONFIGURATION = "3d_fullres"
 
 
@@ -60,13 +61,13 @@ def propose_finer_spacing(planner: FocusNetPlanner, plans: dict[str, Any]) -> st
 def finer_spacing(planner: FocusNetPlanner) -> list[float] | None:
     """The smallest voxels for which a tenth of the images is as fine along all axes, in the files' order of axes.
 
-    None: they aren't notably finer than planned.
+    An image is as fine to within 1 %. None: they aren't notably finer than planned.
     """
     planned = planner.determine_fullres_target_spacing()
     spacings = np.vstack(planner.dataset_fingerprint["spacings"])
     finer = np.unique(np.where(spacings < FINER * planned, spacings, planned), axis=0)
     # An image that is finer along one axis and coarser along another one counts for neither.
-    share_as_fine = np.array([(spacings <= mm).all(1).mean() for mm in finer])
+    share_as_fine = np.array([(spacings <= AS_FINE * mm).all(1).mean() for mm in finer])
     candidates = finer[(share_as_fine >= ENOUGH) & (finer < planned).any(1)]
     return candidates[candidates.prod(1).argmin()].tolist() if len(candidates) else None
 

@@ -31,8 +31,21 @@ PLANS_NAME = "nnUNetFocusNetPlans"
 # Voxels of a patch's longest axis: what is smaller shows no organ, unless it shows the whole image.
 SHORTEST_PATCH = 16
 FOR_LARGE_IMAGES = ("3d_lowres", "3d_cascade_fullres")  # configurations that nnU-Net doesn't always plan
+BASES = ("inherits_from", "previous_stage")  # by which a configuration names another one
 # Of what a patch would be along the other axes: less would cost all organs more context than the largest ROI gains.
 SHARES_FOR_ROIS = (0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+def read_configurations(plans_file: Path) -> dict[str, dict[str, Any]]:
+    """The configurations of a plans file, each as it is written there.
+
+    Raises:
+        ValueError: as :func:`read_object`, or it has none.
+    """
+    configurations = read_object(plans_file).get("configurations")
+    if not isinstance(configurations, dict) or not all(isinstance(each, dict) for each in configurations.values()):
+        raise ValueError(f'{plans_file} must hold "configurations", an object of objects: correct it')
+    return configurations
 
 
 class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
@@ -181,7 +194,8 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
         nnU-Net would keep whatever new ones lack, so also a 3d_lowres for another trainer or memory.
 
         Raises:
-            ValueError: the images are 2D; the older plans can't be read.
+            ValueError: the images are 2D; the older plans can't be read, or what was added to them builds on a
+                configuration that isn't planned any more.
             WriteError: the file can't be written.
         """
         if "3d_fullres" not in plans["configurations"]:
@@ -191,9 +205,11 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
             )
         recursive_fix_for_json_export(plans)
         file = Path(nnUNet_preprocessed, self.dataset_name, f"{self.plans_identifier}.json")
-        older = read_object(file)["configurations"] if file.is_file() else {}
+        older = read_configurations(file) if file.is_file() else {}
         planned = {*plans["configurations"], *FOR_LARGE_IMAGES}
-        plans["configurations"] |= {name: older[name] for name in older if name not in planned}
+        added = {name: older[name] for name in older if name not in planned}
+        _check_bases(file, added, {*plans["configurations"], *added})
+        plans["configurations"] |= added
         write_text(file, json.dumps(plans, indent=4))
 
     @property
@@ -261,3 +277,19 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
         )
         patch = np.array(plan["patch_size"])
         return (wanted > patch) & (np.array(median_shape) > patch)
+
+
+def _check_bases(plans_file: Path, added: dict[str, dict[str, Any]], there: set[str]) -> None:
+    """What was added by hand must build on what is there: nnU-Net notices once everything is preprocessed."""
+    lacking = [
+        f"{name} on {base}"
+        for name, configuration in added.items()
+        for base in map(configuration.get, BASES)
+        if base and base not in there
+    ]
+    if lacking:
+        raise ValueError(
+            f"{plans_file} has configurations that build on others which aren't planned any more"
+            f" ({', '.join(lacking)}): take them out of that file, or plan under another name with"
+            " -overwrite_plans_name"
+        )

@@ -7,7 +7,7 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from nnunetv2_focusnet.organs.measuring import measure_organs
 from nnunetv2_focusnet.organs.splits import read_splits
 from nnunetv2_focusnet.planning.comparison import describe_plans
 from nnunetv2_focusnet.planning.finer_spacing import propose_finer_spacing
-from nnunetv2_focusnet.planning.planner import FocusNetPlanner
+from nnunetv2_focusnet.planning.planner import FocusNetPlanner, read_configurations
 from nnunetv2_focusnet.system.json_files import read_object
 from nnunetv2_focusnet.system.text import with_kind
 from nnunetv2_focusnet.trainers.base import BaseTrainer
@@ -82,8 +82,8 @@ def check_earlier_files(name: str, plans_name: str, *, clean: bool) -> None:
         return  # a dry run needs no such folder
     folder = Path(nnUNet_preprocessed, name)
     if not clean:
-        _check_object(folder / FINGERPRINT, "or let --clean extract it again")
-    _check_object(folder / f"{plans_name}.json", "or delete it, as it is planned anew")
+        _check_readable(read_object, folder / FINGERPRINT, "or let --clean extract it again")
+    _check_readable(read_configurations, folder / f"{plans_name}.json", "or delete it, as it is planned anew")
     _check_folds(Path(nnUNet_raw, name, SPLITS), folder / SPLITS)
 
 
@@ -225,10 +225,10 @@ def _step(name: str, step: str) -> Iterator[None]:
         raise ValueError(f"{name}: {step} failed ({with_kind(error)})") from error
 
 
-def _check_object(file: Path, remedy: str) -> None:
+def _check_readable(read: Callable[[Path], object], file: Path, remedy: str) -> None:
     if file.is_file():
         try:
-            read_object(file)
+            read(file)
         except ValueError as error:
             raise ValueError(f"{error}, {remedy}") from None
 

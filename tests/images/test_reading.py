@@ -2,9 +2,13 @@
 seen with SimpleITK 2.5: zeros, or what the memory held, in place of what is missing.
 """
 
+import contextlib
 import gzip
+import logging
+import threading
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel as nib
@@ -120,6 +124,56 @@ def test_a_tiff_whose_last_pages_are_missing(tmp_path: Path, compression: str | 
     for kept in (len(whole) // 2, len(whole) * 9 // 10):
         file.write_bytes(whole[:kept])
         assert "it is cut off" in refusal(file, check_file)
+
+
+def test_tiffs_that_are_checked_in_several_threads_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What tifffile misses is known from its log alone, which all threads share. Where they checked at the same time,
+    logging now and then lost the filter of a file that was cut off, as it goes through a list that others changed.
+    """
+    files = [tmp_path / f"{name}.tif" for name in "abcdef"]
+    for file in files:
+        tifffile.imwrite(file, ARRAY)
+    for file in files[::2]:
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    meeting = threading.Barrier(2)
+    opened = tifffile.TiffFile
+
+    def open_with_another(path: Path) -> tifffile.TiffFile:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            meeting.wait(0.2)
+        return opened(path)
+
+    def is_refused(file: Path) -> bool:
+        try:
+            check_file(file)
+        except ValueError:
+            return True
+        return False
+
+    monkeypatch.setattr(tifffile, "TiffFile", open_with_another)
+    with ThreadPoolExecutor(len(files)) as threads:
+        assert list(threads.map(is_refused, files)) == [True, False] * 3
+    assert meeting.broken  # no two of them were at it at the same time
+
+
+def test_a_tiff_is_not_blamed_for_what_another_thread_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "a.tif"
+    tifffile.imwrite(file, ARRAY)
+    opened = tifffile.TiffFile
+
+    def open_beside_another(path: Path) -> tifffile.TiffFile:
+        other = threading.Thread(target=logging.getLogger("tifffile").error, args=["invalid page offset"])
+        other.start()
+        other.join()
+        return opened(path)
+
+    monkeypatch.setattr(tifffile, "TiffFile", open_beside_another)
+    check_file(file)
+    assert caplog.messages == ["invalid page offset"]
 
 
 def test_a_tiff_without_its_last_byte(tmp_path: Path) -> None:

@@ -33,6 +33,13 @@ def planner_for(preprocessed: Path, spacings: Sequence[Sequence[float]], **optio
         ([*[SPACING] * 14, *[(1.0, 1.0, 1.0)] * 3, *[(3.0, 0.5, 0.5)] * 3], None, [3.0, 0.5, 0.5]),
         ([*[SPACING] * 17, *[(6.0, 0.5, 0.5)] * 3], None, None),  # finer along two axes and coarser along the third
         ([*[SPACING] * 18, FINE, (1.0, 0.5, 0.5)], None, list(FINE)),  # the finest that two of 20 have
+        # Within slices the thin ones are as fine as the others, but for the last digit of their headers.
+        ([*[(2.5, 0.976562, 0.976562)] * 16, *[(1.0, 0.9765625, 0.9765625)] * 4], None, [1.0, 0.976562, 0.976562]),
+        ([*[SPACING] * 18, (1.5, 0.5, 0.502), (1.503, 0.502, 0.5)], None, [1.5, 0.5, 0.502]),  # as fine as each other
+        ([*[SPACING] * 18, (1.5, 0.5, 0.51), (1.5, 0.51, 0.5)], None, None),  # 2 % apart
+        # 1 mm, rounded down by hand, is what the images have; 0.98 mm is finer than they are.
+        ([*[SPACING] * 8, (1.5, 1.0, 1.0), (1.5, 1.0, 1.0)], [3.0, 0.995, 0.995], [1.5, 0.995, 0.995]),
+        ([*[SPACING] * 8, (1.5, 1.0, 1.0), (1.5, 1.0, 1.0)], [3.0, 0.98, 0.98], None),
     ],
 )
 def test_spacing_of_images_that_are_finer(

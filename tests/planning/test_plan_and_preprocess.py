@@ -162,6 +162,15 @@ def test_files_that_are_cut_off(run: Run, preprocessed: Path, name: str, remedy:
     assert remedy in message
 
 
+@pytest.mark.parametrize("plans", ["{}", '{"configurations": []}', '{"configurations": {"3d_fullres": 1}}'])
+def test_earlier_plans_without_configurations(run: Run, preprocessed: Path, plans: str) -> None:
+    file = preprocessed / "nnUNetFocusNetPlans.json"
+    file.write_text(plans)
+    message = failure(run)
+    assert message.startswith(f'{file} must hold "configurations"')
+    assert message.endswith("or delete it, as it is planned anew")
+
+
 def test_a_fingerprint_that_is_extracted_anew_may_be_cut_off(run: Run, preprocessed: Path) -> None:
     (preprocessed / "dataset_fingerprint.json").write_text("{")
     run("--no_pp", "--clean")

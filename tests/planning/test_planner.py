@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,23 @@ def test_of_older_plans_only_what_was_added_by_hand_stays(preprocessed: Path) ->
     written = json.loads(file.read_text())["configurations"]
     assert written.keys() == plans["configurations"].keys() == {"2d", "3d_fullres", "mine"}
     assert (written["mine"], written["3d_fullres"]["batch_size"]) == (mine, 2)
+
+
+@pytest.mark.parametrize(
+    "added", [{"inherits_from": "3d_lowres"}, {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}]
+)
+def test_what_was_added_by_hand_on_what_is_not_planned_any_more_is_refused(
+    preprocessed: Path, added: dict[str, Any]
+) -> None:
+    file = preprocessed / f"{PLANS_NAME}.json"
+    others = {"3d_lowres": {"batch_size": 9}, "on_mine": {"inherits_from": "mine", "previous_stage": None}}
+    older = json.dumps({"configurations": others | {"mine": added}})
+    file.write_text(older)
+    with pytest.raises(
+        ValueError, match=rf"^{re.escape(str(file))} .* \(mine on 3d_lowres\): take them out of that file"
+    ):
+        plan(trainer=SNetTrainer)
+    assert file.read_text() == older
 
 
 @pytest.mark.parametrize(("gigabytes", "shape"), [(0.92, (36, 128, 72)), (1.16, (43, 128, 69))])
