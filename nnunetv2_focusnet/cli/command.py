@@ -164,7 +164,7 @@ def _end_if_it_hangs(ended: threading.Event, number: int, last_words: str) -> No
     if not ended.wait(LONGEST_END_SECONDS):
         for child in multiprocessing.active_children():
             child.kill()
-        print(last_words, file=sys.stderr, flush=True)
+        print(f"{last_words}; hidden leftovers may stay", file=sys.stderr, flush=True)
         os._exit(128 + number)
 
 

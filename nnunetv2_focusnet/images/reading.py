@@ -33,7 +33,7 @@ def check_file(file: Path, remedy: str = REMEDY) -> None:
         ValueError: it is missing, empty, cut off, damaged or no image, or holds NaN where ITK would read 0.
     """
     try:
-        if not check_complete(file) and file.name.endswith(WITH_GEOMETRY):
+        if not check_complete(file) and file.name.endswith((*WITH_GEOMETRY, ".tif", ".tiff")):
             raise BrokenFileError(UNKNOWN)
     except BrokenFileError as error:
         raise _named(file, error, remedy) from None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from nnunetv2_focusnet.inference.positions import Positions
 from nnunetv2_focusnet.laterality import left_end
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.system.files import WriteError, naming
+from nnunetv2_focusnet.system.new_folder import hidden_folder
 
 ENDING = "_locations.json"  # of the file beside a prediction
 
@@ -56,7 +55,7 @@ class Export(HostExport):
         """
         folder, case = Path(output).parent, Path(output).name
         label_map = f"{case}{dataset_json['file_ending']}"
-        with naming(folder / label_map), _aside(folder, case) as aside:
+        with naming(folder / label_map), hidden_folder(folder / case) as aside:
             super().write(logits, properties, configuration, plans, dataset_json, str(aside / case), *args)
             _check_written(aside / label_map, folder / label_map)
             if self.entry is not None:
@@ -94,16 +93,6 @@ class Export(HostExport):
         for warning in found.warnings:
             print(f"WARNING: {case}: {warning}", flush=True)
         return found
-
-
-@contextmanager
-def _aside(folder: Path, case: str) -> Iterator[Path]:
-    """A hidden folder in which a case's files have room until they are whole; a kill may leave it."""
-    aside = tempfile.mkdtemp(prefix=f".{case}.", suffix=".partial", dir=folder)
-    try:
-        yield Path(aside)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _check_written(file: Path, final: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import wraps
+from itertools import chain
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -64,13 +65,8 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
     def check_folder(self, folder: Path) -> None:
         """Hook: the images of a folder are about to be predicted."""
 
-    def check_inputs(self, cases: Sequence[Sequence[str]], previous: Sequence[str]) -> None:
-        """Hook: files are about to be predicted.
-
-        Args:
-            cases: the files of each case, one for each channel.
-            previous: label maps of the previous stage in a cascade.
-        """
+    def check_inputs(self, files: Sequence[Path]) -> None:
+        """Hook: images, and label maps of the previous stage in a cascade, are about to be predicted."""
 
     def predict_image(self, data: Tensor) -> Tensor:
         """Hook: logits (C, Z, Y, X) of an image (channels, Z, Y, X), by all folds."""
@@ -119,7 +115,7 @@ class HostPredictor(nnUNetPredictor):  # type: ignore[misc]
         if isinstance(folder_or_cases, str):
             self.check_folder(Path(folder_or_cases))
         cases, outputs, previous = super()._manage_input_and_output_lists(folder_or_cases, *args, **kwargs)
-        self.check_inputs(cases, [file for file in previous if file is not None])
+        self.check_inputs([Path(file) for file in chain(*cases, previous) if file is not None])
         return cases, outputs, previous
 
     def predict_logits_from_preprocessed_data(self, data: Tensor) -> Tensor:

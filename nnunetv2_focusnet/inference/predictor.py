@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 from acvl_utils.cropping_and_padding.padding import pad_nd_image
-from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO, SimpleITKIOWithReorient
+from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 from torch import Tensor
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
@@ -27,6 +29,7 @@ from nnunetv2_focusnet.laterality import swap_table
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 
 Weights = Mapping[str, Tensor]
+READERS_OF_ONE_CHANNEL = (SimpleITKIO, SimpleITKIOWithReorient, NibabelIO, NibabelIOWithReorient, Tiff3DIO)
 _EPS = 1e-6
 VIEWS_AT_ONCE_ON_CPU = 2  # PyTorch takes longer to convolve one small patch than two together
 
@@ -62,27 +65,27 @@ class FocusNetPredictor(HostPredictor):
         """
         super().__init__(*args, **kwargs)
         if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise ValueError("PyTorch finds no CUDA GPU, on which predictions run by default: name the device cpu")
+            raise ValueError("PyTorch finds no CUDA GPU: give -device cpu (in Python device=torch.device('cpu'))")
 
     # ---- files ----
 
     def check_folder(self, folder: Path) -> None:
-        """Refuse a folder without images, or with others than nnU-Net would predict.
+        """Refuse a folder without images, with others than nnU-Net would predict, or with cases that lack channels.
 
         Raises:
             ValueError: it is such a folder.
         """
-        check_names(folder, self.dataset_json["file_ending"])
+        channels = self.dataset_json.get("channel_names") or self.dataset_json["modality"]
+        one_each = self.plans_manager.image_reader_writer_class in READERS_OF_ONE_CHANNEL
+        check_names(folder, self.dataset_json["file_ending"], len(channels) if one_each else None)
 
-    def check_inputs(self, cases: Sequence[Sequence[str]], previous: Sequence[str]) -> None:
-        """Refuse files that aren't whole, and cases that lack channels.
+    def check_inputs(self, files: Sequence[Path]) -> None:
+        """Refuse files that aren't whole.
 
         Raises:
             ValueError: there are such.
         """
-        named = self.dataset_json.get("channel_names") or self.dataset_json["modality"]
-        one_each = self.plans_manager.image_reader_writer_class is not NaturalImage2DIO  # whose files have several
-        check_inputs(cases, previous, len(named) if one_each else None)
+        check_inputs(files)
 
     def export(self) -> Export:
         """What writes the image that was just predicted, and says what the user must look at."""

@@ -21,9 +21,6 @@ _NO_LOCK = (OSError, NotImplementedError)  # another process has it, or the file
 def new_folder(path: Path) -> Iterator[Path]:
     """Yield a hidden folder that becomes ``path`` when the block is complete, and is removed where it isn't.
 
-    A killed process leaves its hidden folder behind. The next one that makes ``path`` removes it: a lock, which ends
-    with the process that holds it, tells it from the folder of one that is still running.
-
     Args:
         path: a folder that doesn't exist yet; those above it are made.
 
@@ -33,6 +30,25 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     if path.exists():
         raise FileExistsError(errno.EEXIST, "exists already: delete it or name another", str(path))
+    with hidden_folder(path) as unfinished:
+        yield unfinished
+        with naming(path):
+            unfinished.rename(path)
+
+
+@contextmanager
+def hidden_folder(path: Path) -> Iterator[Path]:
+    """Yield a hidden folder for what is to be at ``path`` once it is complete; what is left in it goes with the block.
+
+    A killed process leaves its hidden folder behind. The next one that makes ``path`` removes it: a lock, which ends
+    with the process that holds it, tells it from the folder of one that is still running.
+
+    Args:
+        path: folders above it are made.
+
+    Raises:
+        WriteError: the folder can't be made.
+    """
     make_folder(path.parent)
     _remove_abandoned(path)
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
@@ -43,8 +59,6 @@ def new_folder(path: Path) -> Iterator[Path]:
         with naming(path):
             unfinished.mkdir()
         yield unfinished
-        with naming(path):
-            unfinished.rename(path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
         _remove(lock)

@@ -139,10 +139,12 @@ class BaseTrainer(FiniteTrainer):
                 "WARNING: labels or dataset.json have changed since this dataset was planned. The organs are those of"
                 " now, but patch and batch aren't made for them: plan again."
             )
-        if trained:
-            trained.check_dataset(organs, self.left_right, self.find_mirror_axes())
         self.entry = ours = self.complete(self.plan_entry(organs, self.dataset, self.configuration_manager))
         if trained:
+            # A run that goes on has the axes of its own checkpoint, whatever its trainer would mirror now.
+            goes_on = self.is_resumed and checkpoints_in(Path(self.output_folder))
+            mirror_axes = trained.mirror_axes if goes_on else self.find_mirror_axes()
+            trained.check_dataset(organs, self.left_right, mirror_axes)
             self.entry, self.left_right = trained.entry, trained.left_right_of(self.left_right)
         self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))
         self.print_to_log_file(organ_table(self.entry, self.configuration_manager.spacing), add_timestamp=False)

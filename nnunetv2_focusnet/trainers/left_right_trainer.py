@@ -31,8 +31,18 @@ class LeftRightTrainer(HostTrainer):
         self.dataset = DatasetJson.check(dataset_json, file or "dataset.json")
 
     def initialize(self) -> None:
-        """As nnU-Net does, and log what is flipped, and what isn't mirrored."""
+        """As nnU-Net does, and log what is flipped, and what isn't mirrored.
+
+        Raises:
+            ValueError: a subclass mirrors left and right.
+        """
         super().initialize()
+        if unsafe := sorted({*self.find_mirror_axes()} & {*self.left_right.unsafe_axes}):
+            raise ValueError(
+                f"{type(self).__name__} mirrors along axis {unsafe[0]}, which would make left organs right ones under"
+                " their old names: one of its classes replaces nnU-Net's"
+                " configure_rotation_dummyDA_mirroring_and_inital_patch_size, so leave it out"
+            )
         self.print_to_log_file(self.left_right.message)
 
     def limit_augmentation(

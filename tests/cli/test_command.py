@@ -107,9 +107,10 @@ def test_a_stopped_command_cleans_up_and_says_so_in_a_line(number: int, cause: s
 
 
 @posix
-def test_a_command_that_hangs_while_it_cleans_up_is_ended_all_the_same() -> None:
+@pytest.mark.parametrize(("number", "cause"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_a_command_that_hangs_while_it_cleans_up_is_ended_all_the_same(number: int, cause: str) -> None:
     """As a pool does whose workers got the signal, too."""
-    script = """
+    script = f"""
 import multiprocessing, os, signal, time
 from nnunetv2_focusnet.cli import command
 
@@ -117,14 +118,23 @@ command.LONGEST_END_SECONDS = 0.5
 with command.as_command("name", when_stopped="go on"):
     multiprocessing.get_context("fork").Process(target=time.sleep, args=[60]).start()
     try:
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), {number:d})
         time.sleep(60)
     finally:
         time.sleep(60)
 """
     # Returns once nobody holds the other end of what it prints to, the worker included.
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=30)
-    assert (done.returncode, done.stderr) == (128 + signal.SIGTERM, "name: stopped by SIGTERM; go on\n")
+    line = f"name: stopped by {cause}; go on; hidden leftovers may stay\n"
+    assert (done.returncode, done.stderr) == (128 + number, line)
+
+
+def test_what_handled_signals_before_handles_them_again() -> None:
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    before = [signal.getsignal(number) for number in numbers]
+    with as_command("name"):
+        assert [signal.getsignal(number) for number in numbers] != before
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 @posix

@@ -204,3 +204,15 @@ def test_a_kill_while_writing_leaves_the_prediction_that_was_there(
     write(export(), logits_of(labels_of(Brain=3)), properties, tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == before.keys()
     assert (tmp_path / "Case_1.nii.gz").read_bytes() != before["Case_1.nii.gz"]
+
+
+def test_what_a_killed_process_left_goes_when_the_case_is_predicted_again(
+    head: tuple[sitk.Image, dict], tmp_path: Path
+) -> None:
+    _, properties = head
+    out = tmp_path / "not there yet"
+    left = out / ".Case_1.0123abcd.unfinished"
+    left.mkdir(parents=True)
+    (left / "Case_1.npz").write_bytes(b"half")
+    write(export(), logits_of(labels_of(**GOOD)), properties, out)
+    assert {path.name for path in out.iterdir()} == {"Case_1.nii.gz", "Case_1_locations.json"}

@@ -1,12 +1,17 @@
 """Prediction of whole images by networks that say what the images' channels say, so that answers follow by hand."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 from dynamic_network_architectures.architectures.unet import PlainConvUNet
+from nnunetv2.imageio.natural_image_reader_writer import NaturalImage2DIO
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from torch import nn
@@ -255,6 +260,36 @@ def test_images_of_any_size_keep_it_and_peaks_are_found_where_they_are(
     assert labels[peak] == 1
     voxel = predictor.places[1].position
     assert all(abs(found - true) <= step / 2 for found, true, step in zip(voxel, peak, stride, strict=True))
+
+
+# ---- files ----
+
+
+@pytest.mark.parametrize(
+    ("dataset", "reader", "refused"),
+    [
+        ({"channel_names": {"0": "CT", "1": "MR"}}, SimpleITKIO, True),
+        ({"modality": {"0": "CT", "1": "MR"}}, SimpleITKIO, True),
+        ({"channel_names": {"0": "CT"}}, SimpleITKIO, False),
+        ({"channel_names": {"0": "R", "1": "G"}}, NaturalImage2DIO, False),
+    ],
+)
+def test_a_folder_has_to_have_the_channels_of_the_model(tmp_path, dataset, reader, refused) -> None:
+    predictor = predictor_of(reading_net())
+    predictor.dataset_json = dataset | {"file_ending": ".nii.gz"}
+    predictor.plans_manager.image_reader_writer_class = reader
+    (tmp_path / "a_0000.nii.gz").touch()
+    with pytest.raises(ValueError, match="takes 0000, 0001") if refused else nullcontext():
+        predictor.check_folder(tmp_path)
+    with pytest.raises(ValueError, match=r"a_0000.nii.gz can't be read, it is empty"):
+        predictor.check_inputs([tmp_path / "a_0000.nii.gz"])
+
+
+def test_processes_that_export_load_no_trainers() -> None:
+    script = "import sys, nnunetv2_focusnet.inference.export; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "nnunetv2_focusnet.inference.export" in done.stdout.split()
+    assert not [name for name in done.stdout.split() if ".trainers" in name or "nnUNetTrainer" in name]
 
 
 # ---- views ----

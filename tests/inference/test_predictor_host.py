@@ -1,5 +1,6 @@
 """What inference/host.py relies on in nnU-Net's predictor. A failure says what changed there."""
 
+import contextlib
 import inspect
 import os
 import sys
@@ -28,6 +29,9 @@ NAMES_OF_EXPORTS = ("export_prediction_from_logits", "convert_predicted_logits_t
 class Recording(HostPredictor):
     """Writes down which hooks are called."""
 
+    meets: threading.Barrier | None = None
+    """Where one predictor waits for another one before it hands out its export."""
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.calls: list[tuple] = []
@@ -47,11 +51,14 @@ class Recording(HostPredictor):
     def check_folder(self, folder) -> None:
         self.calls.append(("folder", folder))
 
-    def check_inputs(self, cases, previous) -> None:
-        self.calls.append(("inputs", cases, previous))
+    def check_inputs(self, files) -> None:
+        self.calls.append(("inputs", *map(str, files)))
 
     def export(self):
         self.calls.append(("export",))
+        if self.meets is not None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                self.meets.wait(timeout=0.2)
         return RecordingExport(self.calls.append)
 
 
@@ -160,21 +167,21 @@ def test_inputs_are_checked_before_the_first_is_predicted(recording: Recording, 
     recording._manage_input_and_output_lists(files, str(tmp_path), "low")
     recording._manage_input_and_output_lists(files, str(tmp_path))
     previous = [os.path.join("low", f"{case}.nii.gz") for case in "ab"]
-    assert recording.calls == [("inputs", files, previous), ("inputs", files, [])]
+    names = [name for case in files for name in case]
+    assert recording.calls == [("inputs", *names, *previous), ("inputs", *names)]
     recording.calls.clear()
     (tmp_path / "a_0000.nii.gz").touch()
     recording._manage_input_and_output_lists(str(tmp_path), str(tmp_path))
-    assert recording.calls == [("folder", tmp_path), ("inputs", [[str(tmp_path / "a_0000.nii.gz")]], [])]
+    assert recording.calls == [("folder", tmp_path), ("inputs", str(tmp_path / "a_0000.nii.gz"))]
 
 
 def test_predictors_of_several_threads_export_their_own_images(monkeypatch: pytest.MonkeyPatch) -> None:
     by_nnunet = [getattr(predictor_module, name) for name in NAMES_OF_EXPORTS]
     predictors = [predictor_of(tiny_focusnet(), kind=Recording) for _ in range(2)]
-    both_are_there = threading.Barrier(2)
+    Recording.meets = threading.Barrier(2)
     results = {}
 
     def predict(k: int) -> None:
-        both_are_there.wait()
         cases = [{"data": torch.zeros(1, *PATCH), "ofile": None, "data_properties": {"name": f"{k}{i}"}} for i in "ab"]
         results[k] = predictors[k].predict_from_data_iterator(iter(cases))
 
@@ -184,6 +191,7 @@ def test_predictors_of_several_threads_export_their_own_images(monkeypatch: pyte
         thread.start()
     for thread in threads:
         thread.join()
+    Recording.meets = None
     for k, predictor in enumerate(predictors):
         assert results[k] == [f"labels of {k}a", f"labels of {k}b"]
         assert [call[1] for call in predictor.calls if call[0] == "convert"] == [f"{k}a", f"{k}b"]
@@ -222,13 +230,22 @@ def test_command_makes_its_predictor_by_its_name(monkeypatch: pytest.MonkeyPatch
     assert predictor_module.nnUNetPredictor is nnUNetPredictor
 
 
+def test_errors_of_libraries_below_nnunet_are_no_refusals(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    line = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), "-d", "1", "-c", "3d_fullres", "-device", "cpu"]
+    monkeypatch.setattr(sys, "argv", ["nnUNetv2_focusnet_predict", *line])
+    monkeypatch.setattr(predictor_module, "get_output_folder", lambda *_: torch.zeros(2) + torch.zeros(3))
+    with pytest.raises(SystemExit, match=r"unexpected RuntimeError in .*The size of tensor a"):
+        command.main()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["-device", "cpu", "-part_id", "2"], "nnUNetv2_focusnet_predict: Do you even read"),  # nnU-Net's own words
         (["-device", "cpu"], r"nnUNetv2_focusnet_predict: .*dataset.json: No such file or directory$"),
         (["-device", "cpu", "-d", "2"], r"nnUNetv2_focusnet_predict: Could not find a dataset with the ID 2"),
-        ([], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* name the device cpu$"),
+        ([], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* give -device cpu"),
     ],
 )
 def test_what_nnunet_refuses_is_refused_in_one_line(

@@ -7,7 +7,7 @@ import inspect
 import runpy
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,10 @@ from nnunetv2.training.dataloading.data_loader import nnUNetDataLoader
 from nnunetv2.training.logging.nnunet_logger import LocalLogger, MetaLogger
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainer_noDummy2DDA import (
+    nnUNetTrainer_noDummy2DDA,
+)
+from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerDA5 import nnUNetTrainerDA5
 from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import nnUNetTrainerNoMirroring
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
@@ -183,6 +187,17 @@ def test_stock_mix_ins_have_their_say_in_what_is_mirrored(make_trainer: Any) -> 
 
     assert make_trainer(Host).find_mirror_axes() == (0, 1, 2)
     assert make_trainer(Unmirrored).find_mirror_axes() == ()
+
+
+@pytest.mark.parametrize("mix_in", [nnUNetTrainerDA5, nnUNetTrainer_noDummy2DDA])
+def test_stock_mix_ins_that_know_no_limits_of_mirroring_are_refused(
+    mix_in: type, make_trainer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LeftRightTrainer, "left_right", SimpleNamespace(unsafe_axes=(2,), message=""))
+    monkeypatch.setattr(host.HostTrainer, "initialize", lambda self: None)
+    make_trainer(LeftRightTrainer).initialize()
+    with pytest.raises(ValueError, match=r"^Mixed mirrors along axis 2, which would make left organs right ones"):
+        make_trainer(type("Mixed", (mix_in, LeftRightTrainer), {})).initialize()
 
 
 def test_training_transforms_are_a_list_that_can_be_extended(make_trainer: Any) -> None:
