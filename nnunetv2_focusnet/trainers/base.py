@@ -141,9 +141,10 @@ class BaseTrainer(FiniteTrainer):
             )
         self.entry = ours = self.complete(self.plan_entry(organs, self.dataset, self.configuration_manager))
         if trained:
-            # A run that goes on has the axes of its own checkpoint, whatever its trainer would mirror now.
+            mirror_axes = self.find_mirror_axes()
             goes_on = self.is_resumed and checkpoints_in(Path(self.output_folder))
-            mirror_axes = trained.mirror_axes if goes_on else self.find_mirror_axes()
+            if goes_on and {*trained.mirror_axes} < {*mirror_axes}:
+                mirror_axes = trained.mirror_axes  # its trainer has left out some of them, for prediction alone
             trained.check_dataset(organs, self.left_right, mirror_axes)
             self.entry, self.left_right = trained.entry, trained.left_right_of(self.left_right)
         self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))

@@ -457,6 +457,11 @@ def test_a_fold_that_would_be_mirrored_along_other_axes_is_refused(make_trainer:
         assert_one_line(error, str(folder.parent), "the pairs in dataset.json", "remove that folder")
 
 
+def test_a_run_goes_on_whose_trainer_mirrors_less_when_it_predicts(make_trainer: Any, folder: Path) -> None:
+    change_checkpoints(folder, inference_allowed_mirroring_axes=None)
+    assert resumed(make_trainer).inference_allowed_mirroring_axes is None
+
+
 def test_a_fold_whose_images_must_not_be_flipped_as_the_others_are_is_refused(
     make_trainer: Any, project: Path, folder: Path
 ) -> None:
