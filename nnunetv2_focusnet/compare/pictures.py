@@ -23,7 +23,6 @@ HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
 Dashes = tuple[int, tuple[int, ...]]
 DPI = 110
 LABEL_WIDTH = 26  # characters
-LABEL_LINES = 2
 
 
 def model_colours(models: Sequence[str]) -> dict[str, str]:
@@ -45,8 +44,12 @@ def model_hatches(models: Sequence[str]) -> dict[str, str]:
 
 
 def label(name: str) -> str:
-    """A name for an axis or a legend, in two short lines at most."""
-    return textwrap.fill(one_line(name), LABEL_WIDTH, max_lines=LABEL_LINES, placeholder=" …")
+    """A name for an axis or a legend, in two short lines at most; of longer ones the beginning and the end."""
+    text = one_line(name)
+    lines = textwrap.wrap(text, LABEL_WIDTH)
+    if len(lines) > 2:  # models of one trainer often differ at their end alone
+        lines = [f"{text[: LABEL_WIDTH - 1].rstrip()}…", text[-LABEL_WIDTH:].lstrip()]
+    return "\n".join(lines)
 
 
 @contextmanager

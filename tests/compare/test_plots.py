@@ -11,7 +11,7 @@ import pytest
 from nnunetv2_focusnet.compare.cases import Row
 from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
-from nnunetv2_focusnet.compare.pictures import model_colours
+from nnunetv2_focusnet.compare.pictures import label, model_colours
 from nnunetv2_focusnet.compare.plots import draw_boxes, draw_differences
 from nnunetv2_focusnet.compare.results import Results
 
@@ -72,3 +72,11 @@ def test_names_that_the_font_has_no_characters_for_bring_no_warnings(tmp_path: P
         warnings.simplefilter("error")
         draw_boxes(Results(as_table(rows), ("a",), (), ("視神経",), "1 mm", ()), "dsc", tmp_path / "boxes.png")
     assert (tmp_path / "boxes.png").is_file()
+
+
+def test_labels_of_long_names_keep_both_ends() -> None:
+    assert label("Lens_L") == "Lens_L"
+    assert label("a parotid gland on the left side") == "a parotid gland on the\nleft side"
+    names = [f"FocusNetTrainerPlansNetwork_own_predictor_seed{i}" for i in range(2)]
+    assert label("0123456789" * 6) == "0123456789012345678901234…\n45678901234567890123456789"
+    assert label(names[0]) != label(names[1])
