@@ -22,6 +22,7 @@ TRACEBACK = "NNUNETV2_FOCUSNET_TRACEBACK"
 PACKAGE = Path(__file__).resolve().parents[1]
 BROKEN_PIPE = 128 + 13  # as of a command that SIGPIPE ended
 LONGEST_END_SECONDS = 10.0
+_handled: set[int] = set()  # signals of this process
 
 
 class Stopped(KeyboardInterrupt):
@@ -151,12 +152,24 @@ def _signals_as_interrupts(last_words: str) -> Iterator[None]:
     ours = [number for number, handler in before.items() if in_main_thread and handler in unhandled]
     for number in ours:
         signal.signal(number, stop)
+    _handled.update(ours)
     try:
         yield
     finally:
         ended.set()
+        _handled.difference_update(ours)
         for number in ours:
             signal.signal(number, before[number])
+
+
+def _let_signals_end_a_fork() -> None:
+    """Without waiting for Python to run a handler, which it can't do in a worker that waits for a pool's lock."""
+    for number in _handled:
+        signal.signal(number, signal.SIG_DFL)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_signals_end_a_fork)
 
 
 def _end_if_it_hangs(ended: threading.Event, number: int, last_words: str) -> None:

@@ -157,6 +157,19 @@ with as_command("name"), multiprocessing.get_context("fork").Pool(4) as pool:
 
 
 @posix
+def test_forked_workers_are_ended_by_signals_at_once() -> None:
+    """A handler of Python's would have to wait until the worker has the lock that it waits for."""
+    script = """
+import multiprocessing, signal
+from nnunetv2_focusnet.cli.command import as_command
+with as_command("name"), multiprocessing.get_context("fork").Pool(1) as pool:
+    print(pool.map(signal.getsignal, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]) == [signal.SIG_DFL] * 3)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "True\n")
+
+
+@posix
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_has_seen_enough_is_no_fault(lines: int) -> None:
     """Both what is printed at once and what lies in the buffer until the end."""
