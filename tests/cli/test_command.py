@@ -114,6 +114,7 @@ def test_a_command_that_hangs_while_it_cleans_up_is_ended_all_the_same(number: i
 import multiprocessing, os, signal, time
 from nnunetv2_focusnet.cli import command
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 command.LONGEST_END_SECONDS = 0.5
 with command.as_command("name", when_stopped="go on"):
     multiprocessing.get_context("fork").Process(target=time.sleep, args=[60]).start()
@@ -162,6 +163,7 @@ def test_forked_workers_are_ended_by_signals_at_once() -> None:
     script = """
 import multiprocessing, signal
 from nnunetv2_focusnet.cli.command import as_command
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
 with as_command("name"), multiprocessing.get_context("fork").Pool(1) as pool:
     print(pool.map(signal.getsignal, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]) == [signal.SIG_DFL] * 3)
 """

@@ -58,7 +58,7 @@ class Project:
         self.results = root / "nnUNet_results" / DATASET
         trainers = root / "my trainers"
         trainers.mkdir(parents=True)
-        (trainers / "short_trainers.py").write_text(USER_TRAINERS)
+        (trainers / "users_trainers.py").write_text(USER_TRAINERS)
         self.settings = folders_in(root) | {
             "nnUNet_extTrainer": str(trainers),
             # Augmentation in the same process: its workers would take longer to start than to work.
