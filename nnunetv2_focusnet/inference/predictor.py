@@ -26,6 +26,7 @@ from nnunetv2_focusnet.inference.locating import locate
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
 from nnunetv2_focusnet.laterality import swap_table
+from nnunetv2_focusnet.organs.dataset_json import channels_of
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 
 Weights = Mapping[str, Tensor]
@@ -75,9 +76,8 @@ class FocusNetPredictor(HostPredictor):
         Raises:
             ValueError: it is such a folder.
         """
-        channels = self.dataset_json.get("channel_names") or self.dataset_json["modality"]
         one_each = self.plans_manager.image_reader_writer_class in READERS_OF_ONE_CHANNEL
-        check_names(folder, self.dataset_json["file_ending"], len(channels) if one_each else None)
+        check_names(folder, self.dataset_json["file_ending"], len(channels_of(self.dataset_json)) if one_each else None)
 
     def check_inputs(self, files: Sequence[Path]) -> None:
         """Refuse files that aren't whole.

@@ -100,6 +100,12 @@ class DatasetJson:
         }
 
 
+def channels_of(content: Mapping[str, Any]) -> Mapping[str, str]:
+    """Name of each channel by its number, of a dataset.json that nnU-Net has taken; its older files say "modality"."""
+    channels: Mapping[str, str] = content.get("channel_names") or content["modality"]
+    return channels
+
+
 def organ_labels(labels: Mapping[str, int]) -> dict[str, int]:
     """Labels without background and ignore label."""
     return {name: value for name, value in labels.items() if name not in (BACKGROUND, IGNORE)}

@@ -16,7 +16,7 @@ from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.architectures.config import DeepLabConfig, SNetConfig
-from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.organs.dataset_json import DatasetJson, channels_of
 from nnunetv2_focusnet.organs.measuring import measure_raw_organs
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import KEY, PlansEntry
@@ -215,7 +215,7 @@ class FocusNetPlanner(ExperimentPlanner):  # type: ignore[misc]
     @property
     def num_channels(self) -> int:
         """Channels of the images."""
-        return len(self.dataset_json.get("channel_names") or self.dataset_json["modality"])
+        return len(channels_of(self.dataset_json))
 
     @property
     def num_classes(self) -> int:

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_focusnet import __version__
+from nnunetv2_focusnet.organs.dataset_json import channels_of
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.system.files import write_text
 from nnunetv2_focusnet.system.text import one_line
@@ -53,7 +54,6 @@ def _content(trainer: Any) -> dict[str, Any]:
     roi_sizes = {organ.label: trainer.entry.roi_sizes[organ.label] for organ in trainer.small_organs}
     training, validation = trainer.do_split()
     dice = _dice_by_label(trainer)
-    channels = trainer.dataset_json.get("channel_names") or trainer.dataset_json["modality"]  # its older name
     return {
         "dataset": plans.dataset_name,
         "trainer": type(trainer).__name__,
@@ -64,7 +64,7 @@ def _content(trainer: Any) -> dict[str, Any]:
         "epochs": trainer.current_epoch,
         "training": training,
         "validation": validation,
-        "channels": list(channels.values()),
+        "channels": list(channels_of(trainer.dataset_json).values()),
         "spacing": configuration.spacing,
         "patch": configuration.patch_size,
         "network": trainer.entry.network.as_json(),

@@ -24,11 +24,16 @@ class StockAdam(nnUNetTrainerAdam, SmallFocusNetTrainer):
     """Its configure_optimizers doesn't call that of the next class."""
 
 
-def test_a_stock_mix_in_has_its_own_optimiser_and_rate_and_the_stages_stay(make_trainer: Any) -> None:
-    trainer = make_trainer(StockAdam)
+def started(trainer: Any, epoch: int) -> Any:
+    """The trainer at the beginning of an epoch, with that epoch's rate."""
     trainer.on_train_start()
-    trainer.current_epoch = 4
+    trainer.current_epoch = epoch
     trainer.on_train_epoch_start()
+    return trainer
+
+
+def test_a_stock_mix_in_has_its_own_optimiser_and_rate_and_the_stages_stay(make_trainer: Any) -> None:
+    trainer = started(make_trainer(StockAdam), 4)
     assert trainer.stage.name == "SOS"
     (group,) = trainer.optimizer.param_groups
     assert group["amsgrad"]
@@ -42,9 +47,6 @@ class OwnRate(SmallFocusNetTrainer):
 
 
 def test_a_rate_of_one_s_own_stays(make_trainer: Any) -> None:
-    trainer = make_trainer(OwnRate)
-    trainer.on_train_start()
-    trainer.current_epoch = 6
-    trainer.on_train_epoch_start()
+    trainer = started(make_trainer(OwnRate), 6)
     assert trainer.stage.name == "joint"
     assert trainer.optimizer.param_groups[0]["lr"] == 0.5 * 2 / 8
