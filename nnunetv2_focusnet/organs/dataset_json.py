@@ -174,7 +174,7 @@ def _file_ending(content: Mapping[str, Any]) -> str:
 
 
 def _is_ct(content: Mapping[str, Any]) -> bool:
-    channels = content.get("channel_names")
+    channels = content.get("channel_names") or content.get("modality")
     return isinstance(channels, dict) and str(channels.get("0")).casefold() == "ct"
 
 

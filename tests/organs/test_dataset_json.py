@@ -61,6 +61,19 @@ def test_what_holds_where_it_says_no_more_than_it_must() -> None:
 
 
 @pytest.mark.parametrize(
+    ("channels", "is_ct"),
+    [
+        ({}, False),
+        ({"channel_names": {"0": "ct", "1": "MR"}}, True),
+        ({"channel_names": {"0": "MR", "1": "CT"}}, False),
+        ({"modality": {"0": "CT"}}, True),  # as older files call it
+    ],
+)
+def test_ct_is_what_the_first_channel_is_called(channels: dict[str, Any], is_ct: bool) -> None:
+    assert DatasetJson.check(CONTENT | channels).is_ct == is_ct
+
+
+@pytest.mark.parametrize(
     ("labels", "words"),
     [
         (["Brain"], 'must be an object of names with their values, got ["Brain"]'),
