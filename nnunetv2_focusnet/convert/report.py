@@ -1,13 +1,12 @@
-"""What a conversion did, for people (conversion_report.md) and programs (conversion_report.json)."""
+"""What a conversion did, for people: conversion_report.md, and lines for the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from nnunetv2_focusnet.convert.raw_dataset import ConvertedCase, write_json
+from nnunetv2_focusnet.convert.raw_dataset import ConvertedCase
 from nnunetv2_focusnet.system.files import write_text
 
 
@@ -48,8 +47,7 @@ class Conversion:
 
 
 def write_report(conversion: Conversion, folder: Path) -> None:
-    """Write conversion_report.json and conversion_report.md into the dataset's folder."""
-    write_json(folder / "conversion_report.json", _as_json(conversion))
+    """Write conversion_report.md into the dataset's folder."""
     write_text(folder / "conversion_report.md", "\n".join(_as_markdown(conversion)) + "\n")
 
 
@@ -79,29 +77,6 @@ def summary_lines(conversion: Conversion, folds: Sequence[Mapping[str, Sequence[
         listed = ", ".join(f"{name} ({number})" for name, number in conversion.ignored.items())
         yield f"ignored structures, with the number of cases: {listed}"
     yield f"Report: {folder / 'conversion_report.md'}"
-
-
-def _as_json(conversion: Conversion) -> dict[str, Any]:
-    cases = {
-        case.case: {
-            "split": case.split,
-            "voxels": case.voxels,
-            "not_annotated": [organ for organ in conversion.organs if organ not in case.voxels],
-            "overlaps": [asdict(overlap) for overlap in case.overlaps],
-            "geometry": list(case.geometry),
-            "notes": list(case.notes),
-        }
-        for case in conversion.cases
-    }
-    return {
-        "dataset": conversion.dataset,
-        "layout": conversion.layout,
-        "organs": list(conversion.organs),
-        "cases": cases,
-        "left_out": conversion.left_out,
-        "ignored_structures": conversion.ignored,
-        "notes": list(conversion.notes),
-    }
 
 
 def _as_markdown(conversion: Conversion) -> Iterable[str]:

@@ -30,10 +30,12 @@ class Area(NamedTuple):
     Attributes:
         mask: shape (Y, X).
         overlaps: number of pairs of contours that overlap in part.
+        hollow: contours within one cover more than half of its area, as a copy of it does.
     """
 
     mask: np.ndarray
-    overlaps: int
+    overlaps: int = 0
+    hollow: bool = False
 
 
 def fill(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> Area:
@@ -66,7 +68,7 @@ def fill(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> Area:
     for outline in kept:
         if not outline.outer:
             mask |= outline.filled()
-    return Area(mask, overlaps)
+    return Area(mask, overlaps, any(outline.is_hollow for outline in kept))
 
 
 def fill_exclusively(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> Area:
@@ -83,7 +85,7 @@ def fill_exclusively(contours: Sequence[np.ndarray], shape: tuple[int, int]) -> 
             kept.append(outline)
             parity ^= outline.masks[0]
             border |= outline.masks[1]
-    return Area(parity | border, 0)
+    return Area(parity | border)
 
 
 class Relation(Enum):
@@ -132,6 +134,11 @@ class _Outline:
         length = np.abs(np.diff(self.points, axis=0)).sum()
         # The two lobes of an eight may cancel in its size, but not in its samples.
         return self.size <= 0.01 * length and not binary_erosion(self._own_samples, NEIGHBOURS).any()
+
+    @property
+    def is_hollow(self) -> bool:
+        """Whether those directly inside of it cover more than half of it."""
+        return sum(each.size for each in self.inner) > self.size / 2
 
     def draw(self, mask: np.ndarray) -> None:
         """Mark the voxels nearest to a line, one for each step along the longer axis."""

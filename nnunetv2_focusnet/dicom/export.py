@@ -113,6 +113,8 @@ def _save(content: Dataset, target: Path) -> None:
 def _prediction_files(predictions: Path, file_ending: str) -> dict[str, Path]:
     if not predictions.exists():
         raise ValueError(f"{predictions} doesn't exist: name a label map or a folder of them")
+    if predictions.is_file() and not predictions.name.endswith(file_ending):
+        raise ValueError(f"{predictions} isn't {file_ending}, as label maps are by dataset.json: save it as such")
     found = files_with_ending(predictions, file_ending) if predictions.is_dir() else [predictions]
     if not found:
         raise ValueError(f"{predictions} holds no label maps (*{file_ending}): name the folder of predictions")

@@ -43,7 +43,7 @@ def match_structure_sets(tree: Tree) -> tuple[dict[str, list[StructureSet]], lis
     """Structure sets by the UID of their series, and a message for each that fits none.
 
     A structure set belongs to the series that it names. If that isn't there, it belongs to the only series in its frame
-    of reference: positions mean the same in both.
+    of reference, unless that is another patient's: positions mean the same in both.
     """
     matched, problems = defaultdict(list), []
     for structure_set in tree.structure_sets:
@@ -67,13 +67,19 @@ def _series_of(structure_set: StructureSet, tree: Tree) -> Series:
         raise ValueError(
             f"{structure_set.name} belongs to {len(candidates)} CT series, {_names(candidates)}: keep one of them"
         )
-    if structure_set.frames_of_reference and candidates[0] not in in_frame:
+    series = candidates[0]
+    if structure_set.frames_of_reference and series not in in_frame:
         raise ValueError(
-            f"{structure_set.name} names {candidates[0].name}, but was drawn in another frame of reference: "
+            f"{structure_set.name} names {series.name}, but was drawn in another frame of reference: "
             f"{' and '.join(sorted(structure_set.frames_of_reference))}, where the series has "
-            f"{candidates[0].frame_of_reference or 'none'}; export both again"
+            f"{series.frame_of_reference or 'none'}; export both again"
         )
-    return candidates[0]
+    if not named and patients_differ(structure_set, series):
+        raise ValueError(
+            f"{structure_set.name} doesn't name {series.name}, which is in its frame of reference, but of another "
+            "patient (PatientID): put its own series there"
+        )
+    return series
 
 
 def _where(structure_set: StructureSet, tree: Tree) -> str:
@@ -114,14 +120,18 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
                 f"{series.frame_of_reference or 'none'}: export both again, from one registration"
             )
         items = dict(drawn)
-        reader = ContourReader(structure_set.name, series, grid)
+        reader = ContourReader(structure_set, series, grid)
         return [reader.read(name, roi, items.get(number)) for name, (number, roi) in zip(names, listed, strict=True)]
 
 
 def missing_slices(structure_set: StructureSet, series: Series) -> int:
-    """How many of the slices that a structure set refers to aren't there; 0 if it refers to none that is."""
-    there = {slice_.instance for slice_ in series.slices}
-    return len(structure_set.instances - there) if structure_set.instances & there else 0
+    """How many of the slices that a structure set refers to aren't there."""
+    return len(structure_set.instances - {slice_.instance for slice_ in series.slices})
+
+
+def patients_differ(structure_set: StructureSet, series: Series) -> bool:
+    """Whether both say whose they are, and it isn't the same patient."""
+    return bool(structure_set.patient and series.patient) and structure_set.patient != series.patient
 
 
 def fill_slices(roi: Roi, grid: Grid) -> Iterator[tuple[int, Area]]:
@@ -182,13 +192,14 @@ class ContourReader:
     """Reads the contours of structures.
 
     Args:
-        file: the structure set's name in messages.
-        series: that it was drawn on.
+        structure_set: that they are of.
+        series: that it belongs to.
         grid: of the series.
     """
 
-    def __init__(self, file: str, series: Series, grid: Grid) -> None:
-        self._file, self._series, self._grid = file, series, grid
+    def __init__(self, structure_set: StructureSet, series: Series, grid: Grid) -> None:
+        self._file, self._series, self._grid = structure_set.name, series, grid
+        self._names_series = series.uid in structure_set.series
         self._slices = {slice_.instance: index for index, slice_ in enumerate(series.slices)}
 
     def read(self, name: str, roi: Dataset, item: Dataset | None) -> Roi:
@@ -216,12 +227,10 @@ class ContourReader:
             return Roi(name, problem=f"{self._file}: a contour of {name} can't be read: export it again")
         there = [0 <= _slice_index(points) < self._grid.size[2] for points in indices]
         inside = [points for points, is_there in zip(indices, there, strict=True) if is_there]
-        problem = ""
-        if any(np.abs(points[:, 2] - _slice_index(points)).max() > OFF_SLICE for points in inside):
-            problem = (
-                f"{self._file}: contours of {name} don't lie on slices of its CT series: "
-                "add the series that they were drawn on"
-            )
+        references = [
+            (_slice_index(points), self._images_of(contour)) for contour, points in zip(closed, indices, strict=True)
+        ]
+        here = sum(index in images for index, images in references)
         remarks = [f"{kinds[kind]} contours of the kind {kind} were left out" for kind in NOT_FILLED if kinds[kind]]
         if beyond := there.count(False):
             remarks.append(f"contours beyond the ends of the CT were left out ({beyond})")
@@ -230,14 +239,32 @@ class ContourReader:
         drawn_in = {_slice_index(points) for points in inside}
         if drawn_in and (gaps := max(drawn_in) - min(drawn_in) + 1 - len(drawn_in)):
             remarks.append(f"no contours in slices between its first and its last ({gaps})")
-        if elsewhere := sum(map(self._refers_elsewhere, closed, indices)):
+        if elsewhere := sum(bool(images) for _, images in references) - here:
             remarks.append(f"contours refer to other images than the slices that they lie on ({elsewhere})")
+        sign = self._sign_of_another_series(inside, drawn_here=here > 0)
+        problem = f"{self._file}: contours of {name} {sign}: add the series that they were drawn on" if sign else ""
         exclusive = kinds["CLOSEDPLANAR_XOR"] > 0
         return Roi(name, tuple(inside), exclusive, tuple(remarks), problem)
 
-    def _refers_elsewhere(self, contour: Dataset, points: np.ndarray) -> bool:
-        instances = [text_of(i, "ReferencedSOPInstanceUID") for i in contour.get("ContourImageSequence") or []]
-        return bool(instances) and _slice_index(points) not in map(self._slices.get, instances)
+    def _images_of(self, contour: Dataset) -> list[int | None]:
+        """Indices of the slices that a contour refers to; None stands for an image that isn't there."""
+        images = contour.get("ContourImageSequence") or []
+        return [self._slices.get(text_of(image, "ReferencedSOPInstanceUID")) for image in images]
+
+    def _sign_of_another_series(self, contours: Sequence[np.ndarray], drawn_here: bool) -> str:
+        """What shows that contours were drawn on another series; empty if nothing does.
+
+        Args:
+            contours: those that lie between the ends of the series.
+            drawn_here: some refer to the very slices that they lie on.
+        """
+        if any(np.abs(points[:, 2] - _slice_index(points)).max() > OFF_SLICE for points in contours):
+            return "don't lie on slices of its CT series"
+        steps = np.diff(sorted({_slice_index(points) for points in contours}))
+        # Slices that are twice as thick leave stripes in the mask.
+        if not (self._names_series or drawn_here) and len(steps) and steps.min() > 1:
+            return "lie on no two slices in a row of its CT series, which it doesn't name"
+        return ""
 
 
 def _points_mm(contour: Dataset) -> np.ndarray:

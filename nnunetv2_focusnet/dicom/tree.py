@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,7 @@ class Series:
         uid: SeriesInstanceUID.
         study: StudyInstanceUID.
         frame_of_reference: FrameOfReferenceUID; may be empty.
+        patient: PatientID; may be empty, and belongs into no message.
         slices: in the order of their positions, in the direction of the first slice's normal.
         problem: what is wrong with a file of the series, or with one that may be of it; empty if nothing is.
     """
@@ -68,6 +69,7 @@ class Series:
     uid: str
     study: str
     frame_of_reference: str
+    patient: str = field(repr=False)
     slices: tuple[Slice, ...]
     problem: str = ""
 
@@ -84,6 +86,7 @@ class StructureSet:
     Attributes:
         file: where it lies.
         name: of the file in messages.
+        patient: PatientID; may be empty, and belongs into no message.
         frames_of_reference: UIDs that it refers to.
         series: SeriesInstanceUIDs that it refers to.
         instances: SOPInstanceUIDs of the slices that it refers to.
@@ -91,6 +94,7 @@ class StructureSet:
 
     file: Path
     name: str
+    patient: str = field(repr=False)
     frames_of_reference: frozenset[str]
     series: frozenset[str]
     instances: frozenset[str]
@@ -168,7 +172,7 @@ def _one_series(uid: str, members: list[tuple[Path, Dataset]], files: DicomFiles
     problems += _double_numbers(uid, slices, [header for _, header in members])
     first = members[0][1]
     study, frame = text_of(first, "StudyInstanceUID"), text_of(first, "FrameOfReferenceUID")
-    return Series(uid, study, frame, tuple(slices), next(iter(problems), ""))
+    return Series(uid, study, frame, text_of(first, "PatientID"), tuple(slices), next(iter(problems), ""))
 
 
 def _broken_slices(uid: str, folders: set[Path], broken: Sequence[Broken]) -> list[str]:
@@ -252,4 +256,5 @@ def _structure_set(file: Path, header: Dataset, name: str) -> StructureSet:
         for image in item.get("ContourImageSequence") or []
     )
     uids = frozenset(text_of(frame, "FrameOfReferenceUID") for frame in frames if frame.get("FrameOfReferenceUID"))
-    return StructureSet(file, name, uids, frozenset(text_of(item, "SeriesInstanceUID") for item in series), instances)
+    names = frozenset(text_of(item, "SeriesInstanceUID") for item in series)
+    return StructureSet(file, name, text_of(header, "PatientID"), uids, names, instances)

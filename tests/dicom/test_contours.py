@@ -153,6 +153,14 @@ def test_holes_that_overlap_are_one_hole_and_an_island_in_a_hole_is_filled() -> 
     assert filled.overlaps == 1
 
 
+@pytest.mark.parametrize(("ends", "hollow"), [((1.8, 13.2), True), ((3.2, 11.8), True), ((3.5, 11.5), False)])
+def test_a_contour_that_another_one_covers_to_more_than_half_is_told(ends: tuple[float, float], hollow: bool) -> None:
+    """Half of 12 x 12 voxels are 72; the others have 130, 74 and 64."""
+    outer, inner = box((1.5, 13.5), (1.5, 13.5)), box(ends, ends)
+    assert areas.fill([inner, outer], (16, 16)).hollow is hollow
+    assert not areas.fill([outer], (16, 16)).hollow
+
+
 def test_a_hole_that_touches_the_contour_around_it_is_a_hole() -> None:
     filled = areas.fill([box((0.5, 8.5), (0.5, 8.5)), box((5.5, 8.52), (3.5, 5.5))], (10, 10))
     assert (filled.mask.sum(), filled.overlaps) == (8 * 8 - 3 * 2, 0)

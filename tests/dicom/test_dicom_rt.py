@@ -1,13 +1,13 @@
 """CT series with structure sets as cases to convert, with the mess that clinics export."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from dicom_files import CTFiles, ct_image, points, square, write_ct, write_structure_set
+from dicom_files import NUMBER, CTFiles, ct_image, points, square, write_ct, write_structure_set
 from pydicom import Dataset, dcmread
 from pydicom.uid import MRImageStorage
 from source_folders import forbid
@@ -47,6 +47,23 @@ def problem(case: SourceCase) -> str:
 def box(ct: CTFiles, z: int = 2) -> tuple[str, list[float]]:
     """Voxels 3 to 6 along x and 4 to 8 along y of one slice."""
     return CLOSED, square(ct, z, (2.5, 3.5), (6.5, 8.5))
+
+
+def refer(file: Path, instances: Sequence[str], drawn_on: Sequence[str]) -> None:
+    """Let a structure set refer to images, and each contour of its first structure to one."""
+
+    def images(*instances: str) -> list[Dataset]:
+        references = [Dataset() for _ in instances]
+        for reference, instance in zip(references, instances, strict=True):
+            reference.ReferencedSOPInstanceUID = instance
+        return references
+
+    content = dcmread(file)
+    study = content.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    study.RTReferencedSeriesSequence[0].ContourImageSequence = images(*instances)
+    for contour, instance in zip(content.ROIContourSequence[0].ContourSequence, drawn_on, strict=True):
+        contour.ContourImageSequence = images(instance)
+    content.save_as(file)
 
 
 @pytest.mark.parametrize(
@@ -368,22 +385,102 @@ def test_a_structure_set_that_refers_to_slices_that_are_not_there(tmp_path: Path
     """Lost end slices leave no gap."""
     ct = write_ct(tmp_path, ct_image())
     file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct, 1), box(ct)])])
-    content = dcmread(file)
-    references = []
-    for instance in ct.instances:
-        references.append(Dataset())
-        references[-1].ReferencedSOPInstanceUID = instance
-    study = content.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
-    study.RTReferencedSeriesSequence[0].ContourImageSequence = references
-    for contour, reference in zip(
-        content.ROIContourSequence[0].ContourSequence, (references[1], references[4]), strict=True
-    ):
-        contour.ContourImageSequence = [reference]
-    content.save_as(file)
+    refer(file, ct.instances, [ct.instances[1], ct.instances[4]])
     ct.files[0].unlink()
     assert list(one_case(tmp_path).notes()) == [
         "the structure set refers to 1 slices that aren't there",
         "Lens_L: contours refer to other images than the slices that they lie on (1)",
+    ]
+
+
+OTHERS = [f"1.2.3.{n}" for n in range(3)]  # images of a series that isn't there
+
+
+@pytest.mark.parametrize(
+    ("slices", "references", "refused"),
+    [
+        ((0, 2, 4), "others", True),
+        ((0, 3), "none", True),
+        ((0, 2, 4), "own", False),
+        ((0, 1, 4), "others", False),
+        ((2,), "others", False),
+    ],
+)
+def test_contours_of_thicker_slices_that_are_not_there_are_no_stripes_on_thinner_ones(
+    tmp_path: Path, slices: tuple[int, ...], references: str, refused: bool
+) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    rois = [("Cord", [box(ct, z) for z in slices]), ("Lens_L", [box(ct)])]
+    file = write_structure_set(tmp_path / "RS.dcm", ct, rois, series=["1.2.3"])
+    if references != "none":
+        refer(file, [], OTHERS[: len(slices)] if references == "others" else [ct.instances[z] for z in slices])
+    case = one_case(tmp_path)
+    assert list(case.structure_names()) == ["Cord", "Lens_L"]
+    assert [item.name for item in case.structures(["Lens_L"])] == ["Lens_L"]
+    if refused:
+        assert problem(case) == (
+            "RS.dcm: contours of Cord lie on no two slices in a row of its CT series, which it doesn't name: "
+            "add the series that they were drawn on"
+        )
+    else:
+        assert tuple(np.flatnonzero(masks(case)["Cord"].any(axis=(1, 2)))) == slices
+
+
+def test_images_of_a_series_that_is_not_there_are_counted(tmp_path: Path) -> None:
+    ct = write_ct(tmp_path, ct_image())
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])], series=["1.2.3"])
+    refer(file, OTHERS, OTHERS[:1])
+    assert list(one_case(tmp_path).notes()) == [
+        "the structure set refers to 3 slices that aren't there",
+        "Lens_L: contours refer to other images than the slices that they lie on (1)",
+    ]
+
+
+@pytest.mark.parametrize("number", ["PID-OTHER", "", NUMBER])
+def test_a_structure_set_in_the_frame_of_another_patients_series(tmp_path: Path, number: str) -> None:
+    ct = write_ct(tmp_path / "CT", ct_image())
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])], series=["1.2.3"])
+    content = dcmread(file)
+    content.PatientID = number
+    content.save_as(file)
+    first, *_ = DicomRT().find_cases(tmp_path)
+    if number == "PID-OTHER":
+        assert problem(first) == (
+            "RS.dcm doesn't name the series of CT/IM_0003.dcm, which is in its frame of reference, but of another "
+            "patient (PatientID): put its own series there"
+        )
+    else:
+        assert masks(first)["Lens_L"].sum() == 4 * 5
+
+
+def test_another_patients_number_beside_the_name_of_the_series_is_noted(tmp_path: Path) -> None:
+    """As anonymisers leave it that number files of each kind on their own."""
+    ct = write_ct(tmp_path, ct_image())
+    file = write_structure_set(tmp_path / "RS.dcm", ct, [("Lens_L", [box(ct)])])
+    content = dcmread(file)
+    content.PatientID = "PID-OTHER"
+    content.save_as(file)
+    case = one_case(tmp_path)
+    assert masks(case)["Lens_L"].sum() == 4 * 5
+    assert list(case.notes()) == ["the structure set names this CT, but another patient (PatientID)"]
+    assert NUMBER not in repr(case)
+    assert "PID-OTHER" not in repr(case)
+
+
+def test_contours_drawn_twice_far_apart_are_noted_with_their_slices(tmp_path: Path) -> None:
+    """A copy that is smaller by 0.3 voxels is a hole."""
+    ct = write_ct(tmp_path, ct_image())
+    outer, copy = (((1.5, 1.5), (13.5, 13.5)), ((1.8, 1.8), (13.2, 13.2)))
+    rois = [
+        ("Brain", [(CLOSED, square(ct, z, *ends)) for z in range(6) for ends in (outer, copy)]),
+        ("Cord", [(CLOSED, square(ct, z, *outer)) for z in range(3)] + [(CLOSED, square(ct, 1, *copy))]),
+    ]
+    write_structure_set(tmp_path / "RS.dcm", ct, rois)
+    text = "contours within others cover more than half of their area, as contours drawn twice do"
+    assert list(one_case(tmp_path).notes()) == [
+        f"Brain: {text} (6 slices: IM_0003.dcm, IM_0010.dcm, IM_0017.dcm, IM_0024.dcm, IM_0031.dcm, ...)",
+        "Brain has contours around no voxel's centre and counts as not annotated",
+        f"Cord: {text} (1 slices: IM_0010.dcm)",
     ]
 
 

@@ -409,6 +409,43 @@ def test_a_list_that_has_one_series_for_two_cases(run: Run, tmp_path: Path) -> N
     assert "dicom_series.json has to be an object, case to SeriesInstanceUID" in failure(run)[0]
 
 
+def test_a_series_that_the_list_gives_to_a_case_is_no_other_ones(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom" / "a", ct_image(), uid="1.2.1")
+    write_ct(tmp_path / "dicom" / "b", ct_image(origin=(0.0, 0.0, 0.0)))
+    for name in ("CT_001", "patient"):
+        write_prediction(tmp_path / "pred" / f"{name}.nii.gz", ct)
+    (tmp_path / "pred" / "dicom_series.json").write_text(json.dumps({"CT_001": ct.uid}))
+    text = "patient.nii.gz can't have the series of a/IM_0003.dcm, which dicom_series.json gives to CT_001: add the"
+    (line,) = failure(run)
+    assert text in line
+    shutil.rmtree(tmp_path / "dicom" / "b")
+    (line,) = failure(run, pred="pred/patient.nii.gz")  # one prediction, one series
+    assert text in line
+    write_ct(tmp_path / "dicom" / "like a", ct_image(), uid="1.2.2")
+    (line,) = failure(run, pred="pred/patient.nii.gz")  # it may be CT_001 under another name
+    assert "can't be told apart by its voxels, which the series of a/IM_0003.dcm, the series of like a/IM" in line
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["CT_001_rtstruct.dcm"]
+
+
+def test_a_prediction_that_the_list_has_is_a_rival_of_one_that_it_has_not(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    for name in ("CT_001", "patient"):
+        write_prediction(tmp_path / "pred" / f"{name}.nii.gz", ct)
+    (tmp_path / "pred" / "dicom_series.json").write_text('{"CT_001": "1.2.3"}')
+    first, second = failure(run)
+    assert "dicom_series.json has a series for CT_001 that isn't in the DICOM folder" in first
+    assert "patient.nii.gz can't be told apart by its voxels, which CT_001, it share" in second
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_label_map_of_another_ending_is_refused(run: Run, tmp_path: Path) -> None:
+    ct = write_ct(tmp_path / "dicom", ct_image())
+    write_prediction(tmp_path / "pred" / "head.nrrd", ct)
+    (line,) = failure(run, pred="pred/head.nrrd")
+    assert line.endswith("head.nrrd isn't .nii.gz, as label maps are by dataset.json: save it as such")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_broken_slice_is_named_once(run: Run, tmp_path: Path) -> None:
     ct = write_ct(tmp_path / "dicom", ct_image())
     write_prediction(tmp_path / "pred" / "head.nii.gz", ct)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from nnunetv2_focusnet.dicom.structures import Roi
     from nnunetv2_focusnet.dicom.tree import Series, StructureSet
 
+NAMED_SLICES = 5  # in one note
+
 # The modules of the folder dicom are imported where they are used, as their libraries are an extra.
 
 
@@ -63,21 +65,38 @@ class DicomCase(SourceCase):
             yield Structure(roi.name, grid.put(mask), self.structure_set.name)
 
     def notes(self) -> Sequence[str]:
-        """Slices that aren't there, and what of the structures isn't drawn, or isn't drawn as it is meant for sure."""
-        from nnunetv2_focusnet.dicom.series_grid import series_grid
-        from nnunetv2_focusnet.dicom.structures import fill_slices, missing_slices
+        """What may not belong to this CT, or isn't there, and what of the structures may be meant otherwise."""
+        from nnunetv2_focusnet.dicom.structures import missing_slices, patients_differ
 
         notes = []
+        if patients_differ(self.structure_set, self.series):
+            notes.append("the structure set names this CT, but another patient (PatientID)")
         if missing := missing_slices(self.structure_set, self.series):
             notes.append(f"the structure set refers to {missing} slices that aren't there")
         for roi, annotated in self._rois():
-            notes += [f"{roi.name}: {remark}" for remark in roi.remarks]
+            notes += [f"{roi.name}: {remark}" for remark in (*roi.remarks, *self._oddities(roi))]
             if not annotated:  # what is there mustn't be trained as absent
                 why = "contours around no voxel's centre" if roi.contours else "no closed contour on the CT"
                 notes.append(f"{roi.name} has {why} and counts as not annotated")
-            elif overlaps := sum(area.overlaps for _, area in fill_slices(roi, series_grid(self.series))):
-                notes.append(f"{roi.name}: contours that overlap in part were joined ({overlaps} pairs)")
         return notes
+
+    def _oddities(self, roi: Roi) -> Iterator[str]:
+        """Where several contours in a slice may mean something else together."""
+        from nnunetv2_focusnet.dicom.series_grid import series_grid
+        from nnunetv2_focusnet.dicom.structures import fill_slices
+
+        overlaps, hollow = 0, []
+        for index, area in fill_slices(roi, series_grid(self.series)):
+            overlaps += area.overlaps
+            hollow += [self.series.slices[index].name] if area.hollow else []
+        if overlaps:
+            yield f"contours that overlap in part were joined ({overlaps} pairs)"
+        if hollow:
+            listed = ", ".join(hollow if len(hollow) <= NAMED_SLICES else [*hollow[:NAMED_SLICES], "..."])
+            yield (
+                "contours within others cover more than half of their area, as contours drawn twice do "
+                f"({len(hollow)} slices: {listed})"
+            )
 
     def _rois(self) -> list[tuple[Roi, bool]]:
         """All structures, and whether each is annotated."""
