@@ -1,4 +1,4 @@
-"""Heat maps of a whole image: the maximum over tiles, the mean over folds."""
+"""Heat maps of a whole image: of tiles the surest that has a voxel well inside, of folds the mean."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch.nn import functional
 from nnunetv2_focusnet.architectures.blocks import Triple
 from nnunetv2_focusnet.architectures.rois import Rois, find_peaks
 
+_TINY = torch.finfo(torch.float32).tiny  # what a voxel counts that no tile has
+
 
 class Peaks(NamedTuple):
     """The highest voxel of each of K heat maps."""
@@ -26,8 +28,9 @@ class Peaks(NamedTuple):
 class HeatMaps:
     """The heat maps of an image's small organs, gathered tile by tile.
 
-    Of two tiles one may see just a part of an organ, or take its neighbour for it: the maximum is what the one says
-    that is surer. Folds see the same, so they have to agree.
+    Of two tiles one may take an organ's neighbour for it: the maximum is what the one says that is surer. A tile that
+    cuts an organ has learned to be as sure of the centre of what it sees, so tiles count less towards their borders
+    where another one has the voxel further inside. Folds see the same, so they have to agree.
 
     Args:
         organs: their number K.
@@ -44,6 +47,7 @@ class HeatMaps:
     def begin_fold(self, device: torch.device) -> None:
         """Forget what was added since the last fold ended."""
         self._highest = torch.zeros(self._shape, device=device)
+        self._innermost = torch.zeros(self._shape[1:], device=device)
 
     def add(self, heat_maps: Tensor, corner: Sequence[int]) -> None:
         """Add those of a tile.
@@ -54,15 +58,19 @@ class HeatMaps:
         """
         lowest = [at // step for at, step in zip(corner, self.stride, strict=True)]
         box = tuple(slice(low, low + size) for low, size in zip(lowest, heat_maps.shape[1:], strict=True))
-        part = self._highest[(slice(None), *box)]
-        torch.maximum(part, heat_maps.to(part), out=part)
+        inside = _how_far_inside(heat_maps.shape[1:]).to(self._highest)
+        for gathered, of_tile in (
+            (self._highest[(slice(None), *box)], heat_maps.to(self._highest) * inside),
+            (self._innermost[box], inside),
+        ):
+            torch.maximum(gathered, of_tile, out=gathered)
 
     def end_fold(self) -> None:
         """A network has seen all tiles."""
-        highest = self._highest.cpu()
+        highest = (self._highest / self._innermost.clamp(min=_TINY)).cpu()
         self._sum = highest if self._sum is None else self._sum.add_(highest)
         self.folds += 1
-        del self._highest
+        del self._highest, self._innermost
 
     def mean(self) -> Tensor:
         """(K, z, y, x), probabilities."""
@@ -108,3 +116,13 @@ class HeatMaps:
         ]
         for k, partner in enumerate(partners):
             self._sum[k][boxes[k]] = self._sum[k][boxes[partner]] = 0
+
+
+def _how_far_inside(size: Sequence[int]) -> Tensor:
+    """What voxels of a tile count, (z, y, x): 1 in its inner half along each axis, less and less towards its borders.
+
+    Tiles that overlap by half, as nnU-Net's do, have each voxel within the inner half of one of them, but for the
+    image's own border.
+    """
+    z, y, x = ((4 * torch.minimum(at, 1 - at)).clamp(max=1) for at in ((torch.arange(n) + 0.5) / n for n in size))
+    return z[:, None, None] * y[:, None] * x

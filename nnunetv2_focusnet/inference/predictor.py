@@ -25,8 +25,8 @@ from nnunetv2_focusnet.inference.inputs import check_inputs, check_names
 from nnunetv2_focusnet.inference.locating import locate
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
-from nnunetv2_focusnet.laterality import swap_table
 from nnunetv2_focusnet.organs.dataset_json import channels_of
+from nnunetv2_focusnet.organs.laterality import swap_table
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 
 Weights = Mapping[str, Tensor]
@@ -40,9 +40,9 @@ class FocusNetPredictor(HostPredictor):
 
     First the main network and SOL-Net see all tiles in all views: nnU-Net's mirrored ones, and those that are flipped
     left-right with swapped labels. Main logits are averaged as nnU-Net averages them; each organ's heat map is the mean
-    over views, the maximum over tiles, and the mean over folds, and its peak says where the organ is in the image; of
-    several peaks the main network chooses. Then a patch around that place, shared with organs that fit in, is what its
-    SOS-Net segments it in, as it is and flipped. Both are fused on the whole image.
+    over views, that of the surest tile which has the place well inside, and the mean over folds. Its peak says where
+    the organ is in the image; of several peaks the main network chooses. Then a patch around that place, shared with
+    organs that fit in, is what its SOS-Net segments it in, as it is and flipped. Both are fused on the whole image.
 
     Models without small organs have but the first pass, and models of other trainers are predicted as by nnU-Net.
     """

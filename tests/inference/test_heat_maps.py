@@ -28,6 +28,16 @@ def test_the_surest_tile_wins() -> None:
     assert peaks.voxels.tolist() == [[2, 3, 4 + 6 + 1]]
 
 
+def test_a_tile_that_has_a_voxel_at_its_border_counts_less_than_one_that_has_it_inside() -> None:
+    maps = HeatMaps(1, (4, 8, 12), STRIDE)
+    maps.begin_fold(CPU)
+    maps.add(tile((0.8, (1, 1, 2))), (0, 0, 0))  # sees the organ whole
+    maps.add(tile((0.95, (1, 1, 0)), (0.7, (1, 1, 3))), (0, 0, 4))  # sees its end alone, and is sure of that
+    maps.end_fold()
+    # Of 4 voxels, the outer two count a half: 0.95 / 2 against 0.8, and 0.7 where no other tile sees anything.
+    assert torch.allclose(maps.mean()[0, 1, 1], torch.tensor([0.0, 0.0, 0.8, 0.0, 0.0, 0.7]))
+
+
 def test_folds_are_averaged_before_the_peak_is_looked_for() -> None:
     maps = HeatMaps(1, (4, 8, 8), STRIDE)
     for of_fold in (tile((0.9, (0, 0, 0)), (0.6, (3, 3, 3))), tile((0.8, (1, 1, 1)), (0.7, (3, 3, 3)))):
