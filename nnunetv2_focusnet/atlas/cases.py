@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,16 @@ class Case:
     name: str
     image: Path
     labels: Path | None = None
+
+    @cached_property
+    def image_digest(self) -> str | None:
+        """Of the image's bytes: another patient's, or a corrected one, has another; None: it can't be read."""
+        return _digest(self.image)
+
+    @cached_property
+    def labels_digest(self) -> str | None:
+        """Likewise of the label map; None where there is none, too."""
+        return None if self.labels is None else _digest(self.labels)
 
 
 def training_cases(raw: Path, dataset: DatasetJson) -> dict[str, Case]:
@@ -166,3 +178,10 @@ def read_case_labels(case: Case, dataset: DatasetJson) -> sitk.Image:
             " either"
         )
     return Grid.of(image).put(sitk.GetImageFromArray(labels.astype(np.uint16)))
+
+
+def _digest(file: Path) -> str | None:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:  # whoever needs more of the file than this says so
+        return None

@@ -10,7 +10,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -22,7 +21,6 @@ from tqdm import tqdm
 from nnunetv2_focusnet.atlas.regions import Region, cut
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.system.files import write_bytes
-from nnunetv2_focusnet.system.json_objects import as_json
 
 FIRST, SECOND = "first", "second"
 WIDTH = 24
@@ -91,19 +89,17 @@ class InterleavedNetworks:
     steps: int
 
     @property
-    def made_with(self) -> dict[str, Any]:
-        """What decides about the weights besides the cases and their label maps."""
-        return {"steps": self.steps, "regions": [as_json(region) for region in self.regions]}
+    def are_trained(self) -> bool:
+        """Whether all are there."""
+        return all(self._file(stage, region).exists() for stage in (FIRST, SECOND) for region in self.regions)
 
-    def train(self, samples: Sequence[Sample], *, show_progress: bool = True) -> None:
+    def train(self, samples: Sequence[Sample]) -> None:
         """Train the networks that aren't there yet.
 
         Raises:
             ValueError: no sample has an organ.
         """
-        with tqdm(
-            total=2 * len(self.regions) * self.steps, desc="Networks", unit="step", disable=not show_progress
-        ) as bar:
+        with tqdm(total=2 * len(self.regions) * self.steps, desc="Networks", unit="step", disable=None) as bar:
             self._train_stage(FIRST, samples, [{} for _ in samples], bar)
             maps = [self._maps(FIRST, sample, {}) for sample in samples]
             self._train_stage(SECOND, samples, maps, bar)

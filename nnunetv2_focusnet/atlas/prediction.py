@@ -2,48 +2,38 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import SimpleITK as sitk
 
 from nnunetv2_focusnet.atlas import registration
 from nnunetv2_focusnet.atlas.cases import Case, read_case_image
-from nnunetv2_focusnet.atlas.template import RECIPE, Atlas, Recipe, claim, for_each
+from nnunetv2_focusnet.atlas.label_maps import LabelMaps
+from nnunetv2_focusnet.atlas.template import Atlas, for_each
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.writing import write_image
-from nnunetv2_focusnet.system.files import make_folder, write_bytes
-from nnunetv2_focusnet.system.folders import files_with_ending
+from nnunetv2_focusnet.system.json_objects import as_json
+from nnunetv2_focusnet.system.new_folder import hidden_folder
 
 LARGEST_IN_8_BITS = 255
 
 
 def predict_cases(
-    atlas: Atlas,
-    cases: Sequence[Case],
-    folder: Path,
-    dataset_json: Path,
-    file_ending: str,
-    num_processes: int,
-    *,
-    show_progress: bool = True,
+    atlas: Atlas, cases: Sequence[Case], label_maps: LabelMaps, dataset_json: Path, num_processes: int
 ) -> list[str]:
-    """Segment cases into ``FOLDER/CASE.ENDING``, with the dataset.json beside them as nnU-Net leaves it.
+    """Segment cases.
 
-    Cases that are there are passed over, so that a run that was stopped goes on.
+    Those that are there are passed over, so that a run that was stopped goes on.
 
     Args:
         atlas: whose label is transferred.
         cases: to segment.
-        folder: gets the label maps.
+        label_maps: where theirs go.
         dataset_json: of the raw dataset.
-        file_ending: of the label maps.
         num_processes: cases at the same time.
-        show_progress: with a bar.
 
     Returns:
         A message for each case that was left out.
@@ -51,49 +41,18 @@ def predict_cases(
     Raises:
         ValueError: the folder holds other predictions.
     """
-    claim_predictions(folder, atlas.recipe, dataset_json, file_ending)
-    work = partial(_predict_case, atlas=atlas, folder=folder, file_ending=file_ending)
-    return for_each(
-        cases,
-        work,
-        lambda case: folder / f"{case.name}{file_ending}",
-        title="Predicting",
-        num_processes=num_processes,
-        show_progress=show_progress,
-    )
+    label_maps.claim(cases, as_json(atlas.recipe), dataset_json)
+    work = partial(_predict_case, atlas=atlas, label_maps=label_maps)
+    return for_each(cases, work, label_maps.file, title="Predicting", num_processes=num_processes)
 
 
-def claim_predictions(folder: Path, recipe: Recipe, dataset_json: Path, file_ending: str, **more: Any) -> None:
-    """As `claim`, with the dataset.json, for a folder of label maps: those of other models mustn't count as finished.
-
-    Raises:
-        ValueError: the folder holds other predictions.
-    """
-    check_unclaimed(folder, file_ending)
-    claim(folder, recipe, **more)
-    write_bytes(folder / "dataset.json", dataset_json.read_bytes())
-
-
-def check_unclaimed(folder: Path, file_ending: str) -> None:
-    """Check that a folder, which needn't exist, has no label maps but those of an atlas.
-
-    Raises:
-        ValueError: it has.
-    """
-    if folder.is_dir() and not (folder / RECIPE).exists() and (others := files_with_ending(folder, file_ending)):
-        raise ValueError(f"{others[0]} is there already, and not by the atlas: name another folder")
-
-
-def _predict_case(case: Case, *, atlas: Atlas, folder: Path, file_ending: str) -> str | None:
-    transforms = folder / f".{case.name}.registration"  # one that a killed process left is removed by the next one
-    shutil.rmtree(transforms, ignore_errors=True)
-    make_folder(transforms)
+def _predict_case(case: Case, *, atlas: Atlas, label_maps: LabelMaps) -> str | None:
+    file = label_maps.file(case)
     try:
-        write_image(_transferred_labels(atlas, case, transforms), folder / f"{case.name}{file_ending}")
+        with hidden_folder(file) as transforms:
+            write_image(_transferred_labels(atlas, case, transforms), file)
     except ValueError as error:  # those of other cases must not be lost for it
         return str(error)
-    finally:
-        shutil.rmtree(transforms, ignore_errors=True)
     return None
 
 

@@ -114,7 +114,7 @@ def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort
     starts, faults = dict[Path, list[str] | None](), list[ValueError]()  # the former by the folder of what came of them
     with TemporaryDirectory(dir=folder) as scratch:
         shift = Path(scratch) / "shift.mat"
-        _write_shift_of_centres(fixed, moving, shift)
+        write_shift_of_centres(fixed, moving, shift)
         for name, start in (("mass", None), ("centres", [str(shift)])):  # None: ANTs' own, centres of mass
             trial = Path(scratch) / name
             trial.mkdir()
@@ -128,7 +128,7 @@ def register(fixed: sitk.Image, moving: sitk.Image, folder: Path, effort: Effort
         best = max(starts, key=lambda trial: similarity(fixed, moving, transforms_in(trial)))
         if deformable:
             # CC within a radius of 2 voxels, as in ANTs' own antsRegistrationSyN.sh
-            iterations = _levels(effort.syn_iterations, fixed)
+            iterations = levels(effort.syn_iterations, fixed)
             run("SyNRA", starts[best], best, syn_metric="CC", syn_sampling=2, reg_iterations=iterations)
         for file in transforms_in(best):
             file.rename(folder / file.name)
@@ -227,17 +227,25 @@ def sharpen(image: sitk.Image, share: float) -> sitk.Image:
     return _to_sitk(blurred * (1 - share) + ants.iMath(blurred, "Sharpen") * share)
 
 
-def _write_shift_of_centres(fixed: sitk.Image, moving: sitk.Image, to: Path) -> None:
-    """The transform that puts the centres of both images on each other."""
-    import ants
+def write_shift_of_centres(fixed: sitk.Image, moving: sitk.Image, to: Path) -> None:
+    """Write the transform that puts the centres of both images on each other, without a turn."""
+    way = sitk.CenteredTransformInitializerFilter.GEOMETRY
+    shift = sitk.CenteredTransformInitializer(fixed, moving, sitk.Euler3DTransform(), way)
+    sitk.WriteTransform(shift, str(to))
 
-    here, there = (
-        image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
-        for image in (fixed, moving)
-    )
-    shift = [b - a for a, b in zip(here, there, strict=True)]
-    transform = ants.create_ants_transform(transform_type="Euler3DTransform", center=here, translation=shift)
-    ants.write_transform(transform, str(to))
+
+def levels(iterations: tuple[int, ...], image: sitk.Image) -> tuple[int, ...]:
+    """The finer levels alone, where the coarse ones would leave too few voxels along an axis.
+
+    Where none of them has iterations, the first gets those of the last level that has: SyN isn't left out unasked.
+
+    Args:
+        iterations: on each level, from coarse to fine.
+        image: prepared.
+    """
+    largest = max(1, min(image.GetSize()) // LARGEST_SHRINKING)
+    left = iterations[-largest.bit_length() :]
+    return left if any(left) else (next(filter(None, reversed(iterations)), 0), *left[1:])
 
 
 @contextmanager
@@ -318,10 +326,3 @@ def _patient(image: sitk.Image) -> sitk.Image:
     stops = [side.stop + margin for side, margin in zip((x, y, z), margins, strict=True)]
     sizes = [min(stop, end) - start for start, stop, end in zip(starts, stops, image.GetSize(), strict=True)]
     return sitk.RegionOfInterest(image, sizes, starts)
-
-
-def _levels(iterations: tuple[int, ...], image: sitk.Image) -> tuple[int, ...]:
-    """The finer levels alone, where the coarse ones would leave too few voxels along an axis."""
-    largest = max(1, min(image.GetSize()) // LARGEST_SHRINKING)
-    levels = largest.bit_length()
-    return iterations[-levels:]

@@ -3,46 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import SimpleITK as sitk
 import torch
 from tqdm import tqdm
 
 from nnunetv2_focusnet.atlas.cases import Case, read_case_image, read_case_labels
+from nnunetv2_focusnet.atlas.claims import claim
 from nnunetv2_focusnet.atlas.interleaved import InterleavedNetworks, Sample
-from nnunetv2_focusnet.atlas.prediction import claim_predictions
+from nnunetv2_focusnet.atlas.label_maps import LabelMaps
 from nnunetv2_focusnet.atlas.regions import Region, cut, cut_labels, neighbours, paste
 from nnunetv2_focusnet.atlas.registration import grey_values
-from nnunetv2_focusnet.atlas.template import Atlas, claim
-from nnunetv2_focusnet.images.reading import read_volume
+from nnunetv2_focusnet.atlas.template import Atlas, Recipe
 from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
+from nnunetv2_focusnet.system.json_objects import as_json
 
 
-@dataclass(frozen=True)
-class AtlasLabels:
-    """Label maps that an atlas was transferred to.
-
-    Attributes:
-        folder: where they are.
-        file_ending: of them.
-    """
-
-    folder: Path
-    file_ending: str
-
-    def has(self, case: Case) -> bool:
-        """Whether there is one of the case."""
-        return self._file(case).exists()
-
-    def read(self, case: Case) -> sitk.Image:
-        """That of a case."""
-        return read_volume(self._file(case))
-
-    def _file(self, case: Case) -> Path:
-        return self.folder / f"{case.name}{self.file_ending}"
+def made_with(recipe: Recipe, regions: Sequence[Region], steps: int) -> dict[str, Any]:
+    """What decides about the weights of networks, and besides images about their label maps, as JSON."""
+    return {**as_json(recipe), "steps": steps, "regions": [as_json(region) for region in regions]}
 
 
 def train_small_organs(
@@ -50,11 +31,9 @@ def train_small_organs(
     regions: Sequence[Region],
     cases: Sequence[Case],
     dataset: DatasetJson,
-    transferred: AtlasLabels,
+    transferred: LabelMaps,
     folder: Path,
     steps: int,
-    *,
-    show_progress: bool = True,
 ) -> InterleavedNetworks:
     """Train the networks of all small organs, or those that are missing.
 
@@ -66,7 +45,6 @@ def train_small_organs(
         transferred: the atlas's label maps of these cases.
         folder: gets the weights.
         steps: of each network.
-        show_progress: with a bar.
 
     Raises:
         ValueError: the atlas has lost one of the organs, or the folder has networks that were made otherwise.
@@ -75,8 +53,9 @@ def train_small_organs(
         raise ValueError(f"the atlas has no voxel of {', '.join(lost)}: build it of more cases or with finer voxels")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     networks = InterleavedNetworks(regions, neighbours(regions, atlas.read_labels()), folder, device, steps)
-    claim(folder, atlas.recipe, **networks.made_with)
-    networks.train([_sample(case, regions, dataset, transferred) for case in cases], show_progress=show_progress)
+    claim(folder, made_with(atlas.recipe, regions, steps))
+    if not networks.are_trained:  # otherwise no training image need be read
+        networks.train([_sample(case, regions, dataset, transferred) for case in cases])
     return networks
 
 
@@ -85,13 +64,11 @@ def predict_small_organs(
     networks: InterleavedNetworks,
     cases: Sequence[Case],
     dataset: DatasetJson,
-    transferred: AtlasLabels,
-    folder: Path,
+    transferred: LabelMaps,
+    label_maps: LabelMaps,
     dataset_json: Path,
-    *,
-    show_progress: bool = True,
 ) -> None:
-    """Segment cases into ``FOLDER/CASE.ENDING``; those that are there, or that the atlas left out, are passed over.
+    """Segment cases; those that are there, or that the atlas left out, are passed over.
 
     Args:
         atlas: that finds the regions.
@@ -99,24 +76,22 @@ def predict_small_organs(
         cases: to segment.
         dataset: the dataset.json.
         transferred: the atlas's label maps of these cases.
-        folder: gets the label maps.
-        dataset_json: goes there, too.
-        show_progress: with a bar.
+        label_maps: where theirs go.
+        dataset_json: of the raw dataset.
 
     Raises:
         ValueError: the folder holds other predictions.
     """
-    claim_predictions(folder, atlas.recipe, dataset_json, dataset.file_ending, **networks.made_with)
-    files = {folder / f"{case.name}{dataset.file_ending}": case for case in cases if transferred.has(case)}
-    pending = {file: case for file, case in files.items() if not file.exists()}
-    for file, case in tqdm(pending.items(), desc="Small organs", unit="case", disable=not (show_progress and pending)):
+    label_maps.claim(cases, made_with(atlas.recipe, networks.regions, networks.steps), dataset_json)
+    labels = [region.label for region in networks.regions]
+    pending = [case for case in cases if transferred.has(case) and not label_maps.has(case)]
+    for case in tqdm(pending, desc="Small organs", unit="case", disable=not pending or None):
         maps = networks.predict(_sample(case, networks.regions, dataset, transferred, with_targets=False))
-        labels = [region.label for region in networks.regions]
-        write_image(paste(transferred.read(case), maps, labels), file)
+        write_image(paste(transferred.read(case), maps, labels), label_maps.file(case))
 
 
 def _sample(
-    case: Case, regions: Sequence[Region], dataset: DatasetJson, transferred: AtlasLabels, *, with_targets: bool = True
+    case: Case, regions: Sequence[Region], dataset: DatasetJson, transferred: LabelMaps, *, with_targets: bool = True
 ) -> Sample:
     of_atlas = transferred.read(case)
     placed = {region.label: region.place(of_atlas) for region in regions}

@@ -6,7 +6,6 @@ against the mean of the ways to it, so that it takes the shape of no single case
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +13,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -23,18 +21,18 @@ from tqdm import tqdm
 
 from nnunetv2_focusnet.atlas import registration
 from nnunetv2_focusnet.atlas.cases import Case, middle_sized, read_case_image, read_case_labels
+from nnunetv2_focusnet.atlas.claims import CLAIM, claim
 from nnunetv2_focusnet.atlas.registration import OUTSIDE, Effort
 from nnunetv2_focusnet.atlas.voting import UNKNOWN, vote
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.system.files import make_folder, write_text
-from nnunetv2_focusnet.system.json_files import read_object
+from nnunetv2_focusnet.system.files import make_folder
 from nnunetv2_focusnet.system.json_objects import as_json
 from nnunetv2_focusnet.system.new_folder import new_folder
 from nnunetv2_focusnet.system.processes import map_in_processes
 
-RECIPE, TEMPLATE, LABELS = "atlas.json", "template.nii.gz", "labels.nii.gz"
+TEMPLATE, LABELS = "template.nii.gz", "labels.nii.gz"
 WARPED, UPDATE_AFFINE, UPDATE_WARP = "warped.nii.gz", "update_affine.mat", "update_warp.nii.gz"
 STEP = 0.2  # of the mean displacement, as ANTs' own build_template
 SHARPENED = 0.25  # as there
@@ -45,7 +43,7 @@ class Recipe:
     """All that decides what an atlas looks like.
 
     Attributes:
-        cases: of training, sorted.
+        cases: of training, each with the digests of its image and label map.
         unannotated: by case, labels that aren't annotated there.
         labels: organs with their values.
         iterations: of SyN; one of affine registrations comes before.
@@ -53,7 +51,7 @@ class Recipe:
         is_ct: grey values are HU.
     """
 
-    cases: tuple[str, ...]
+    cases: dict[str, tuple[str | None, str | None]]
     unannotated: dict[str, tuple[int, ...]]
     labels: dict[str, int]
     iterations: int
@@ -61,10 +59,11 @@ class Recipe:
     is_ct: bool
 
     @classmethod
-    def of(cls, cases: Sequence[str], dataset: DatasetJson, iterations: int, effort: Effort) -> Recipe:
+    def of(cls, cases: Sequence[Case], dataset: DatasetJson, iterations: int, effort: Effort) -> Recipe:
         """For these training cases of a dataset."""
-        unannotated = {case: tuple(sorted(dataset.unannotated.get(case, ()))) for case in cases}
-        return cls(tuple(cases), unannotated, dict(dataset.labels), iterations, effort, dataset.is_ct)
+        digests = {case.name: (case.image_digest, case.labels_digest) for case in cases}
+        unannotated = {name: tuple(sorted(dataset.unannotated.get(name, ()))) for name in digests}
+        return cls(digests, unannotated, dict(dataset.labels), iterations, effort, dataset.is_ct)
 
 
 @dataclass(frozen=True)
@@ -93,15 +92,7 @@ class Atlas:
         return [organ for organ, label in self.recipe.labels.items() if label not in present]
 
 
-def build_atlas(
-    cases: Sequence[Case],
-    dataset: DatasetJson,
-    recipe: Recipe,
-    folder: Path,
-    num_processes: int,
-    *,
-    show_progress: bool = True,
-) -> Atlas:
+def build_atlas(cases: Sequence[Case], dataset: DatasetJson, recipe: Recipe, folder: Path, num_processes: int) -> Atlas:
     """Build an atlas, or what is missing of one: a run that was stopped goes on after its last registration.
 
     Args:
@@ -110,20 +101,22 @@ def build_atlas(
         recipe: how to build it.
         folder: where it is kept.
         num_processes: cases that are registered at the same time.
-        show_progress: with a bar for each round of registrations.
 
     Raises:
         ValueError: a case has a fault, or the folder has an atlas by another recipe.
     """
-    claim(folder, recipe)
+    if not (folder / CLAIM).exists():
+        # A fault must not show after hours of registrations; nor, once it is mended, the case count as another one.
+        for case in tqdm(cases, desc="Reading cases", unit="case", disable=None):
+            read_case_image(case)
+            read_case_labels(case, dataset)
+    claim(folder, as_json(recipe))
     atlas = Atlas(folder, recipe)
     if (folder / LABELS).exists():
         return atlas
-    for case in cases:  # a fault must not show after hours of registrations
-        read_case_labels(case, dataset)
     progress = folder / "progress"
     reference = middle_sized(cases)
-    over_cases = partial(for_each, cases, num_processes=num_processes, show_progress=show_progress)
+    over_cases = partial(for_each, cases, num_processes=num_processes)
     iteration = _register_all(cases, recipe, reference, progress, over_cases)
     grid = Grid.of(read_case_image(reference))
     maps = progress / "labels"
@@ -143,7 +136,6 @@ def for_each(
     *,
     title: str,
     num_processes: int,
-    show_progress: bool,
 ) -> list[str]:
     """Do something with each case whose result isn't there yet, with a bar.
 
@@ -153,7 +145,6 @@ def for_each(
         result: what it writes for a case.
         title: of the bar.
         num_processes: cases at the same time.
-        show_progress: with that bar.
 
     Returns:
         The messages.
@@ -161,31 +152,8 @@ def for_each(
     pending = [case for case in cases if not result(case).exists()]
     done = map_in_processes(work, pending, num_processes, apart=True)
     with closing(done):
-        bar = tqdm(done, total=len(pending), desc=title, unit="case", disable=not (show_progress and pending))
+        bar = tqdm(done, total=len(pending), desc=title, unit="case", disable=not pending or None)
         return [message for message in bar if message is not None]
-
-
-def claim(folder: Path, recipe: Recipe, **more: Any) -> None:
-    """Write beside what an atlas makes how it is made, or compare it with what is there.
-
-    Args:
-        folder: made where it doesn't exist.
-        recipe: of the atlas.
-        more: what else decides about the files in the folder.
-
-    Raises:
-        ValueError: the folder holds what was made otherwise.
-    """
-    make_folder(folder)
-    file, wanted = folder / RECIPE, as_json(recipe) | more
-    if not file.exists():
-        write_text(file, json.dumps(wanted, indent=1))
-    there = read_object(file)
-    if different := [key for key, value in wanted.items() if there.get(key) != value]:
-        raise ValueError(
-            f"{folder} was made with other {', '.join(different)} (see {RECIPE}): give the same flags as then, or"
-            " delete that folder"
-        )
 
 
 def _register_all(

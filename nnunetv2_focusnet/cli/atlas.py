@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import argparse
 import math
-import sys
 from pathlib import Path
-from typing import Any
 
 from nnunetv2.configuration import default_num_processes
 
 from nnunetv2_focusnet.atlas import check_library
-from nnunetv2_focusnet.atlas.cases import (
-    ALL,
-    cases_to_segment,
-    evenly_chosen,
-    split,
-    training_cases,
-)
-from nnunetv2_focusnet.atlas.prediction import check_unclaimed, predict_cases
-from nnunetv2_focusnet.atlas.regions import plan_regions
+from nnunetv2_focusnet.atlas.cases import ALL
 from nnunetv2_focusnet.atlas.registration import Effort, limit_threads
-from nnunetv2_focusnet.atlas.small_organs import AtlasLabels, predict_small_organs, train_small_organs
-from nnunetv2_focusnet.atlas.template import Recipe, build_atlas
+from nnunetv2_focusnet.atlas.run import ATLAS, INTERLEAVED, Job, run
 from nnunetv2_focusnet.cli.command import as_command, check_num_processes, exit_with
-from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.planning.preparation import find_raw_dataset
 from nnunetv2_focusnet.system.folders import folder_from_environment
 
 COMMAND = "nnUNetv2_focusnet_atlas"
-ATLAS, INTERLEAVED = "Atlas", "AtlasInterleaved"  # where trainers' names stand in nnU-Net's folders
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,7 +63,6 @@ def _parser() -> argparse.ArgumentParser:
         default=1,
         help="of each registration (default: 1, with which results are the same each time)",
     )
-    parser.add_argument("--disable_progress_bar", action="store_true")
     return parser
 
 
@@ -86,50 +72,24 @@ def main() -> None:
     args = _parser().parse_args()
     check_library()
     _check_flags(args)
-    raw, results, preprocessed = (
-        folder_from_environment(f"nnUNet_{name}") / _dataset_name(args.d) for name in ("raw", "results", "preprocessed")
-    )
-    of_atlas, of_networks = (
-        results / f"{name}__{args.p}__{args.c}" / f"fold_{args.f}" for name in (ATLAS, INTERLEAVED)
-    )
-    dataset_json = raw / "dataset.json"
-    dataset = DatasetJson.read(dataset_json)
-    cases = training_cases(raw, dataset)
-    training, validation = split(list(cases), args.f, [preprocessed, raw], dataset.file_ending)
-    if args.i is None:
-        targets, folder = [cases[name] for name in validation], of_atlas / "validation"
-        final = of_networks / "validation" if args.interleaved else folder
-    else:
-        targets, final = cases_to_segment(args.i, dataset.file_ending), args.o
-        folder = args.o / "atlas" if args.interleaved else args.o
-
-    for each in {folder, final}:  # before hours of registrations
-        check_unclaimed(each, dataset.file_ending)
-    regions = plan_regions(list(cases.values()), dataset, args.np) if args.interleaved else []
-
     limit_threads(args.threads)
-    limits: dict[str, Any] = {"num_processes": args.np, "show_progress": not args.disable_progress_bar}
-    chosen = [cases[name] for name in evenly_chosen(training, args.num_cases)]
-    effort = Effort(args.spacing, tuple(args.syn_iterations))
-    recipe = Recipe.of([case.name for case in chosen], dataset, args.iterations, effort)
-    atlas = build_atlas(chosen, dataset, recipe, of_atlas / "atlas", **limits)
-    if lost := atlas.lost_organs():
-        print(
-            f"WARNING: no voxel of the atlas has a majority for {', '.join(lost)}: it never finds them", file=sys.stderr
+    outcome = run(
+        Job(
+            dataset=_dataset_name(args.d),
+            fold=args.f,
+            num_cases=args.num_cases,
+            iterations=args.iterations,
+            effort=Effort(args.spacing, tuple(args.syn_iterations)),
+            steps=args.steps if args.interleaved else None,
+            images=args.i,
+            output=args.o,
+            plans=args.p,
+            configuration=args.c,
+            num_processes=args.np,
         )
-    if args.interleaved:  # before images that may be faulty, and which networks don't depend on
-        found = AtlasLabels(of_networks / "regions", dataset.file_ending)
-        exit_with(COMMAND, predict_cases(atlas, chosen, found.folder, dataset_json, dataset.file_ending, **limits))
-        bar = limits["show_progress"]
-        networks = train_small_organs(
-            atlas, regions, chosen, dataset, found, of_networks / "networks", args.steps, show_progress=bar
-        )
-    faults = predict_cases(atlas, targets, folder, dataset_json, dataset.file_ending, **limits)
-    if args.interleaved:
-        transferred = AtlasLabels(folder, dataset.file_ending)
-        predict_small_organs(atlas, networks, targets, dataset, transferred, final, dataset_json, show_progress=bar)
-    print(f"Atlas: {atlas.folder}\nLabel maps: {final}")
-    exit_with(COMMAND, [f"left out: {fault}" for fault in faults])
+    )
+    print(f"Atlas: {outcome.atlas}\nLabel maps: {outcome.label_maps}")
+    exit_with(COMMAND, [f"left out: {fault}" for fault in outcome.faults])
 
 
 def _check_flags(args: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from source_folders import ORIGIN
 
 from nnunetv2_focusnet.atlas import registration, template
 from nnunetv2_focusnet.atlas.cases import Case, training_cases
+from nnunetv2_focusnet.atlas.label_maps import LabelMaps
 from nnunetv2_focusnet.atlas.prediction import predict_cases
 from nnunetv2_focusnet.atlas.registration import OUTSIDE, Effort
 from nnunetv2_focusnet.atlas.template import Recipe, build_atlas
@@ -125,16 +126,15 @@ def test_an_atlas_of_three_heads_segments_a_fourth(tmp_path: Path, monkeypatch: 
     raw = write_dataset(tmp_path / "raw", cases=3)
     dataset = DatasetJson.read(raw / "dataset.json")
     cases = list(training_cases(raw, dataset).values())
-    recipe = Recipe.of([case.name for case in cases], dataset, 1, EFFORT)
+    recipe = Recipe.of(cases, dataset, 1, EFFORT)
     with monkeypatch.context() as patch:
         patch.setattr(template, "map_in_processes", lambda work, items, _, apart: (work(item) for item in items))
-        atlas = build_atlas(cases, dataset, recipe, tmp_path / "atlas", 1, show_progress=False)
+        atlas = build_atlas(cases, dataset, recipe, tmp_path / "atlas", 1)
     assert atlas.lost_organs() == []
     fourth = tmp_path / "head_3_0000.nii.gz"
     sitk.WriteImage(image(head(3)[0]), str(fourth))
-    faults = predict_cases(
-        atlas, [Case("head_3", fourth)], tmp_path / "out", raw / "dataset.json", ".nii.gz", 1, show_progress=False
-    )
+    label_maps = LabelMaps(tmp_path / "out", ".nii.gz")
+    faults = predict_cases(atlas, [Case("head_3", fourth)], label_maps, raw / "dataset.json", 1)
     assert faults == []
     predicted = sitk.ReadImage(str(tmp_path / "out" / "head_3.nii.gz"))
     assert Grid.of(predicted).difference_from(Grid.of(image(head(3)[0]))) is None

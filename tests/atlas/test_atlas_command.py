@@ -1,95 +1,24 @@
-"""The command on a tiny dataset, with registrations that find the identity: files, flags, faults, and going on.
+"""The command on a tiny dataset, with registrations that find the identity: files, flags and faults.
 
-What ANTs itself does is tested in test_ants.py.
+What ANTs itself does is tested in test_ants.py, going on in test_going_on.py.
 """
 
 import json
-import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from heads import CASES, LABELS, head, write_dataset
+from heads import CASES, LABELS, head
+from in_place_of_ants import Identity
 
-from nnunetv2_focusnet.atlas import registration, template
-from nnunetv2_focusnet.cli import atlas, compare
+from nnunetv2_focusnet.cli import compare
 from nnunetv2_focusnet.images.grid import Grid
 from nnunetv2_focusnet.system.json_files import read_json
 
 Run = Callable[..., Path]
-
-
-class Identity:
-    """In place of ANTs: whatever is registered stays where it is. Counts the registrations."""
-
-    def __init__(self) -> None:
-        self.registrations = 0
-        self.fail_after = 10**6
-
-    def register(self, fixed: sitk.Image, moving: sitk.Image, folder: Path, *_: Any, **__: Any) -> list[Path]:
-        self.registrations += 1
-        if self.registrations > self.fail_after:
-            raise KeyboardInterrupt
-        (folder / registration.AFFINE).touch()
-        return [folder / registration.AFFINE]
-
-    def warp(self, moving: sitk.Image, grid: Grid, interpolator: str, outside: float) -> sitk.Image:
-        assert interpolator in ("linear", "nearestNeighbor", "genericLabel")
-        onto = grid.put(sitk.Image(grid.size, sitk.sitkFloat32))
-        return sitk.Resample(moving, onto, sitk.Transform(), sitk.sitkNearestNeighbor, outside)
-
-
-@pytest.fixture
-def identity(monkeypatch: pytest.MonkeyPatch) -> Identity:
-    fake = Identity()
-
-    def in_this_process(work: Callable[[Any], Any], items: Sequence[Any], _: int, *, apart: bool) -> Iterator[Any]:
-        assert apart
-        work = pickle.loads(pickle.dumps(work))  # as on its way into another process
-        return (work(item) for item in items)
-
-    def warp(moving: sitk.Image, grid: Grid, _: Any, __: Any, interpolator: str, outside: float) -> sitk.Image:
-        return fake.warp(moving, grid, interpolator, outside)
-
-    def touch(_: Iterable[Path], to: Path) -> None:
-        to.touch()
-
-    monkeypatch.setattr(atlas, "check_library", lambda: None)
-    monkeypatch.setattr(template, "map_in_processes", in_this_process)
-    monkeypatch.setattr(registration, "register", fake.register)
-    monkeypatch.setattr(registration, "_warp", warp)
-    monkeypatch.setattr(registration, "write_mean_affine", touch)
-    monkeypatch.setattr(registration, "sharpen", lambda image, _: image)
-    return fake
-
-
-@pytest.fixture
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("raw", "preprocessed", "results"):
-        monkeypatch.setenv(f"nnUNet_{name}", str(tmp_path / name))
-    monkeypatch.setattr("nnunetv2_focusnet.planning.preparation.nnUNet_raw", str(tmp_path / "raw"))
-    raw = write_dataset(tmp_path / "raw")
-    splits = tmp_path / "preprocessed" / raw.name / "splits_final.json"
-    splits.parent.mkdir(parents=True)
-    splits.write_text(json.dumps([{"train": CASES[:3], "val": CASES[3:]}]))
-    return tmp_path
-
-
-@pytest.fixture
-def run(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command in this process, on fold 0; returns the folder of the results."""
-
-    def run_command(*options: str, fold: str = "0") -> Path:
-        arguments = ["-d", "Dataset007_Heads", "-f", fold, "--iterations", "1", "-np", "1", "--disable_progress_bar"]
-        monkeypatch.setattr(sys, "argv", ["nnUNetv2_focusnet_atlas", *arguments, *options])
-        atlas.main()
-        return folders / "results" / "Dataset007_Heads"
-
-    return run_command
 
 
 def test_validation_is_laid_out_as_compare_cv_reads_it(
@@ -116,32 +45,6 @@ def test_validation_is_laid_out_as_compare_cv_reads_it(
     assert "Brain" in (folders / "report" / "summary.md").read_text()
 
 
-def test_a_stopped_run_goes_on_where_it_was(run: Run, identity: Identity) -> None:
-    """Three affine registrations, three by SyN, one for the validation case: 7."""
-    identity.fail_after = 4
-    with pytest.raises(SystemExit) as stop:
-        run()
-    assert stop.value.code == 130
-    identity.fail_after = 10**6
-    results = run()
-    assert identity.registrations == 7 + 1  # the one that was interrupted
-    run()
-    assert identity.registrations == 7 + 1
-    (results / "Atlas__nnUNetPlans__3d_fullres/fold_0/validation/head_3.nii.gz").unlink()
-    run()
-    assert identity.registrations == 7 + 2
-    assert not (results / "Atlas__nnUNetPlans__3d_fullres/fold_0/atlas/progress").exists()
-
-
-def test_an_atlas_is_never_taken_for_one_with_other_settings(
-    run: Run, identity: Identity, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run()
-    with pytest.raises(SystemExit) as stop:
-        run("--spacing", "5", "--num_cases", "2")
-    assert "fold_0/atlas was made with other cases, unannotated, effort (see atlas.json)" in str(stop.value.code)
-
-
 def test_a_faulty_image_is_left_out_and_named(run: Run, folders: Path, identity: Identity) -> None:
     images = folders / "new"
     images.mkdir()
@@ -153,15 +56,6 @@ def test_a_faulty_image_is_left_out_and_named(run: Run, folders: Path, identity:
         run("-i", str(images), "-o", str(folders / "out"), fold="all")
     assert str(stop.value.code).startswith(f"nnUNetv2_focusnet_atlas: left out: {images / 'a_0000.nii.gz'}")
     assert sorted(path.name for path in (folders / "out").iterdir()) == ["atlas.json", "b.nii.gz", "dataset.json"]
-
-
-def test_predictions_of_others_are_not_taken_for_finished_ones(run: Run, folders: Path, identity: Identity) -> None:
-    images = folders / "raw" / "Dataset007_Heads" / "imagesTr"
-    (folders / "out").mkdir()
-    (folders / "out" / "head_0.nii.gz").touch()
-    with pytest.raises(SystemExit, match=r"head_0.nii.gz is there already, and not by the atlas"):
-        run("-i", str(images), "-o", str(folders / "out"))
-    assert identity.registrations == 0
 
 
 def test_splits_of_the_raw_dataset_count_before_it_is_planned(run: Run, folders: Path, identity: Identity) -> None:
@@ -208,6 +102,11 @@ def test_small_organs_come_from_networks(run: Run, identity: Identity) -> None:
     np.testing.assert_array_equal(with_networks == 1, (of_atlas == 1) & (with_networks != 2))
     with pytest.raises(SystemExit, match="was made with other steps"):
         run("--interleaved", "--steps", "3")
+
+
+def test_what_is_no_terminal_gets_no_bars(run: Run, identity: Identity, capsys: pytest.CaptureFixture[str]) -> None:
+    run("--interleaved", "--steps", "2")
+    assert not any(unit in capsys.readouterr().err for unit in ("case", "step"))
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def _small_and_quick() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> InterleavedNetworks:
     made = networks(tmp_path_factory.mktemp("networks"))
-    made.train([sample(number) for number in range(6)], show_progress=False)
+    made.train([sample(number) for number in range(6)])
     return made
 
 
@@ -82,7 +82,7 @@ def test_networks_that_are_there_are_not_trained_again(trained: InterleavedNetwo
     before = torch.load(lost, weights_only=True)
     lost.unlink()
     kept = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
-    networks(tmp_path).train([sample(number) for number in range(6)], show_progress=False)
+    networks(tmp_path).train([sample(number) for number in range(6)])
     assert {file: file.stat().st_mtime_ns for file in kept} == kept
     after = torch.load(lost, weights_only=True)
     assert all(torch.equal(after[name], weight) for name, weight in before.items())
@@ -92,7 +92,7 @@ def test_an_organ_that_is_annotated_nowhere_is_named(tmp_path: Path) -> None:
     only_seen = sample(0)
     without = Sample(only_seen.images, only_seen.grids, {SEEN: only_seen.targets[SEEN]})
     with pytest.raises(ValueError, match="hidden: the atlas finds it in no training case"):
-        networks(tmp_path).train([without], show_progress=False)
+        networks(tmp_path).train([without])
 
 
 def test_any_size_goes_through() -> None:
