@@ -43,7 +43,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="images to draw below the contours")
     parser.add_argument("--published", choices=["pddca"], help="put published figures beside yours, marked as such")
     parser.add_argument("-np", type=int, default=default_num_processes, help="cases evaluated at the same time")
-    parser.add_argument("--disable_progress_bar", action="store_true")
     return parser
 
 
@@ -60,10 +59,9 @@ def main() -> None:
         if args.tr:
             raise ValueError("-tr names trainers for --cv: add --cv, or leave out -tr")
         inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
-    show_progress = not args.disable_progress_bar
     command = shlex.join([COMMAND, *sys.argv[1:]])
     published = args.published is not None
-    results = compare(inputs, args.o, args.images, published, num_processes, show_progress, command)
+    results = compare(inputs, args.o, args.images, published, num_processes, command)
     print((args.o / "summary.md").read_text(encoding="utf-8"))
     print(f"Report: {args.o / 'report.html'}")
     exit_with(COMMAND, [f"left out: {message}" for message in results.messages])

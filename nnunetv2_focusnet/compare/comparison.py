@@ -9,10 +9,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from nnunetv2_focusnet.compare.cases import CaseResult, evaluate_cases, find_cases
-from nnunetv2_focusnet.compare.drawing import check_images, draw_pictures
+from nnunetv2_focusnet.compare.images import Images, check_images
 from nnunetv2_focusnet.compare.inputs import Inputs
 from nnunetv2_focusnet.compare.measurements import as_table
-from nnunetv2_focusnet.compare.overlays import Images
+from nnunetv2_focusnet.compare.pictures import draw_pictures
 from nnunetv2_focusnet.compare.provenance import provenance
 from nnunetv2_focusnet.compare.report import write_report
 from nnunetv2_focusnet.compare.report_folder import new_report
@@ -26,7 +26,6 @@ def compare(
     images: Path | None = None,
     published: bool = False,
     num_processes: int = 1,
-    show_progress: bool = False,
     command: str | None = None,
 ) -> Results:
     """Evaluate all cases and write tables, plots and the report.
@@ -37,7 +36,6 @@ def compare(
         images: folder with ``CASE_0000`` images, the overlays' background.
         published: put the published figures on PDDCA beside the user's own.
         num_processes: cases evaluated at the same time.
-        show_progress: show a progress bar.
         command: command line that asked for the comparison, for the report.
 
     Raises:
@@ -51,8 +49,10 @@ def compare(
     if background is not None:
         check_images(comparison, background, cases, num_processes)
     with new_report(output) as folder:
-        with closing(evaluate_cases(comparison, cases, num_processes)) as evaluated:
-            progress = tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress)
+        with (
+            closing(evaluate_cases(comparison, cases, num_processes)) as evaluated,
+            tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=None) as progress,
+        ):
             results = _collect(inputs, list(progress), messages)
         pictures, undrawn = draw_pictures(comparison, results, background, folder)
         results = replace(results, messages=(*results.messages, *undrawn))

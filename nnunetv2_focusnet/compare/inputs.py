@@ -13,7 +13,7 @@ from typing import Any
 
 from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
-from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
+from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps, find_cases
 from nnunetv2_focusnet.compare.folds import find_validations
 from nnunetv2_focusnet.images.reading import check_has_geometry
 from nnunetv2_focusnet.organs.annotations import check_reference_cases, check_training_cases
@@ -21,6 +21,8 @@ from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.plans_entry import has_entry, read_small_organs
 from nnunetv2_focusnet.system.folders import folder_from_environment, list_folder
 from nnunetv2_focusnet.system.json_files import read_object
+
+NAME_THE_RIGHT_ONE = "name the one that is right with --dataset_json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ def read_folders(
     """Inputs from ``-ref FOLDER -pred NAME=FOLDER ...``.
 
     Raises:
-        ValueError: something is missing, or given twice.
+        ValueError: something is missing, or given twice, or one dataset.json contradicts another.
     """
     if reference is None or not predictions:
         raise ValueError("name references and predictions with -ref and -pred, or trainers with --cv and -tr")
@@ -60,13 +62,16 @@ def read_folders(
         models[name] = Path(folder)
     _check_folders(reference, models)
     beside = [folder / "dataset.json" for folder in (*models.values(), reference, reference.parent)]
-    dataset = _read_dataset_json([dataset_json] if dataset_json else beside)
+    dataset, *others = _read_dataset_json([dataset_json] if dataset_json else beside)
     references = _label_maps(reference, dataset.file_ending)
     if warning := check_reference_cases(dataset, reference):
         print(f"WARNING: {warning}", file=sys.stderr)
     predictions_ = {name: _label_maps(folder, dataset.file_ending) for name, folder in models.items()}
     plans = [path for folder in models.values() if (path := folder / "plans.json").is_file()]
-    return _inputs(references, predictions_, dataset, _small_organs(plans, None), tolerance)
+    inputs = _inputs(references, predictions_, dataset, _small_organs(plans, None), tolerance)
+    for other in others:
+        _check_same_annotations(dataset, other, find_cases(inputs.comparison)[0])
+    return inputs
 
 
 def read_cross_validation(
@@ -91,9 +96,7 @@ def read_cross_validation(
     predictions = {t: find_validations(model, base, content.file_ending) for t, model in models.items()}
     for model in models.values():
         if (file := model / "dataset.json").is_file():
-            trained_with = DatasetJson.read(file)
-            remedy = "train with the labels as they are now"
-            _check_same_labels(base / "dataset.json", content, file, trained_with, remedy)
+            _check_same_labels(content, DatasetJson.read(file), "train with the labels as they are now")
     references = LabelMaps.in_folder(base / "gt_segmentations", content.file_ending)
     if not references.files:
         raise ValueError(f"{references.folder} holds no references: preprocess the dataset")
@@ -140,12 +143,27 @@ def _label_maps(folder: Path, file_ending: str) -> LabelMaps:
     return maps
 
 
-def _check_same_labels(file: Path, one: DatasetJson, other_file: Path, other: DatasetJson, remedy: str) -> None:
+def _check_same_labels(one: DatasetJson, other: DatasetJson, remedy: str) -> None:
     """Raise a ValueError if an organ has one value in a dataset.json and another in the next, or a value two organs."""
     for (organ, value), (other_organ, other_value) in product(one.labels.items(), other.labels.items()):
         if (organ == other_organ) != (value == other_value):
             raise ValueError(
-                f"{organ} is {value} in {file}, but {other_organ} is {other_value} in {other_file}: {remedy}"
+                f"{organ} is {value} in {one.source}, but {other_organ} is {other_value} in {other.source}: {remedy}"
+            )
+
+
+def _check_same_annotations(one: DatasetJson, other: DatasetJson, cases: Sequence[str]) -> None:
+    """Raise a ValueError if a case has an organ annotated in a dataset.json, but not in the next that has this organ.
+
+    Otherwise the order of the models would decide whether it is counted there.
+    """
+    ours, theirs = one.unannotated, other.unannotated
+    for case, (organ, label) in product(cases, one.labels.items()):
+        lacking = label in ours.get(case, ())
+        if organ in other.labels and lacking != (label in theirs.get(case, ())):
+            has, lacks = (other, one) if lacking else (one, other)
+            raise ValueError(
+                f"{case} has {organ} annotated in {has.source}, but not in {lacks.source}: {NAME_THE_RIGHT_ONE}"
             )
 
 
@@ -166,18 +184,17 @@ def _inputs(
     return Inputs(comparison, small, line, dataset.is_ct)
 
 
-def _read_dataset_json(places: Sequence[Path]) -> DatasetJson:
-    """The first that is there.
+def _read_dataset_json(places: Sequence[Path]) -> list[DatasetJson]:
+    """All that are there; the first decides.
 
     Raises:
         ValueError: there is none, or another one numbers the organs otherwise: what a model calls 3 isn't what is 3.
     """
-    first, *others = [place for place in places if place.is_file()] or places[:1]
-    dataset = DatasetJson.read(first, "name dataset.json with --dataset_json")
-    for other in others:
-        remedy = "name the one that is right with --dataset_json"
-        _check_same_labels(first, dataset, other, DatasetJson.read(other), remedy)
-    return dataset
+    files = [place for place in places if place.is_file()] or places[:1]
+    found = [DatasetJson.read(file, "name dataset.json with --dataset_json") for file in files]
+    for other in found[1:]:
+        _check_same_labels(found[0], other, NAME_THE_RIGHT_ONE)
+    return found
 
 
 def _tolerances(given: str, labels: Mapping[str, int]) -> dict[str, float]:

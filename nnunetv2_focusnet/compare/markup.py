@@ -1,15 +1,13 @@
-"""Text as Markdown and LaTeX, in which names come out as they are, whatever characters they have."""
+"""Cells of tables as Markdown and LaTeX, in which names come out as they are, whatever characters they have."""
 
 from __future__ import annotations
 
 import re
 from typing import NamedTuple
 
+from nnunetv2_focusnet.system.templates import markdown_text
 from nnunetv2_focusnet.system.text import one_line
 
-# What Markdown's dialects (CommonMark, GitHub's, Pandoc's) read as markup in a line. Underscores within a word aren't,
-# so that Lens_L stays readable in the source.
-_MARKDOWN = re.compile(r"[\\`*\[\]|~$^]|<(?=[A-Za-z/!?])|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -35,11 +33,6 @@ class Cell(NamedTuple):
 
     text: str
     best: bool = False
-
-
-def markdown_text(text: str) -> str:
-    """Plain text as Markdown that shows it."""
-    return _MARKDOWN.sub(r"\\\g<0>", one_line(text))
 
 
 def markdown_cell(cell: Cell) -> str:

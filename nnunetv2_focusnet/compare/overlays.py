@@ -16,10 +16,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from nnunetv2_focusnet.compare.cases import Comparison
-from nnunetv2_focusnet.compare.pictures import Dashes, label, model_colours, model_dashes, new_picture
+from nnunetv2_focusnet.compare.images import Images, image_file, off_grid
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.images.grid import Grid
-from nnunetv2_focusnet.images.reading import read_header, read_volume
+from nnunetv2_focusnet.compare.style import Dashes, label, model_colours, model_dashes, new_picture
+from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.images.voxel_edges import at_voxel_edges
 from nnunetv2_focusnet.system.text import one_line
 
@@ -36,19 +36,6 @@ IGNORED_HATCH = "///"
 PERCENTILES = (1, 99)  # of an image that isn't CT, as its window of grey values
 LARGEST_LEGEND = 4  # columns
 TITLE_WIDTH = 120  # characters
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images below the outlines.
-
-    Attributes:
-        folder: with ``CASE_0000`` images.
-        is_ct: their grey values are HU.
-    """
-
-    folder: Path
-    is_ct: bool
 
 
 @dataclass(frozen=True)
@@ -74,35 +61,6 @@ def choose_overlays(results: Results) -> list[Overlay]:
         if ranked[0] != median:
             chosen.append(Overlay(organ, ranked[0], f"worst DSC of {model}, {dsc[ranked[0]]:.2f}"))
     return chosen
-
-
-def image_file(images: Path, case: str, file_ending: str) -> Path:
-    """The first channel of a case's image, as nnU-Net names it."""
-    return images / f"{case}_0000{file_ending}"
-
-
-def check_image(comparison: Comparison, images: Path, case: str) -> str | None:
-    """Why a case's image can't be drawn, as far as its file and its header tell; None: it can."""
-    file = image_file(images, case, comparison.file_ending)
-    if not file.is_file():
-        return f"{file} doesn't exist: name the folder with all cases' images, or leave out --images"
-    try:
-        image = read_header(file, "correct it, or leave out --images")
-    except ValueError as error:
-        return str(error)
-    try:
-        reference = read_header(comparison.reference_file(case))
-    except ValueError:  # which is the case's own error
-        return None
-    return _off_grid(file, image, reference)
-
-
-def _off_grid(
-    file: Path, image: sitk.Image | sitk.ImageFileReader, reference: sitk.Image | sitk.ImageFileReader
-) -> str | None:
-    if Grid.of(image).difference_from(Grid.of(reference)) is None:
-        return None
-    return f"{file} isn't on the grid of its label map: correct it, or leave out --images"
 
 
 def draw_overlay(
@@ -202,7 +160,7 @@ def _read_scene(overlay: Overlay, comparison: Comparison, models: Sequence[str],
         return _Scene(image, np.zeros(reference.shape, dtype=np.float32), (0.0, 1.0), masks, ignored)
     file = image_file(images.folder, overlay.case, comparison.file_ending)
     background_image = _read(file)
-    if fault := _off_grid(file, background_image, image):
+    if fault := off_grid(file, background_image, image):
         raise ValueError(fault)
     background = sitk.GetArrayFromImage(background_image)
     return _Scene(image, background, _window(background, masks[0], images.is_ct), masks, ignored)

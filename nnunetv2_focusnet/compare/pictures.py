@@ -1,72 +1,72 @@
-"""What all pictures of a report share: colours, and text that shows names as they are."""
+"""All pictures of a report: which there are, and drawing those that can be drawn."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from itertools import cycle
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from matplotlib import colormaps, style
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
+from nnunetv2_focusnet.compare.cases import Comparison
+from nnunetv2_focusnet.compare.images import Images
+from nnunetv2_focusnet.compare.overlays import choose_overlays, draw_overlay
+from nnunetv2_focusnet.compare.plots import draw_boxes, draw_differences
+from nnunetv2_focusnet.compare.results import Results
+from nnunetv2_focusnet.compare.statistics import METRICS
+from nnunetv2_focusnet.system.files import WriteError
 
-from nnunetv2_focusnet.images.writing import save_figure
-from nnunetv2_focusnet.system.text import one_line
-
-# After Okabe and Ito, so that colour-blind readers tell them apart; contours and boxes share them.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-# Beside colours, for black and white prints. None is solid: that is the reference.
-DASHES = ((0, (3, 1)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (6, 2)), (0, (2, 2)), (0, (4, 1, 1, 1, 1, 1)))
-HATCHES = ("", "////", "....", "\\\\\\\\", "xxxx", "----")
-Dashes = tuple[int, tuple[int, ...]]
-DPI = 110
-LABEL_WIDTH = 26  # characters
+PLOTTED = ("dsc", "hd95_mm")
 
 
-def model_colours(models: Sequence[str]) -> dict[str, str]:
-    """A colour for each model, no two of them alike."""
-    if len(models) <= len(COLOURS):
-        return dict(zip(models, COLOURS, strict=False))
-    steps = len(models) - 1
-    return {model: to_hex(colormaps["turbo"](i / steps)) for i, model in enumerate(models)}
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report: its section, its file's name, what it shows, and what draws it to a path."""
+
+    section: str
+    name: str
+    text: str
+    draw: Callable[[Path], None]
 
 
-def model_dashes(models: Sequence[str]) -> dict[str, Dashes]:
-    """Dashes for each model's lines; of more than six models, some share theirs."""
-    return dict(zip(models, cycle(DASHES), strict=False))
+def draw_pictures(
+    comparison: Comparison, results: Results, images: Images | None, folder: Path
+) -> tuple[list[Picture], list[str]]:
+    """Draw what can be drawn.
 
-
-def model_hatches(models: Sequence[str]) -> dict[str, str]:
-    """A hatch for each model's areas, likewise."""
-    return dict(zip(models, cycle(HATCHES), strict=False))
-
-
-def label(name: str) -> str:
-    """A name for an axis or a legend, in two short lines at most; of longer ones the beginning and the end."""
-    text = one_line(name)
-    lines = textwrap.wrap(text, LABEL_WIDTH)
-    if len(lines) > 2:  # models of one trainer often differ at their end alone
-        lines = [f"{text[: LABEL_WIDTH - 1].rstrip()}…", text[-LABEL_WIDTH:].lstrip()]
-    return "\n".join(lines)
-
-
-@contextmanager
-def new_picture(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """A figure to draw on, which is saved in the end.
-
-    Text in it is no formula, whatever dollar signs names have. It looks the same whatever the user's matplotlibrc says.
-
-    Args:
-        path: PNG to write.
-        width: in inches.
-        height: in inches.
+    Returns:
+        The pictures that now are in the folder, and one message for each that can't be drawn.
 
     Raises:
-        WriteError: the picture can't be written.
+        WriteError: a picture can't be written, and neither can the tables.
     """
-    with style.context(["default", {"text.parse_math": False}]):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
-        yield figure
-        save_figure(figure, path, DPI)
+    drawn, messages = [], []
+    for picture in (*_plots(results), *_overlays(comparison, results, images)):
+        try:
+            picture.draw(folder / picture.name)
+            drawn.append(picture)
+        except WriteError:
+            raise
+        except Exception as error:  # whatever it is, the figures must not be lost for a picture
+            (folder / picture.name).unlink(missing_ok=True)
+            messages.append(f"{picture.name}, {picture.text}: {error or type(error).__name__}")
+    return drawn, messages
+
+
+def _plots(results: Results) -> Iterator[Picture]:
+    for metric in PLOTTED:
+        text = f"{METRICS[metric]} of each case, as boxes per organ and model"
+        yield Picture("Distributions", f"boxes_{metric}.png", text, partial(draw_boxes, results, metric))
+    for number, model in enumerate(results.models[1:], start=1):
+        for metric in PLOTTED:
+            text = (
+                f"{METRICS[metric]}, {model} minus {results.models[0]}: cases as dots, mean with 95 % interval as bar"
+            )
+            name = f"differences_{metric}_{number}.png"
+            yield Picture("Paired differences", name, text, partial(draw_differences, results, model, metric))
+
+
+def _overlays(comparison: Comparison, results: Results, images: Images | None) -> Iterator[Picture]:
+    for number, overlay in enumerate(choose_overlays(results)):
+        text = f"{overlay.organ} in {overlay.case} ({overlay.reason}): outlines of the reference and of all models"
+        draw = partial(draw_overlay, overlay, comparison, results, images)
+        yield Picture("Small organs", f"overlay_{number:02d}.png", text, draw)

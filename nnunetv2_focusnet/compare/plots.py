@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from nnunetv2_focusnet.compare.measurements import finite
-from nnunetv2_focusnet.compare.pictures import label, model_colours, model_hatches, new_picture
 from nnunetv2_focusnet.compare.results import Results
 from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, pair
+from nnunetv2_focusnet.compare.style import label, model_colours, model_hatches, new_picture
 from nnunetv2_focusnet.system.text import one_line
 
 ROW_HEIGHT = 0.32  # inches

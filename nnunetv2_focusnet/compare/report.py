@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnunetv2_focusnet.compare.case_tables import case_details, cases_table, organ_details
-from nnunetv2_focusnet.compare.drawing import Picture
 from nnunetv2_focusnet.compare.markup import Cell
+from nnunetv2_focusnet.compare.pictures import Picture
 from nnunetv2_focusnet.compare.results import Results
 from nnunetv2_focusnet.compare.statistics import HIGHER_IS_BETTER, METRICS, SUMMARISED
 from nnunetv2_focusnet.compare.tables import caption, details_table, paired_table, paired_title, summary_table

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nnunetv2_focusnet.system.files import make_folder
+from nnunetv2_focusnet.system.new_folder import hidden_folder
 
 # All that a comparison writes, report.html in the end: where it is there, the report is complete. No pattern
 # matches more than that, lest a user's own boxes_mine.png be taken for one of an earlier report.
@@ -16,7 +15,6 @@ WRITTEN = (
     *(r"metrics\.csv", r"summary\.csv", r"paired\.csv", r"summary\.md", r"summary\.tex"),
     *(r"boxes_(dsc|hd95_mm)\.png", r"differences_(dsc|hd95_mm)_\d+\.png", r"overlay_\d{2,}\.png", r"report\.html"),
 )
-UNFINISHED = ".unfinished"
 
 
 @contextmanager
@@ -33,21 +31,15 @@ def new_report(folder: Path) -> Iterator[Path]:
         WriteError: it can't be made.
     """
     is_new = not folder.exists()
-    make_folder(folder)
-    unfinished = folder / UNFINISHED
-    if unfinished.is_dir():
-        shutil.rmtree(unfinished)  # of a comparison that was killed
-    make_folder(unfinished)
     try:
-        yield unfinished
-        _replace(folder, unfinished)
+        with hidden_folder(folder / "report") as unfinished:
+            yield unfinished
+            _replace(folder, unfinished)
     except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
         if is_new:
             with suppress(OSError):  # somebody else has put something there
                 folder.rmdir()
         raise
-    unfinished.rmdir()
 
 
 def _replace(folder: Path, unfinished: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nnunetv2_focusnet.convert.raw_dataset import ConvertedCase
 from nnunetv2_focusnet.system.files import write_text
+from nnunetv2_focusnet.system.templates import markdown_text
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _section(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]
     if rows:
         yield from ("", f"## {title}", "")
         for row in (columns, ["---"] * len(columns), *rows):
-            yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+            yield "| " + " | ".join(map(markdown_text, row)) + " |"
 
 
 def _organ_row(conversion: Conversion, organ: str) -> tuple[object, ...]:

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_focusnet import __version__
 from nnunetv2_focusnet.organs.dataset_json import channels_of
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.system.files import write_text
-from nnunetv2_focusnet.system.text import one_line
+from nnunetv2_focusnet.system.templates import templates_of
 
 NAME = "MODEL_CARD.md"
 
@@ -37,15 +36,8 @@ def write_model_card(trainer: nnUNetTrainer) -> Path:
         WriteError: it can't be written.
     """
     card = Path(trainer.output_folder) / NAME
-    templates = Environment(
-        loader=PackageLoader("nnunetv2_focusnet", "trainers"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    templates.filters["cell"] = _cell
-    write_text(card, templates.get_template("model_card.md.jinja").render(_content(trainer)))
+    template = templates_of("nnunetv2_focusnet", "trainers").get_template("model_card.md.jinja")
+    write_text(card, template.render(_content(trainer)))
     return card
 
 
@@ -100,8 +92,3 @@ def _row(organ: Organ, roi_size: tuple[int, int, int] | None, dice: list[float])
         "lowest_dice": min(dice, default=math.nan),
         "num_dice": len(dice),
     }
-
-
-def _cell(text: object) -> str:
-    """Text that stays in its cell of a Markdown table."""
-    return one_line(text).replace("|", r"\|")

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands_apart import posix, stopped
+from commands_apart import stopped
 
 from nnunetv2_focusnet.cli import compare, scripts
 from nnunetv2_focusnet.cli.command import as_command, check_num_processes, exit_with
@@ -97,7 +97,6 @@ def test_faults_that_a_command_lists_stay_lines_of_their_own() -> None:
         exit_with("name", [])  # and a command without any raises nothing
 
 
-@posix
 @pytest.mark.parametrize(
     ("number", "cause"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM"), (signal.SIGHUP, "SIGHUP")]
 )
@@ -106,7 +105,6 @@ def test_a_stopped_command_cleans_up_and_says_so_in_a_line(number: int, cause: s
     assert stopped(number, "started\n", "-c", SLEEPER) == ("cleaned up\n", line, 128 + number)
 
 
-@posix
 @pytest.mark.parametrize(("number", "cause"), [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
 def test_a_command_that_hangs_while_it_cleans_up_is_ended_all_the_same(number: int, cause: str) -> None:
     """As a pool does whose workers got the signal, too."""
@@ -138,13 +136,11 @@ def test_what_handled_signals_before_handles_them_again() -> None:
     assert [signal.getsignal(number) for number in numbers] == before
 
 
-@posix
 def test_nohup_is_heeded() -> None:
     script = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)" + SLEEPER.replace("60", "1")
     assert stopped(signal.SIGHUP, "started\n", "-c", script) == ("cleaned up\n", "", 0)
 
 
-@posix
 def test_forked_workers_that_a_pool_ends_are_no_fault() -> None:
     """Pools end their workers by SIGTERM, and nnU-Net forks some."""
     script = """
@@ -157,7 +153,6 @@ with as_command("name"), multiprocessing.get_context("fork").Pool(4) as pool:
     assert (done.returncode, done.stdout, done.stderr) == (0, "[1]\n", "")
 
 
-@posix
 def test_forked_workers_are_ended_by_signals_at_once() -> None:
     """A handler of Python's would have to wait until the worker has the lock that it waits for."""
     script = """
@@ -171,7 +166,6 @@ with as_command("name"), multiprocessing.get_context("fork").Pool(1) as pool:
     assert (done.returncode, done.stdout) == (0, "True\n")
 
 
-@posix
 @pytest.mark.parametrize("lines", [1, 100_000])
 def test_a_reader_that_has_seen_enough_is_no_fault(lines: int) -> None:
     """Both what is printed at once and what lies in the buffer until the end."""
@@ -207,7 +201,6 @@ def test_a_number_of_processes_is_at_least_one(given: int) -> None:
     assert check_num_processes(1) == 1
 
 
-@posix
 def test_ctrl_c_while_a_command_is_still_loading_is_one_line() -> None:
     slow = """
 import sys, time

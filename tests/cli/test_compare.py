@@ -18,7 +18,7 @@ from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
 import nnunetv2_focusnet
 from nnunetv2_focusnet.cli import compare
-from nnunetv2_focusnet.compare import comparison, drawing, pictures
+from nnunetv2_focusnet.compare import comparison, pictures, style
 from nnunetv2_focusnet.images import writing
 
 LABELS = {"background": 0, "Brain": 1, "Lens_L": 2, "Lens_R": 3}
@@ -86,8 +86,8 @@ def run(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 @pytest.fixture
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that look at none: drawing them takes longer than all the rest."""
-    monkeypatch.setattr(drawing, "PLOTTED", ())
-    monkeypatch.setattr(drawing, "choose_overlays", lambda results: [])
+    monkeypatch.setattr(pictures, "PLOTTED", ())
+    monkeypatch.setattr(pictures, "choose_overlays", lambda results: [])
 
 
 def metrics(folders: Path) -> list[dict[str, str]]:
@@ -140,6 +140,12 @@ def test_several_processes_find_the_same(run: Run, folders: Path) -> None:
     alone = metrics(folders)
     run("-np", "2")
     assert metrics(folders) == alone
+
+
+@pytest.mark.usefixtures("no_pictures")
+def test_without_a_terminal_there_is_no_progress_bar(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run()
+    assert "Comparing" not in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -327,7 +333,7 @@ def test_images_are_drawn_below_the_contours(run: Run, folders: Path, monkeypatc
         drawn[picture.name] = figure
         writing.save_figure(figure, picture, dpi)
 
-    monkeypatch.setattr(pictures, "save_figure", save_figure)
+    monkeypatch.setattr(style, "save_figure", save_figure)
     run("--images", str(folders / "imagesTs"), models=("right", "shifted"))
     # Edges of the lens in mm by plane: across from and to, down from and to. Voxels are 1 x 1 x 2 mm.
     x, y, z = (7.5, 11.5), (3.5, 7.5), (15.0, 19.0)
@@ -494,7 +500,7 @@ def test_results_are_written_though_a_picture_cannot_be_drawn(
     def fail(*_: object) -> None:
         raise RuntimeError("no room for\na picture")
 
-    monkeypatch.setattr(drawing, "draw_overlay", fail)
+    monkeypatch.setattr(pictures, "draw_overlay", fail)
     message = failure(run)
     assert "left out: overlay_00.png, Lens_L in head_2" in message.splitlines()[0]
     assert "no room for a picture" in message.splitlines()[0]

@@ -38,7 +38,7 @@ def folders(tmp_path: Path) -> Path:
 def run(folders: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     def run_command(*options: str) -> None:
         arguments = ["-ref", str(folders / "labelsTs"), "-pred", f"model={folders / 'model'}"]
-        arguments += ["-o", str(folders / "report"), "-np", "1", "--disable_progress_bar", *options]
+        arguments += ["-o", str(folders / "report"), "-np", "1", *options]
         monkeypatch.setattr("sys.argv", ["nnUNetv2_focusnet_compare", *arguments])
         compare.main()
 
@@ -102,6 +102,37 @@ def test_a_model_whose_labels_mean_something_else(run: Run, folders: Path) -> No
     assert f"Lens_L is 3 in {folders / 'model' / 'dataset.json'}, but" in message
     assert f"is 2 in {folders / 'dataset.json'}" in message
     read_folders(folders / "labelsTs", [f"model={folders / 'model'}"], folders / "dataset.json", "1")
+
+
+def annotate(file: Path, **cases: list[str]) -> None:
+    """A dataset.json that lists what test cases have annotated."""
+    file.write_text(json.dumps(CONTENT | {"focusnet": {"annotated_test": cases}}))
+
+
+@pytest.mark.parametrize("order", [("earlier", "model"), ("model", "earlier")])
+def test_what_is_annotated_does_not_depend_on_the_order_of_the_models(folders: Path, order: tuple[str, ...]) -> None:
+    """The earlier model was trained before case_7 was known to lack a lens."""
+    shutil.copytree(folders / "model", folders / "earlier")
+    earlier, model, raw = (folders / place / "dataset.json" for place in ("earlier", "model", "."))
+    earlier.write_text(json.dumps(CONTENT))
+    for file in (model, raw):
+        annotate(file, case_7=["Brain", "Lens_R"])
+    models = [f"{name}={folders / name}" for name in order]
+    with pytest.raises(ValueError, match=r"^case_7 has Lens_L annotated in .*: name the one that is right") as error:
+        read_folders(folders / "labelsTs", models, None, "1")
+    assert f"annotated in {earlier}, but not in {model}: " in str(error.value)
+    assert read_folders(folders / "labelsTs", models, earlier, "1").comparison.unannotated == {}
+    assert read_folders(folders / "labelsTs", models, raw, "1").comparison.unannotated == {"case_7": {2}}
+
+
+def test_lists_may_differ_in_what_is_not_compared(folders: Path) -> None:
+    """Cases without a reference, cases that have all, and organs that a file doesn't know."""
+    model = folders / "model" / "dataset.json"
+    annotate(model, case_7=["Brain", "Lens_L"], case_8=["Brain", "Lens_L", "Lens_R"], case_9=["Brain"])
+    without_lens = {name: value for name, value in LABELS.items() if name != "Lens_R"}
+    (folders / "dataset.json").write_text(json.dumps(CONTENT | {"labels": without_lens}))
+    inputs = read_folders(folders / "labelsTs", [f"model={model.parent}"], None, "1")
+    assert inputs.comparison.unannotated["case_7"] == {3}
 
 
 def test_cross_validation_knows_all_cases(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:

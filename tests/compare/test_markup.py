@@ -6,8 +6,9 @@ from html import unescape
 import pytest
 from markdown_it import MarkdownIt
 
-from nnunetv2_focusnet.compare.markup import Cell, latex_cell, latex_text, markdown_text
+from nnunetv2_focusnet.compare.markup import Cell, latex_cell, latex_text
 from nnunetv2_focusnet.compare.templates import render
+from nnunetv2_focusnet.system.templates import markdown_text
 
 NAMES = (
     *("Lens_L", "_x_", "a_b_c", "a&b", "&lt;", "50%_iso", "x#1", "C^2~", "~~q~~", "{q}", "back\\slash", "\\|", "p|q"),

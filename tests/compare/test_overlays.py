@@ -9,13 +9,14 @@ import pytest
 import SimpleITK as sitk
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.compare import pictures
+from nnunetv2_focusnet.compare import style
 from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps, Row
+from nnunetv2_focusnet.compare.images import Images
 from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
-from nnunetv2_focusnet.compare.overlays import Images, Overlay, _Line, _outline, draw_overlay
-from nnunetv2_focusnet.compare.pictures import model_dashes
+from nnunetv2_focusnet.compare.overlays import Overlay, _Line, _outline, draw_overlay
 from nnunetv2_focusnet.compare.results import Results
+from nnunetv2_focusnet.compare.style import model_dashes
 
 
 def test_outlines_run_along_the_edges_of_voxels() -> None:
@@ -96,7 +97,7 @@ def test_ct_has_the_window_of_soft_tissue(texts) -> None:
 
 def test_a_legend_of_many_long_names_fits_into_the_picture(draw, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr(pictures, "save_figure", lambda figure, *_: figures.append(figure))
+    monkeypatch.setattr(style, "save_figure", lambda figure, *_: figures.append(figure))
     draw(True, tuple(f"{i}_FocusNetTrainerPlansNetwork_own_predictor_seed_{i}" for i in range(10)))
     (figure,) = figures
     figure.draw_without_rendering()

@@ -11,9 +11,9 @@ import pytest
 from nnunetv2_focusnet.compare.cases import Row
 from nnunetv2_focusnet.compare.measurements import as_table
 from nnunetv2_focusnet.compare.metrics import OrganMetrics
-from nnunetv2_focusnet.compare.pictures import label, model_colours
 from nnunetv2_focusnet.compare.plots import draw_boxes, draw_differences
 from nnunetv2_focusnet.compare.results import Results
+from nnunetv2_focusnet.compare.style import label, model_colours
 
 ORGANS = ("A$\\frac{$", "_hidden", "two\nlines")
 MODELS = ("_a $x^2$", "b & <i>")

@@ -54,7 +54,17 @@ def test_a_failure_leaves_no_empty_folder(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_comparison_left_goes(tmp_path: Path) -> None:
-    (tmp_path / ".unfinished").mkdir()
-    (tmp_path / ".unfinished/summary.md").write_text("half")
+    left = tmp_path / ".report.0123abcd.unfinished"
+    left.mkdir()
+    (left / "summary.md").write_text("half")
     write(tmp_path, "report.html")
     assert names(tmp_path) == {"report.html"}
+
+
+def test_two_comparisons_at_a_time_leave_each_other_alone(tmp_path: Path) -> None:
+    with new_report(tmp_path) as first:
+        (first / "summary.md").write_text("first")
+        write(tmp_path, "report.html")
+        (first / "report.html").write_text("first")
+    assert names(tmp_path) == {"report.html", "summary.md"}
+    assert (tmp_path / "report.html").read_text() == "first"

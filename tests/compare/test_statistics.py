@@ -126,6 +126,13 @@ def test_wilcoxon_ties_differences_that_are_equal_but_for_rounding() -> None:
     assert wilcoxon_p(rounded) == wilcoxon_p(np.array([0.1, 0.1, 0.1, -0.1, 0.5]))
 
 
+def test_wilcoxon_of_differences_of_one_size_is_the_sign_test() -> None:
+    """5 or fewer of 20 coins, or 15 or more; a normal approximation has 0.025."""
+    p = 2 * sum(math.comb(20, losses) for losses in range(6)) / 2**20
+    assert p == pytest.approx(0.0414, abs=5e-5)
+    assert wilcoxon_p(np.repeat([0.1, -0.1], [15, 5])) == pytest.approx(p)
+
+
 def test_wilcoxon_of_many_pairs_is_that_of_scipy() -> None:
     differences = np.random.default_rng(0).normal(0.2, 1, 50)
     assert wilcoxon_p(differences) == pytest.approx(wilcoxon(differences, method="exact").pvalue, rel=1e-9)

@@ -2,7 +2,10 @@
 
 import json
 import math
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,11 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 import nnunetv2_focusnet
 from nnunetv2_focusnet.demo.phantom import LABELS
+from nnunetv2_focusnet.organs.organ import Organ
+from nnunetv2_focusnet.trainers import model_card
 
 DICE = {"Head_001": {"Lens_L": 0.25, "Eye_L": math.nan}, "Head_003": {"Lens_L": 0.5, "Eye_L": 0.75}}
+NAMES = ("Lens_L", "_x_", "*GTV*", "p|q", "\\|", "`c`", "x<b>y", "[l](u)", "&lt;")
 
 
 def write_summary(trainer: Any) -> None:
@@ -82,6 +88,19 @@ def test_channels_may_have_the_older_name(validate: Callable[..., str], project:
     del content["channel_names"]
     file.write_text(json.dumps(content | {"modality": {"0": "CBCT"}}))
     assert "Segments 9 organs in CBCT images." in validate()
+
+
+def test_names_come_out_as_they_are(validate: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    row = model_card._row
+
+    def renamed(organ: Organ, *rest: Any) -> dict[str, Any]:
+        return row(replace(organ, name=NAMES[organ.label - 1]), *rest)
+
+    monkeypatch.setattr(model_card, "_row", renamed)
+    monkeypatch.setattr(model_card, "channels_of", lambda _: {"0": "*T1*", "1": "a\nb"})
+    shown = MarkdownIt("commonmark").enable("table").render(validate())
+    assert "<p>Segments 9 organs in *T1*, a b images.</p>" in shown
+    assert [unescape(name) for name in re.findall(r"<tr>\n<td>(.*?)</td>", shown)] == list(NAMES)
 
 
 def test_an_organ_is_judged_where_it_is_annotated(validate: Callable[..., str]) -> None:
