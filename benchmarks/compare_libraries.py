@@ -8,14 +8,13 @@ Organs that one of the two label maps lacks are left out, as the libraries have 
 """
 
 import argparse
-import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 import torch
+from csv_files import write_csv
 from medpy.metric.binary import hd95 as medpy_hd95
 from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
@@ -69,13 +68,17 @@ def main() -> None:
         for file in files_with_ending(arguments.references, ".nii.gz")
         for masks in organs(file, arguments.predictions / file.name)
     ]
-    with open(arguments.o, "w", newline="") if arguments.o else sys.stdout as output:
-        writer = csv.writer(output)
-        writer.writerow(("what", "organs", "mean_difference", "mean_absolute", "largest_absolute"))
-        for name in found[0]:
-            values = np.array([entry[name] for entry in found])
-            figures = (values.mean(), np.abs(values).mean(), np.abs(values).max())
-            writer.writerow((name, len(values), *(f"{figure:.3f}" for figure in figures)))
+    rows = []
+    for name in found[0]:
+        values = np.array([entry[name] for entry in found])
+        figures = {
+            "mean_difference": values.mean(),
+            "mean_absolute": np.abs(values).mean(),
+            "largest_absolute": np.abs(values).max(),
+        }
+        row = {"what": name, "organs": len(values)}
+        rows.append(row | {column: f"{figure:.3f}" for column, figure in figures.items()})
+    write_csv(arguments.o, rows)
 
 
 if __name__ == "__main__":

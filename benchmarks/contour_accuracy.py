@@ -8,11 +8,11 @@ in each voxel, which then counts as the share of points inside. A row per organ:
 """
 
 import argparse
-import csv
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import SimpleITK as sitk
 from matplotlib.path import Path as Polygon
 
@@ -46,8 +46,7 @@ def main() -> None:
     for row in [header, *rows]:
         print(f"{row[0]:18}", *(f"{cell:>18}" for cell in row[1:]))
     if args.o is not None:
-        with args.o.open("w", newline="") as output:
-            csv.writer(output, lineterminator="\n").writerows([header, *rows])
+        pd.DataFrame(rows, columns=header).to_csv(args.o, index=False)
 
 
 def _row(organ: str, found: np.ndarray) -> list[str]:

@@ -1,15 +1,12 @@
 """What a training step or a prediction costs, counted on the meta device, as rows beside stock nnU-Net's."""
 
-import csv
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.planning.counting import GIB, TEMPORARY, StepCost, count_prediction, parameter_bytes
-from nnunetv2_focusnet.planning.training import Training
+from nnunetv2_focusnet.planning.meta_training import Training
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,6 @@ def costs(stock: Training, snet: Training, focusnet: Training, on_plans: Trainin
     return {f"step, {name}": cost for name, cost in steps.items()} | {
         f"tile, {name}": cost_of_tile(training) for name, training in tiles.items()
     }
-
-
-def write_csv(file: Path | None, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write a table to a file, or without one to the standard output."""
-    with open(file, "w", newline="", encoding="utf-8") if file else sys.stdout as opened:
-        writer = csv.DictWriter(opened, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def as_columns(cost: Cost, stock: Cost) -> dict[str, str]:

@@ -15,26 +15,28 @@ from typing import Any
 
 import torch
 import usual_plans
-from costs import cost_of_step, costs, counted_columns, write_csv
+from costs import cost_of_step, costs, counted_columns
+from csv_files import write_csv
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry
-from nnunetv2_focusnet.planning.training import Training
-from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
+from nnunetv2_focusnet.planning.meta_training import Training
 from nnunetv2_focusnet.trainers.base import BaseTrainer
-from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer, FocusNetTrainerPaper
 from nnunetv2_focusnet.trainers.main_networks import count_parameters
 from nnunetv2_focusnet.trainers.networks import build_network, share_sos_nets
-from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
-from nnunetv2_focusnet.trainers.seres_unet_trainer import (
+from nnunetv2_focusnet.trainers.paper_networks import (
+    AnatomyNetTrainer,
+    DeepLabV3PlusTrainer,
+    FatUNetTrainer,
     SEResUNetTrainer,
     SEResUNetTrainer_1ds,
     SEResUNetTrainer_2ds_CE,
     SEResUNetTrainer_3ds_CE,
 )
-from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer, SNetTrainer
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
 COMPARED = {

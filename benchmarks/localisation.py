@@ -8,13 +8,13 @@ read from the validation that nnUNetv2_train ends with, which places each organ 
 """
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
+from csv_files import write_csv
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
@@ -22,8 +22,6 @@ from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_datas
 from scipy.ndimage import center_of_mass
 
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
-
-FIELDS = ("organ", "diameter_mm", "cases", "found", "median_error_mm", "largest_error_mm", "detected", "mean_dsc")
 
 
 def locate(predictor: nnUNetPredictor, image: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -93,15 +91,11 @@ def main() -> None:
     parser.add_argument("-p", default="nnUNetPlans")
     parser.add_argument("-c", default="3d_fullres")
     parser.add_argument("-f", type=int, default=0)
-    parser.add_argument("-o", type=Path)
+    parser.add_argument("-o", type=Path, help="CSV file (default: standard output)")
     arguments = parser.parse_args()
     name = maybe_convert_to_dataset_name(arguments.dataset)
     model = Path(nnUNet_results) / name / f"{arguments.tr}__{arguments.p}__{arguments.c}"
-    rows = measure(model, Path(nnUNet_preprocessed) / name, arguments.f)
-    with open(arguments.o, "w", newline="") if arguments.o else sys.stdout as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(arguments.o, measure(model, Path(nnUNet_preprocessed) / name, arguments.f))
 
 
 if __name__ == "__main__":

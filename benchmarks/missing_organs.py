@@ -10,47 +10,43 @@ missing-organs.csv and the comparison's report into FOLDER. A run that was stopp
 """
 
 import argparse
-import csv
 import json
 import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from side_by_side.state import claim
+from csv_files import write_csv
+from side_by_side.jobs import Job, run_jobs
+from side_by_side.pipeline import say
+from side_by_side.state import BENCHMARKS, claim
 
+from nnunetv2_focusnet._startup import EXT_TRAINER
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.compare.comparison import compare
 from nnunetv2_focusnet.compare.inputs import read_folders
 from nnunetv2_focusnet.compare.results import Results
-from nnunetv2_focusnet.demo.commands import CommandError, find_command
+from nnunetv2_focusnet.demo.commands import environment, find_command
 from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.system.folders import files_with_ending
-from nnunetv2_focusnet.system.processes import process_group
 
 ARMS = ("background", "listed")
 PROBABILITY_OF_REMOVAL = 0.8
 UNSEEN_CASES = 4
 SPACING_MM_ZYX = ("2.5", "2", "2")
-FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-BENCHMARKS = Path(__file__).resolve().parent
-FIELDS = ("organ", "removed_from", "arm", "cases", "mean_dsc", "missed")
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """The caller's variables, with an arm's own folders and our trainers, which keep to one thread."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("nnUNet_")}
-    return kept | {name: str(folder / name) for name in FOLDERS} | {
-        "nnUNet_extTrainer": str(BENCHMARKS / "trainers"),
-        "nnUNet_def_n_proc": "1",
-        "nnUNet_compile": "f",
-    }  # fmt: skip
+def job(folder: Path, arm: str, name: str, command: Sequence[str]) -> Job:
+    """A command in an arm's own folders, with the benchmarks' trainers, on one thread; its log is in ``folder``."""
+    variables = {
+        EXT_TRAINER: str(BENCHMARKS / "trainers"),
+        "nnUNet_n_proc_DA": "0",  # augmentation in the trainer's own process: both arms draw the same random numbers
+    }
+    return Job(name, command, environment(folder / arm) | variables, folder / f"{name}.log")
 
 
 def remove_organs(source: Path, target: Path, seed: int) -> None:
@@ -87,6 +83,7 @@ def prepare(source: Path, folder: Path, seed: int) -> None:
     for arm in (listed, background):  # of a preparation that was stopped
         shutil.rmtree(arm, ignore_errors=True)
     number = source.name[len("Dataset") : len("Dataset") + 3]
+    say(f"preparing {source.name} ({folder / 'prepare.log'})")
     remove_organs(source, listed / "nnUNet_raw" / source.name, seed)
     for command in (
         [find_command("nnUNetv2_extract_fingerprint"), "-d", number, "-np", "2"],
@@ -94,9 +91,7 @@ def prepare(source: Path, folder: Path, seed: int) -> None:
         [sys.executable, str(BENCHMARKS / "cpu_plans.py"), number],
         [find_command("nnUNetv2_preprocess"), "-d", number, "-plans_name", "CpuPlans", "-c", "3d_fullres", "-np", "2"],
     ):
-        with process_group(command, env=environment(listed)) as process:
-            if process.wait() != 0:
-                raise CommandError(f"{Path(command[0]).name} ended with status {process.returncode}")
+        run_jobs([job(folder, "listed", "prepare", command)])
     preprocessed = listed / "nnUNet_preprocessed" / source.name
     cases = [path.stem for path in files_with_ending(preprocessed / "CpuPlans_3d_fullres", ".pkl")]
     split = {"train": cases[UNSEEN_CASES:], "val": cases[:UNSEEN_CASES]}
@@ -109,19 +104,12 @@ def prepare(source: Path, folder: Path, seed: int) -> None:
     (background / "nnUNet_results").mkdir()
 
 
-@contextmanager
-def training(folder: Path, arm: str, dataset: str, trainer: str) -> Iterator["subprocess.Popen[str]"]:
-    """An arm's training, new or gone on with, which predicts the unseen cases in the end; the block has to wait."""
+def training(folder: Path, arm: str, dataset: str, trainer: str) -> Job:
+    """An arm's training, new or gone on with, which predicts the unseen cases in the end."""
     fold = model_folder(folder, arm, dataset, trainer) / "fold_0"
     command = [find_command("nnUNetv2_train"), dataset, "3d_fullres", "0", "-p", "CpuPlans", "-tr", trainer]
     command += ["-device", "cpu", *(["--c"] if any(fold.glob("checkpoint_*.pth")) else [])]
-    # Augmentation in the trainer's own process: both arms draw the same random numbers.
-    variables = environment(folder / arm) | {"nnUNet_n_proc_DA": "0"}
-    with (
-        (folder / f"{arm}.log").open("a") as log,
-        process_group(command, env=variables, stdout=log, stderr=subprocess.STDOUT) as process,
-    ):
-        yield process
+    return job(folder, arm, arm, command)
 
 
 def model_folder(folder: Path, arm: str, dataset: str, trainer: str) -> Path:
@@ -171,22 +159,15 @@ def main() -> None:
     arguments = parser.parse_args()
     name, folder = arguments.dataset.name, arguments.o.resolve()
     prepare(arguments.dataset.resolve(), folder, arguments.seed)
-    with ExitStack() as stack:
-        runs = {arm: stack.enter_context(training(folder, arm, name, arguments.tr)) for arm in ARMS}
-        failed = [arm for arm, run in runs.items() if run.wait() != 0]
-    if failed:
-        sys.exit(f"Training failed, see {', '.join(str(folder / f'{arm}.log') for arm in failed)}")
+    say(f"training {' and '.join(ARMS)} ({folder})")
+    run_jobs([training(folder, arm, name, arguments.tr) for arm in ARMS], at_once=len(ARMS))
     dataset_json = folder / "listed" / "nnUNet_preprocessed" / name / "dataset.json"
     models = [f"{arm}={model_folder(folder, arm, name, arguments.tr) / 'fold_0' / 'validation'}" for arm in ARMS]
     references = folder / "references"
     collect_references(dataset_json.parent, references)
     inputs = read_folders(references, models, dataset_json, "1")
-    results = compare(inputs, folder / "report", None, published=False, num_processes=1, show_progress=False)
-    rows = tabulate(results, dataset_json)
-    with (folder / "missing-organs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
+    results = compare(inputs, folder / "report", None, published=False, num_processes=1)
+    write_csv(folder / "missing-organs.csv", tabulate(results, dataset_json))
     print((folder / "missing-organs.csv").read_text())
     if results.messages:
         sys.exit("\n".join(results.messages))

@@ -16,27 +16,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-from cpu_plans import CONFIGURATION, NAME, add_arguments
+from cpu_plans import CONFIGURATION, NAME
+from csv_files import write_csv
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
+from side_by_side.arguments import add_shared_arguments, settings_of
 from side_by_side.jobs import BenchmarkError, run_jobs
 from side_by_side.paper import ATLAS, FAMILY
 from side_by_side.paper_results import PaperResults
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
+from side_by_side.results import write_findings
 from side_by_side.runs import STOCK, WITHOUT_SOS, Model, Recipe, Row, Run
-from side_by_side.state import Settings, State
-from side_by_side.tables import (
-    curve_rows,
-    describe,
-    draw_curves,
-    flatness_rows,
-    organ_rows,
-    rounded,
-    trainers_table,
-    warn_of_time,
-    write_csv,
-)
+from side_by_side.state import State
+from side_by_side.tables import flatness_rows, organ_rows, rounded, trainers_table
 
 from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.demo.commands import find_command
@@ -107,17 +99,9 @@ def write_results(state: State, folder: Path, findings: Findings, others: list[M
     """Write everything; returns the Markdown file."""
     rows = [*(model.row for model in others), *findings.curves]
     results = PaperResults(findings.patients, findings.groups, rows, findings.flatness)
-    figures = list(findings.figures.values())
-    write_csv(folder / "flatness.csv", flatness_rows(findings.flatness))
-    write_csv(folder / "trainers.csv", [rounded(asdict(row)) for row in figures])
-    write_csv(folder / "organs.csv", organ_rows(findings.patients, rows, findings.groups))
     write_csv(folder / "averages.csv", results.table_2_rows())
-    write_csv(folder / "curves.csv", curve_rows(findings.curves))
-    draw_curves(findings.curves, folder / "curves.png")
     rising = [f"{name}: {each.reason}" for name, each in findings.flatness.items() if not each.is_flat]
-    parts = [f"# {state.settings.dataset}: {describe(state.settings)}"]
-    parts += [f"**{warning}**" for warning in [*warn_of_time(findings.trained, state.settings), *findings.messages]]
-    parts += ["## What the paper says, and what was found"]
+    parts = ["## What the paper says, and what was found"]
     if verdicts := results.verdicts():
         write_csv(folder / "orderings.csv", [rounded(asdict(verdict)) for verdict in verdicts])
         parts += [results.verdicts_table()]
@@ -127,16 +111,13 @@ def write_results(state: State, folder: Path, findings: Findings, others: list[M
         parts += [f"Not at the end of their curves: {'; '.join(rising)}."]
     parts += ["## Table 1: DSC in %, here (in the paper, on its own cases)", results.table_1()]
     parts += ["## Table 2: mean DSC in %", results.table_2(), "## Trainers", trainers_table(findings.trained)]
-    file = folder / "results.md"
-    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return file
+    organs = organ_rows(findings.patients, rows, findings.groups)
+    return write_findings(state, folder, findings, flatness_rows(findings.flatness), organs, [], parts)
 
 
 def parse_arguments() -> argparse.Namespace:
-    cores = os.cpu_count() or 1
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="folder of a raw nnU-Net dataset, or an ID")
-    parser.add_argument("-o", type=Path, required=True, metavar="STATE", help="folder for everything")
+    add_shared_arguments(parser, minutes=60, parallel=min(2, os.cpu_count() or 1))
     parser.add_argument("-tr", nargs="+", default=FAMILY, metavar="TRAINER", help="rows (default: all of the paper's)")
     parser.add_argument("--folds", type=int, nargs="+", default=[0], choices=FOLDS, metavar="FOLD", help="(default: 0)")
     parser.add_argument("--unseen", type=int, metavar="N", help="one fold, whose unseen cases are the first N by name")
@@ -144,16 +125,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "-pred", nargs="+", default=[], metavar="NAME=FOLDER", help="rows that were predicted elsewhere"
     )
-    parser.add_argument("--minutes", type=float, default=60, help="of each training (default: 60)")
-    parser.add_argument("--same_iterations", action="store_true", help="as many for all as the first does in that time")
-    parser.add_argument("--spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="in mm (default: as planned)")
-    add_arguments(parser)
-    parser.add_argument("--small_organs", nargs="+", metavar="ORGAN", help="(default: as trainers find them)")
-    parser.add_argument("--threads", type=int, default=cores, help="of all together (default: one per core)")
-    parser.add_argument(
-        "--parallel", type=int, default=min(2, cores), help="trainings side by side, sharing threads (default: 2)"
-    )
-    parser.add_argument("-device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
     if arguments.unseen is not None and arguments.folds != [0]:
         parser.error("--unseen makes one fold: leave out --folds")
@@ -164,9 +135,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
-    shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
-    alike = {"dataset": source.name, "source": str(source), "coarse_spacing": None, "coarse_patch": arguments.patch}
-    state = State.open(arguments.o.resolve(), Settings(**(shared | alike)))
+    state = State.open(arguments.o.resolve(), settings_of(arguments, source))
     recipes = [Recipe(trainer) for trainer in dict.fromkeys(arguments.tr)]
     runs = [Run(recipe, fold=fold) for fold in arguments.folds for recipe in recipes]
 

@@ -12,35 +12,21 @@ added later.
 """
 
 import argparse
-import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
-import torch
-from cpu_plans import NAME, add_arguments
+from cpu_plans import NAME
+from csv_files import write_csv
+from side_by_side.arguments import add_shared_arguments, settings_of
 from side_by_side.flatness import Flatness
 from side_by_side.goals import NOT_FLAT, Goal, Judge
 from side_by_side.jobs import BenchmarkError
 from side_by_side.pipeline import Findings, check_trainers, evaluate, measure, say, train_and_predict
 from side_by_side.prepare import find_dataset, prepare
+from side_by_side.results import write_findings
 from side_by_side.runs import COARSE, STOCK, WITHOUT_SOS, Recipe, Row, Run
-from side_by_side.state import Settings, State
-from side_by_side.tables import (
-    METRICS,
-    curve_rows,
-    describe,
-    draw_curves,
-    flatness_rows,
-    goal_rows,
-    goals_table,
-    organ_rows,
-    organ_table,
-    rounded,
-    trainers_table,
-    warn_of_time,
-    write_csv,
-)
+from side_by_side.state import State
+from side_by_side.tables import METRICS, flatness_rows, goal_rows, goals_table, organ_rows, organ_table, trainers_table
 
 from nnunetv2_focusnet.cli.command import as_command
 
@@ -62,32 +48,20 @@ def write_results(
         )
 
     goals = {row.name: goals_of(row) for recipe in others for row in rows_to_judge(recipe, findings)}
-    figures = list(findings.figures.values())
-    organs = organ_rows(findings.patients, list(findings.figures), findings.groups)
-    write_csv(
-        folder / "flatness.csv", [row | {"decides": row["trainer"] == decisive} for row in flatness_rows(flatness)]
-    )
-    write_csv(folder / "trainers.csv", [rounded(asdict(row)) for row in figures])
-    write_csv(folder / "organs.csv", organs)
-    write_csv(folder / "curves.csv", curve_rows(findings.curves))
-    draw_curves(findings.curves, folder / "curves.png")
-    verdict = "This budget counts" if is_flat else f"This budget {NOT_FLAT}"
-    parts = [
-        f"# {state.settings.dataset}: {describe(state.settings)}",
-        f"**{verdict}.** {decisive}, the better stock row: {flatness[decisive].reason}.",
-        *(f"{row} isn't flat: {flatness[row].reason}." for row in stock_rows if not flatness[row].is_flat),
-        *(f"**{warning}**" for warning in [*warn_of_time(findings.trained, state.settings), *findings.messages]),
-    ]
     if goals:
         write_csv(folder / "goals.csv", goal_rows(goals))
+    decides = [row | {"decides": row["trainer"] == decisive} for row in flatness_rows(flatness)]
+    organs = organ_rows(findings.patients, list(findings.figures), findings.groups)
+    verdict = "This budget counts" if is_flat else f"This budget {NOT_FLAT}"
+    opening = [f"**{verdict}.** {decisive}, the better stock row: {flatness[decisive].reason}."]
+    opening += [f"{row} isn't flat: {flatness[row].reason}." for row in stock_rows if not flatness[row].is_flat]
+    parts: list[str] = []
     for row, of_row in goals.items():
         parts += [f"## Goals of {row}, each against the stock row that is hardest to beat in it", goals_table(of_row)]
-    parts += ["## Trainers", trainers_table(figures)]
+    parts += ["## Trainers", trainers_table(list(findings.figures.values()))]
     for metric, title in METRICS.items():
         parts += [f"## {title}", organ_table(organs, metric)]
-    file = folder / "results.md"
-    file.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return file
+    return write_findings(state, folder, findings, decides, organs, opening, parts)
 
 
 def decisive_row(flatness: Mapping[str, Flatness], stock: list[str]) -> str:
@@ -102,32 +76,25 @@ def rows_to_judge(recipe: Recipe, findings: Findings) -> list[Row]:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("dataset", help="folder of a raw nnU-Net dataset, or an ID")
-    parser.add_argument("-o", type=Path, required=True, metavar="STATE", help="folder for everything")
+    add_shared_arguments(parser, minutes=90, parallel=1)
     parser.add_argument(
         "-tr", nargs="+", default=[], metavar="TRAINER", help="beside stock; TRAINER_coarse: on the second plan"
     )
     parser.add_argument(
         "--stock", nargs="+", metavar="ROW", help="stock rows (default: both optimisers, on the second plan as well)"
     )
-    parser.add_argument("--minutes", type=float, default=90, help="of each training (default: 90)")
-    parser.add_argument("--same_iterations", action="store_true", help="as many for all as stock does in that time")
-    parser.add_argument("--spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="in mm (default: as planned)")
-    add_arguments(parser)
     parser.add_argument(
         "--coarse_spacing", type=float, nargs=3, metavar=("Z", "Y", "X"), help="of a second plan, for stock as well"
     )
     parser.add_argument("--coarse_patch", type=int, nargs=3, metavar=("Z", "Y", "X"), help="of that plan (as --patch)")
     parser.add_argument("--seeds", type=int, default=2, help="trainings of each trainer (default: 2)")
     parser.add_argument("--unseen", type=int, default=8, help="cases that nobody trains on (default: 8)")
-    parser.add_argument("--small_organs", nargs="+", metavar="ORGAN", help="(default: as trainers find them)")
     parser.add_argument(
         "--time_goal", type=float, default=0.5, help="share of stock's time to its final DSC (default: 0.5)"
     )
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of all together (default: one per core)")
-    parser.add_argument("--parallel", type=int, default=1, help="trainings side by side, sharing threads (default: 1)")
-    parser.add_argument("-device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    arguments.coarse_patch = arguments.coarse_patch or arguments.patch
+    return arguments
 
 
 def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], list[Recipe]]:
@@ -151,10 +118,8 @@ def recipes_of(arguments: argparse.Namespace) -> tuple[list[Recipe], list[Recipe
 def main() -> None:
     arguments = parse_arguments()
     source = find_dataset(arguments.dataset)
-    arguments.coarse_patch = arguments.coarse_patch or arguments.patch
     stock, others = recipes_of(arguments)  # before anything is written
-    shared = {name: value for name, value in vars(arguments).items() if name in Settings.__dataclass_fields__}
-    state = State.open(arguments.o.resolve(), Settings(**(shared | {"dataset": source.name, "source": str(source)})))
+    state = State.open(arguments.o.resolve(), settings_of(arguments, source))
     runs = [Run(recipe, seed) for seed in range(arguments.seeds) for recipe in (*stock, *others)]
 
     say(f"preparing {source.name} ({state.folder / 'logs' / 'prepare.log'})")

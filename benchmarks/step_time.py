@@ -18,7 +18,8 @@ from typing import Any
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
-from costs import Cost, costs, counted_columns, stock_row, write_csv
+from costs import Cost, costs, counted_columns, stock_row
+from csv_files import write_csv
 
 from nnunetv2_focusnet.trainers.networks import lay_out_for_device
 
@@ -104,7 +105,7 @@ def collect_steps(trainers: dict[str, Any], device: torch.device) -> dict[str, S
 
 def count(trainers: dict[str, Any]) -> dict[str, Cost]:
     """What the rows cost."""
-    from nnunetv2_focusnet.planning.training import Training
+    from nnunetv2_focusnet.planning.meta_training import Training
 
     stock = trainers["stock"]
     plan, channels = stock.configuration_manager, stock.num_input_channels

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
-from costs import write_csv
+from csv_files import write_csv
 
 from nnunetv2_focusnet.planning.counting import GIB
 
@@ -85,7 +85,7 @@ def measured_bytes(trainer: Any) -> int:
 def rows(folder: Path, plans: dict[str, Any], configuration: str) -> list[dict[str, Any]]:
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-    from nnunetv2_focusnet.planning.training import Training
+    from nnunetv2_focusnet.planning.meta_training import Training
     from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
     from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
     from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -9,10 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pytest
-
 SECONDS = 60.0
-posix = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 
 
 def start(*command: str, **environment: str) -> "subprocess.Popen[str]":
@@ -83,7 +81,6 @@ def stopped(number: int, first_line: str, *command: str) -> tuple[str, str, int]
 @contextlib.contextmanager
 def largest_file(size: int) -> Iterator[None]:
     """No file can grow beyond so many bytes, as on a disk that is nearly full."""
-    resource = pytest.importorskip("resource")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -23,8 +23,10 @@ import paper_tables
 import small_organs
 import step_time
 from cpu_plans import fit_strides, narrow
+from csv_files import write_csv
 from short_trainers import SNetTrainerShort
 from side_by_side import state, worker
+from side_by_side.arguments import settings_of
 from side_by_side.budget import Pace, Speed, choose_epochs
 from side_by_side.budgeted_trainer import Budgeted
 from side_by_side.curves import Curve, mean_curve, minutes_to_best, minutes_to_reach, smooth
@@ -36,7 +38,7 @@ from side_by_side.jobs import BenchmarkError, Job, run_jobs
 from side_by_side.paper import TABLE_1, TABLE_1_AVERAGES, orderings, published
 from side_by_side.paper_results import PaperResults, verdict_of
 from side_by_side.patients import Patients
-from side_by_side.pipeline import _of_references
+from side_by_side.pipeline import Findings, _of_references
 from side_by_side.prepare import choose_unseen, find_dataset, split
 from side_by_side.runs import COARSE, Recipe, Row, Run
 from side_by_side.state import Settings, State, claim
@@ -592,6 +594,81 @@ def test_a_resumed_short_run_draws_other_patches_than_it_began_with(monkeypatch:
     assert drawn[0] == drawn[2]
     assert drawn[0][0] != drawn[1][0]
     assert drawn[0][1] != drawn[1][1]
+
+
+def test_a_table_keeps_its_values_as_they_are_and_leaves_gaps_empty(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"organ": "Lens, left", "cases": 4, "mean": 0.5}, {"organ": "mean", "mean": math.nan}]
+    text = 'organ,cases,mean\r\n"Lens, left",4,0.5\r\nmean,,nan\r\n'
+    write_csv(tmp_path / "table.csv", rows)
+    assert (tmp_path / "table.csv").read_bytes().decode() == text
+    write_csv(None, rows)
+    print("the standard output is still open")
+    assert capsys.readouterr().out == f"{text}the standard output is still open\n"
+
+
+def test_either_script_goes_on_in_a_folder_of_the_other_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    same = ["1", "-o", "state", "--unseen", "8", "--parallel", "2"]
+    same += ["--spacing", "2", "1", "1", "--patch", "8", "16", "24"]
+    asked = []
+    for script, minutes in ((paper_tables, []), (small_organs, ["--minutes", "60"])):
+        monkeypatch.setattr("sys.argv", ["script", *same, *minutes])
+        asked.append(settings_of(script.parse_arguments(), Path("/data/Dataset701_Heads")))
+    settings, of_other = asked
+    assert settings == of_other
+    assert (settings.dataset, settings.source) == ("Dataset701_Heads", "/data/Dataset701_Heads")
+    assert (settings.minutes, settings.spacing) == (60, [2.0, 1.0, 1.0])
+    assert (settings.coarse_spacing, settings.coarse_patch) == (None, [8, 16, 24])
+
+
+def test_results_begin_with_whether_the_budget_counts_and_warnings(tmp_path: Path) -> None:
+    rows = ["StockTrainer", "SNetTrainer"]
+    flat = curve([0.0] * 6 + [0.60, 0.62, 0.62, 0.61])
+    findings = Findings(
+        patients(StockTrainer=[[0.6] * 5], SNetTrainer=[[0.7] * 5]),
+        {"small": ["A"], "large": ["B"]},
+        dict.fromkeys(rows, flat),
+        dict.fromkeys(rows, Flatness.of(flat)),
+        {"StockTrainer": figures(trainer=rows[0], train_minutes=60.0), "SNetTrainer": figures(trainer=rows[1])},
+        ["case9 is left out"],
+    )
+    where = State(tmp_path, replace(SETTINGS, minutes=1))  # as many as all figures are by default
+    warnings = ["**StockTrainer trained for 60.0 of 1 minutes.**", "**case9 is left out**"]
+    of_both = {"flatness.csv", "trainers.csv", "organs.csv", "curves.csv", "curves.png", "results.md"}
+
+    own = tmp_path / "own"
+    own.mkdir()
+    file = small_organs.write_results(where, own, findings, [Recipe(rows[0])], [Recipe(rows[1])], time_factor=0.5)
+    title, verdict, *rest = file.read_text().split("\n\n")
+    assert title.startswith("# Dataset701_Heads: 1 minutes a training, cpu, 2 trainings side by side")
+    assert verdict.startswith("**This budget counts.** StockTrainer, the better stock row: ")
+    assert rest[:2] == warnings
+    assert rest[2].startswith("## Goals of SNetTrainer")
+    assert {path.name for path in own.iterdir()} == of_both | {"goals.csv"}
+    assert pd.read_csv(own / "flatness.csv")["decides"].tolist() == [True, False]
+
+    papers = tmp_path / "papers"
+    papers.mkdir()
+    parts = paper_tables.write_results(where, papers, findings, []).read_text().split("\n\n")
+    assert parts[:4] == [title, *warnings, "## What the paper says, and what was found"]
+    assert {path.name for path in papers.iterdir()} == of_both | {"averages.csv"}
+    assert pd.read_csv(papers / "organs.csv")["dsc"].tolist() == [0.8, 0.8, 0.6, 0.7]
+
+
+def test_arms_train_in_folders_of_their_own_and_go_on_from_their_own_checkpoints(tmp_path: Path) -> None:
+    model = missing_organs.model_folder(tmp_path, "listed", "Dataset701_Heads", "SNetTrainerShort")
+    (model / "fold_0").mkdir(parents=True)
+    (model / "fold_0" / "checkpoint_latest.pth").touch()
+    background, listed = (
+        missing_organs.training(tmp_path, arm, "Dataset701_Heads", "SNetTrainerShort") for arm in missing_organs.ARMS
+    )
+    assert ("--c" in background.command, "--c" in listed.command) == (False, True)
+    assert listed.log == tmp_path / "listed.log"
+    for arm, job in (("background", background), ("listed", listed)):
+        assert job.environment["nnUNet_results"] == str(tmp_path / arm / "nnUNet_results")
+        assert job.environment["nnUNet_n_proc_DA"] == "0"
+        assert Path(job.environment["nnUNet_extTrainer"], "short_trainers.py").is_file()
 
 
 def test_references_keep_the_ending_of_the_dataset(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from statistics import fmean
 from typing import Any
+
+from nnunetv2_focusnet.trainers.skipped_steps import mean_of_finite
 
 LEAST_TARGET = 0.05
 SMOOTHED_EPOCHS = 3
@@ -26,7 +27,7 @@ def read_curve(training: dict[str, Any], organs: Sequence[str], groups: Mapping[
     """The curve of a training's record, whose DSCs are in the order of ``organs``."""
 
     def mean_of(group: str, of_epoch: Sequence[float]) -> float:
-        return finite_mean(dsc for organ, dsc in zip(organs, of_epoch, strict=True) if organ in groups[group])
+        return mean_of_finite([dsc for organ, dsc in zip(organs, of_epoch, strict=True) if organ in groups[group]])
 
     return Curve(
         [seconds / 60 for seconds in accumulate(training["seconds"])],
@@ -40,7 +41,7 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     """The mean over trainings of one trainer, epoch by epoch."""
 
     def mean(values: Iterable[Sequence[float]]) -> list[float]:
-        return [finite_mean(of_epoch) for of_epoch in zip(*values, strict=True)]
+        return [mean_of_finite(of_epoch) for of_epoch in zip(*values, strict=True)]
 
     return Curve(
         mean(curve.minutes for curve in curves),
@@ -50,15 +51,10 @@ def mean_curve(curves: Sequence[Curve]) -> Curve:
     )
 
 
-def finite_mean(values: Iterable[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return fmean(finite) if finite else math.nan
-
-
 def smooth(values: Sequence[float]) -> list[float]:
     """Mean of each epoch and the two before; the first two have none (NaN)."""
     windows = [values[max(0, i + 1 - SMOOTHED_EPOCHS) : i + 1] for i in range(len(values))]
-    return [finite_mean(window) if len(window) == SMOOTHED_EPOCHS else math.nan for window in windows]
+    return [mean_of_finite(window) if len(window) == SMOOTHED_EPOCHS else math.nan for window in windows]
 
 
 def minutes_to_reach(curve: Curve, dsc: float) -> float:

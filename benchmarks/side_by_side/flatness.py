@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from side_by_side.curves import GROUPS, Curve, finite_mean
+from nnunetv2_focusnet.trainers.skipped_steps import mean_of_finite
+from side_by_side.curves import GROUPS, Curve
 
 LEAST_LARGE_DSC = 0.75
 LEAST_SMALL_DSC = 0.30  # a curve that hasn't left the ground is flat, too
@@ -50,10 +51,10 @@ class Flatness:
     def mean(cls, trainings: Sequence["Flatness"]) -> "Flatness":
         """The mean over trainings of one trainer. Not of their mean curve: their epochs don't end at the same time."""
         return cls(
-            finite_mean(each.small_rise for each in trainings),
+            mean_of_finite([each.small_rise for each in trainings]),
             math.hypot(*(each.small_rise_error for each in trainings)) / len(trainings),
-            finite_mean(each.small_end for each in trainings),
-            finite_mean(each.large_end for each in trainings),
+            mean_of_finite([each.small_end for each in trainings]),
+            mean_of_finite([each.large_end for each in trainings]),
         )
 
     @property

@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from side_by_side.curves import GROUPS, finite_mean
+from nnunetv2_focusnet.trainers.skipped_steps import mean_of_finite
+from side_by_side.curves import GROUPS
 from side_by_side.flatness import Flatness
 from side_by_side.paper import (
     ALL,
@@ -77,7 +78,7 @@ class PaperResults:
     def average(self, row: str, group: str) -> float:
         """Mean over organs of their means over patients that have them, as in the paper; NaN without such a row."""
         means = [self.patients.mean(row, [organ], "dsc") for organ in self.organs(group)] if row in self.rows else []
-        return finite_mean(means)
+        return mean_of_finite(means)
 
     def verdicts(self) -> list[Verdict]:
         """One for each ordering of which both rows are there, and the organs."""

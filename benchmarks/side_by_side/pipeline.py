@@ -136,7 +136,7 @@ def evaluate(
     )
     inputs = replace(inputs, comparison=_of_references(inputs.comparison))
     threads = min(state.settings.threads, os.cpu_count() or 1)  # the folder may come from a larger machine
-    results = compare(inputs, folder / "report", state.raw / "imagesTr", False, threads, show_progress=False)
+    results = compare(inputs, folder / "report", state.raw / "imagesTr", False, threads)
     patients = Patients.of(add_far_voxels(results.measurements, inputs.comparison, threads), models)
     groups = dict(zip(GROUPS, (results.small, results.large), strict=True))
 

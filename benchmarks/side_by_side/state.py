@@ -11,12 +11,12 @@ from typing import Any
 from cpu_plans import CONFIGURATION
 
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
+from nnunetv2_focusnet.demo.commands import FOLDERS
 from nnunetv2_focusnet.system.files import is_unused, make_folder, write_text
 from side_by_side.jobs import BenchmarkError, Job, run_jobs
 from side_by_side.runs import Recipe, Row, Run
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
-FOLDERS = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Markdown, CSV files and the plot of a benchmark."""
 
-import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nnunetv2_focusnet.compare.pictures import DPI, model_colours
+from nnunetv2_focusnet.compare.style import DPI, model_colours
 from side_by_side.curves import GROUPS, Curve, smooth
 from side_by_side.figures import Figures
 from side_by_side.flatness import Flatness
@@ -128,13 +127,6 @@ def warn_of_time(figures: Sequence[Figures], settings: Settings) -> list[str]:
 def markdown(cells: Sequence[Sequence[str]]) -> str:
     header, *body = cells
     return "\n".join(f"| {' | '.join(line)} |" for line in (header, ["---"] * len(header), *body))
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def rounded(row: Mapping[str, object]) -> dict[str, object]:

@@ -42,10 +42,3 @@ def seed_all(seed: int) -> None:
     """Random numbers of weights, patches and augmentation."""
     torch.manual_seed(seed)
     np.random.seed(seed)
-
-
-class SNetTrainerSmoke(SNetTrainerShort):
-    """A few steps, to see whether a benchmark runs."""
-
-    default_num_epochs = 2
-    default_num_iterations_per_epoch = 10

@@ -20,7 +20,6 @@ from matplotlib.patheffects import withStroke
 from nnunetv2_focusnet.compare.metrics import compare_masks
 from nnunetv2_focusnet.demo.demo import DATASET
 from nnunetv2_focusnet.demo.phantom import LABELS, SPACING_MM_ZYX
-from nnunetv2_focusnet.demo.pictures import HU_WINDOW
 from nnunetv2_focusnet.images.reading import read_volume
 from nnunetv2_focusnet.images.writing import save_figure
 
@@ -28,6 +27,7 @@ MODELS = {"stock": "stock nnU-Net", "focusnet": "FocusNet"}
 ORGANS = {"Lens_L": "left lens", "OpticNerve_L": "left optic nerve"}
 SMALL = ("Lens_L", "Lens_R", "OpticNerve_L", "OpticNerve_R")
 COLOURS = {"Eye": "#56B4E9", "Lens": "#F0E442", "OpticNerve": "#5BE3B0"}  # brain would hide the nerves' canals
+HU_WINDOW = (-120.0, 200.0)
 WIDTH_MM = 52.0
 EDGED = [withStroke(linewidth=4, foreground="black")]  # white alone would vanish on bone
 FINER = 8  # of a voxel's side, so that outlines follow the voxels' edges

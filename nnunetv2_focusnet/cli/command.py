@@ -146,8 +146,7 @@ def _signals_as_interrupts(last_words: str) -> Iterator[None]:
         os.kill(os.getpid(), number)
 
     in_main_thread = threading.current_thread() is threading.main_thread()  # no other may set handlers
-    names = ("SIGINT", "SIGTERM", "SIGHUP")  # Windows has no SIGHUP
-    before = {number: signal.getsignal(number) for name in names if (number := getattr(signal, name, None))}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     unhandled = (signal.SIG_DFL, signal.default_int_handler)
     ours = [number for number, handler in before.items() if in_main_thread and handler in unhandled]
     for number in ours:
@@ -168,8 +167,7 @@ def _let_signals_end_a_fork() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_signals_end_a_fork)
+os.register_at_fork(after_in_child=_let_signals_end_a_fork)
 
 
 def _end_if_it_hangs(ended: threading.Event, number: int, last_words: str) -> None:

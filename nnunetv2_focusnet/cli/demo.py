@@ -1,4 +1,4 @@
-"""``nnUNetv2_focusnet_demo``: from images to scores and pictures with nnU-Net's own commands, in minutes."""
+"""``nnUNetv2_focusnet_demo``: from images to a report with nnU-Net's own commands, in minutes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog=COMMAND,
         description="Make a few simulated head CTs, train FocusNet and stock nnU-Net on them with nnU-Net's own "
-        f"commands, predict unseen heads, draw pictures and compare both. Takes {HOW_LONG}. "
+        f"commands, predict unseen heads and compare both in a report with pictures. Takes {HOW_LONG}. "
         "Writes only into DIR.",
     )
     default = Path("nnUNetv2_focusnet_demo")

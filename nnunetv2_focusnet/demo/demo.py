@@ -1,4 +1,4 @@
-"""The demo: from images to scores and pictures with nnU-Net's own commands, step by step."""
+"""The demo: from images to a report with nnU-Net's own commands, step by step."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import torch
 
 from nnunetv2_focusnet import __version__
 from nnunetv2_focusnet.demo.commands import Command, run_commands
-from nnunetv2_focusnet.demo.pictures import draw_case
 from nnunetv2_focusnet.demo.plans import CONFIGURATION, shrink_plans
 from nnunetv2_focusnet.demo.progress import EpochProgress
 from nnunetv2_focusnet.system.files import is_unused, make_folder, write_text
-from nnunetv2_focusnet.system.folders import files_with_ending
 from nnunetv2_focusnet.trainers.demo_trainer import EPOCHS, STEPS
 
 DATASET_ID = "901"
@@ -48,7 +46,6 @@ class Demo:
         self.raw = self.folder / "nnUNet_raw" / DATASET
         self.preprocessed = self.folder / "nnUNet_preprocessed" / DATASET
         self.predictions = self.folder / "predictions"
-        self.pictures = self.folder / "pictures"
         self.report = self.folder / "report"
 
     def run(self) -> None:
@@ -67,8 +64,7 @@ class Demo:
             ),
             ("train", f"train FocusNet and stock nnU-Net side by side, {STEPS} steps each", self.train),
             ("predict", f"predict the {TEST_CASES} unseen heads with both", self.predict),
-            ("draw", "draw pictures of what FocusNet predicts", self.draw),
-            ("compare", "compare both", self.compare),
+            ("compare", "compare both in a report with pictures", self.compare),
         ]
         make_folder(self.folder)
         self._write_finished()
@@ -83,11 +79,9 @@ class Demo:
             self.finished.append(name)
             self._write_finished()
         table = (self.report / "summary.md").read_text(encoding="utf-8").split("## ")[1].strip()
-        print(
-            f"[{self._elapsed()}] done\n\n{table}\n\nSimulated heads and {STEPS} steps each: this shows that", end=" "
-        )
-        print("everything works, not how good either method is.", end="\n\n")
-        print(f"Pictures: {self.pictures}\nReport:   {self.report / 'report.html'}", flush=True)
+        print(f"[{self._elapsed()}] done\n\n{table}\n")
+        print(f"Simulated heads and {STEPS} steps each show that everything works, not how good either method is.\n")
+        print(f"Report, with pictures of the small organs: {self.report / 'report.html'}", flush=True)
 
     def simulate(self, log: Path) -> None:
         """Write the phantom dataset."""
@@ -136,14 +130,6 @@ class Demo:
         arguments = ["-ref", str(self.raw / "labelsTs"), "-pred", *predictions, "-o", str(self.report)]
         arguments += ["--images", str(self.raw / "imagesTs"), "-np", "2"]
         self._command(log, "nnUNetv2_focusnet_compare", *arguments)
-
-    def draw(self, log: Path) -> None:
-        """Draw what FocusNet predicted, a picture per unseen case."""
-        make_folder(self.pictures)
-        for reference in files_with_ending(self.raw / "labelsTs", ".nii.gz"):
-            case = reference.name.removesuffix(".nii.gz")
-            image = self.raw / "imagesTs" / f"{case}_0000.nii.gz"
-            draw_case(image, reference, self.predictions / "focusnet" / reference.name, self.pictures / f"{case}.png")
 
     def _command(self, log: Path, *line: str) -> None:
         run_commands([Command(line, log)], self.folder)

@@ -14,19 +14,16 @@ _END = re.compile(r"Epoch time: ")
 
 
 class EpochProgress:
-    """Takes the lines of a training log one by one and says once per epoch how far it is.
+    """Takes the lines of a training log one by one and prints once per epoch how far it is.
 
     Args:
         name: of the model.
         num_epochs: how many there will be.
         clock: the time to put in front.
-        say: what gets the finished line.
     """
 
-    def __init__(
-        self, name: str, num_epochs: int, clock: Callable[[], str], say: Callable[[str], None] = print
-    ) -> None:
-        self.name, self.num_epochs, self.clock, self.say = name, num_epochs, clock, say
+    def __init__(self, name: str, num_epochs: int, clock: Callable[[], str]) -> None:
+        self.name, self.num_epochs, self.clock = name, num_epochs, clock
         self.seen: dict[str, str] = {}
 
     def __call__(self, line: str) -> None:
@@ -35,7 +32,7 @@ class EpochProgress:
             if match := pattern.search(line):
                 self.seen[field] = match[1].strip()
         if _END.search(line) and "epoch" in self.seen:
-            self.say(self._line())
+            print(self._line())
             self.seen = {}
 
     def _line(self) -> str:

@@ -92,9 +92,6 @@ def _quiet_about_cancelled_items() -> Iterator[None]:
 @contextmanager
 def _signals_held_back() -> Iterator[None]:
     """Workers started here never get to see these signals: the parent decides, also while they are still starting."""
-    if sys.platform == "win32":
-        yield
-        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
     try:
         yield
@@ -103,7 +100,6 @@ def _signals_held_back() -> Iterator[None]:
 
 
 def _end_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Windows, where nothing holds it back
     threading.Thread(target=_wait_for_end_of_parent, daemon=True).start()
 
 
@@ -118,8 +114,6 @@ def _wait_for_end_of_parent() -> None:
 def process_group(command: Sequence[str], **options: Any) -> Iterator["subprocess.Popen[str]"]:
     """Start a command; it and all that it started end with the block, and where this process is killed.
 
-    On Windows, which has no groups of processes, the command alone is ended, and only with the block.
-
     Args:
         command: program and arguments.
         options: for :class:`subprocess.Popen`.
@@ -127,9 +121,8 @@ def process_group(command: Sequence[str], **options: Any) -> Iterator["subproces
     process = subprocess.Popen(command, start_new_session=True, **options)
     guard = None
     try:
-        if sys.platform != "win32":
-            watch = [sys.executable, "-I", "-S", "-c", _GUARD, str(process.pid)]
-            guard = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
+        watch = [sys.executable, "-I", "-S", "-c", _GUARD, str(process.pid)]
+        guard = subprocess.Popen(watch, stdin=subprocess.PIPE, start_new_session=True)
         yield process
     finally:
         _end_group(process)
@@ -140,10 +133,6 @@ def process_group(command: Sequence[str], **options: Any) -> Iterator["subproces
 
 def _end_group(process: "subprocess.Popen[str]") -> None:
     """End what is still running of a process and its workers; nothing happens where all have ended."""
-    if sys.platform == "win32":
-        process.kill()
-        process.wait()
-        return
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
         for _ in range(50):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from commands_apart import files_below, largest_file, posix, stopped
+from commands_apart import files_below, largest_file, stopped
 
 from nnunetv2_focusnet.demo.phantom import LABELS, SHAPE_ZYX, SPACING_MM_ZYX, make_case, write_phantom_dataset
 from nnunetv2_focusnet.system.files import WriteError
@@ -150,7 +150,6 @@ def test_an_id_taken_in_the_results_folder_is_taken(tmp_path: Path) -> None:
     assert "ID 7 is taken by Dataset007_Other" in done.stderr
 
 
-@posix
 def test_a_stopped_command_leaves_nothing(tmp_path: Path) -> None:
     command = ("-m", "nnunetv2_focusnet.cli.phantom", "-d", "7", "-n", "99", "-o", str(tmp_path))
     _, err, status = stopped(signal.SIGINT, "simulated case 1 of 99 (training)\n", *command)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from commands_apart import ended, files_below, largest_file, posix, start
+from commands_apart import ended, files_below, largest_file, start
 from matplotlib.figure import Figure
 
 from nnunetv2_focusnet.images.writing import save_figure, write_image
@@ -126,7 +126,6 @@ def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
     assert files_below(tmp_path) == []
 
 
-@posix
 def test_what_a_killed_process_left_goes_and_what_a_running_one_writes_stays(tmp_path: Path) -> None:
     folder = tmp_path / "Dataset001_A"
     with ended(start("-c", HOLDER, str(folder))) as running:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands_apart import ended, group_of, is_running, posix, start, wait_until
+from commands_apart import ended, group_of, is_running, start, wait_until
 
 from nnunetv2_focusnet.system.processes import ProcessDiedError, map_in_processes
 
@@ -84,14 +84,12 @@ def test_an_iteration_that_is_given_up_does_not_wait_for_the_rest() -> None:
     assert time.monotonic() - begun < 30
 
 
-@posix
 def test_a_worker_that_is_killed_ends_the_others_and_is_told() -> None:
     with pytest.raises(ProcessDiedError, match=r"one of 2 processes died, probably because memory ran out: use fewer"):
         list(map_in_processes(die_or_sleep, [1, 0, 1, 1, 1, 1, 1, 1], num_processes=2))
     assert multiprocessing.active_children() == []
 
 
-@posix
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, number: int) -> None:
     """As nnUNetv2_train is, which handles no signal."""
@@ -105,22 +103,27 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, number: int) -
         wait_until(lambda: not any(is_running(int(note.name)) for note in notes.iterdir()), "the workers' end")
 
 
-@posix
-@pytest.mark.parametrize("whom", ["parent", "group"])
-def test_workers_end_with_a_command_that_is_stopped(tmp_path: Path, whom: str) -> None:
-    """Batch systems tell the command alone or all of its processes; either way it is the command that answers."""
+@pytest.mark.parametrize(
+    ("number", "cause", "whom"),
+    [
+        (signal.SIGTERM, "SIGTERM", "parent"),
+        (signal.SIGTERM, "SIGTERM", "group"),
+        (signal.SIGINT, "Ctrl-C", "group"),
+    ],
+)
+def test_workers_end_with_a_command_that_is_stopped(tmp_path: Path, number: int, cause: str, whom: str) -> None:
+    """Batch systems tell the command alone or all of its processes, terminals all: it is the command that answers."""
     notes = tmp_path / "notes"
     notes.mkdir()
     with ended(start(write_script(tmp_path, "as_one_of_ours"), str(notes))) as process:
         wait_until(lambda: len(list(notes.iterdir())) == 2, "two workers")
-        (os.killpg if whom == "group" else os.kill)(process.pid, signal.SIGTERM)
+        (os.killpg if whom == "group" else os.kill)(process.pid, number)
         _, err = process.communicate(timeout=60)
         assert not any(is_running(int(note.name)) for note in notes.iterdir())
-    assert err == "name: stopped by SIGTERM; nothing unfinished is left\n"
-    assert process.returncode == 128 + signal.SIGTERM
+    assert err == f"name: stopped by {cause}; nothing unfinished is left\n"
+    assert process.returncode == 128 + number
 
 
-@posix
 def test_ctrl_c_while_workers_are_still_starting_is_one_line(tmp_path: Path) -> None:
     """A terminal sends it to all of them, and Python itself would answer with a traceback from each."""
     slow = "if __name__ != '__main__': Path(sys.argv[1], str(os.getpid())).touch(); time.sleep(60)"
@@ -134,7 +137,6 @@ def test_ctrl_c_while_workers_are_still_starting_is_one_line(tmp_path: Path) -> 
     assert err == "name: stopped by Ctrl-C; nothing unfinished is left\n"
 
 
-@posix
 def test_a_group_ends_with_a_caller_that_is_killed(tmp_path: Path) -> None:
     """Also what the command has started, as nnU-Net's do."""
     command = "import subprocess, sys; print(subprocess.Popen(['sleep', '60']).pid, flush=True); sys.stdin.read()"

@@ -1,4 +1,4 @@
-from nnunetv2_focusnet.system.text import last_line, one_line, with_kind
+from nnunetv2_focusnet.system.text import in_columns, last_line, one_line, with_kind
 
 
 def test_one_line_has_nothing_that_cannot_be_seen() -> None:
@@ -13,3 +13,9 @@ def test_of_simpleitks_errors_the_last_line_counts() -> None:
 
 def test_what_a_key_error_says_is_told_by_its_kind() -> None:
     assert with_kind(KeyError("spacing")) == "KeyError: 'spacing'"
+
+
+def test_columns_are_as_wide_as_their_longest_cells_and_lines_end_with_text() -> None:
+    rows = [["organ", "mm3", ""], ["Lens", "16", "6 x 4"], ["Brainstem", "1600", ""]]
+    assert in_columns(rows) == "organ      mm3\nLens       16    6 x 4\nBrainstem  1600"
+    assert in_columns(rows, ">") == "organ       mm3\nLens         16  6 x 4\nBrainstem  1600"
