@@ -13,9 +13,9 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2_focusnet._startup import EXT_TRAINER, discovery_folder
 
 TRAINERS = {
-    "AnatomyNetTrainer": "anatomynet_trainer",
-    "DeepLabV3PlusTrainer": "deeplab_trainer",
-    "FatUNetTrainer": "snet_trainer",
+    "AnatomyNetTrainer": "paper_networks",
+    "DeepLabV3PlusTrainer": "paper_networks",
+    "FatUNetTrainer": "paper_networks",
     "FocusNetDemoTrainer": "demo_trainer",
     "StockDemoTrainer": "demo_trainer",
     "FocusNetTrainer": "focusnet_trainer",
@@ -28,13 +28,13 @@ TRAINERS = {
     "FocusNetTrainerPlansNetwork": "plans_network_trainer",
     "FocusNetTrainerZoom": "zoom_trainer",
     "FocusNetTrainerZoomSNet": "zoom_trainer",
-    "SEResUNetTrainer": "seres_unet_trainer",
-    "SEResUNetTrainer_1ds": "seres_unet_trainer",
-    "SEResUNetTrainer_1ds_CE": "seres_unet_trainer",
-    "SEResUNetTrainer_1ds_FL": "seres_unet_trainer",
-    "SEResUNetTrainer_2ds_CE": "seres_unet_trainer",
-    "SEResUNetTrainer_3ds_CE": "seres_unet_trainer",
-    "SEResUNetTrainer_CE": "seres_unet_trainer",
+    "SEResUNetTrainer": "paper_networks",
+    "SEResUNetTrainer_1ds": "paper_networks",
+    "SEResUNetTrainer_1ds_CE": "paper_networks",
+    "SEResUNetTrainer_1ds_FL": "paper_networks",
+    "SEResUNetTrainer_2ds_CE": "paper_networks",
+    "SEResUNetTrainer_3ds_CE": "paper_networks",
+    "SEResUNetTrainer_CE": "paper_networks",
     "SNetTrainer": "snet_trainer",
 }
 

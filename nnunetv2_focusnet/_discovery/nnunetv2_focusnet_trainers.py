@@ -4,8 +4,6 @@ nnU-Net imports this file as a top-level module and forgets it afterwards. Absol
 the one of the package, which pickles and reaches spawned workers.
 """
 
-from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
-from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
 from nnunetv2_focusnet.trainers.demo_trainer import FocusNetDemoTrainer, StockDemoTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import (
     FocusNetTrainer,
@@ -16,8 +14,10 @@ from nnunetv2_focusnet.trainers.focusnet_trainer import (
     FocusNetTrainer_ROI5x,
     FocusNetTrainerPaper,
 )
-from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
-from nnunetv2_focusnet.trainers.seres_unet_trainer import (
+from nnunetv2_focusnet.trainers.paper_networks import (
+    AnatomyNetTrainer,
+    DeepLabV3PlusTrainer,
+    FatUNetTrainer,
     SEResUNetTrainer,
     SEResUNetTrainer_1ds,
     SEResUNetTrainer_1ds_CE,
@@ -26,7 +26,8 @@ from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer_3ds_CE,
     SEResUNetTrainer_CE,
 )
-from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer, SNetTrainer
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom, FocusNetTrainerZoomSNet
 
 __all__ = [

@@ -50,12 +50,11 @@ class SqueezeExcitation(nn.Module):
 
     Args:
         channels: channels of input and output.
-        reduction: the hidden layer has ``channels // reduction`` channels.
     """
 
-    def __init__(self, channels: int, reduction: int = 2) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(channels // reduction, 1)
+        hidden = max(channels // 2, 1)
         self.gate = nn.Sequential(
             nn.AdaptiveAvgPool3d(1),
             nn.Conv3d(channels, hidden, 1),

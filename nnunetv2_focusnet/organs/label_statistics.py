@@ -1,7 +1,6 @@
-"""Volume and extent of each label in each label file of a preprocessed dataset, measured once and remembered.
+"""Volume and extent of each label in each label file of a dataset.
 
-A file is measured again when its bytes, the geometry of its image or nnU-Net's reader change. This module imports no
-torch: the processes that read the files are spawned, and each imports it.
+This module imports no torch: the processes that read the files are spawned, and each imports it.
 """
 
 from __future__ import annotations
@@ -9,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,13 +24,10 @@ from tqdm import tqdm
 
 from nnunetv2_focusnet.images.properties import grid_of
 from nnunetv2_focusnet.images.reading import check_file, explain
-from nnunetv2_focusnet.system.files import WriteError, write_text
 from nnunetv2_focusnet.system.folders import files_with_ending
 from nnunetv2_focusnet.system.processes import ProcessDiedError, map_in_processes
 from nnunetv2_focusnet.system.text import with_kind
 
-CACHE_NAME = "focusnet_organs.json"
-CACHE_VERSION = 2  # 1 had sizes from files that were cut off
 LARGEST_LABEL = 2**16 - 1  # nnU-Net writes label maps of 16 bits at most
 REMEDY = "mend or replace the case's file in labelsTr of nnUNet_raw, then run nnUNetv2_preprocess again"
 
@@ -47,44 +42,38 @@ class LabelStatistics:
 
 @dataclass(frozen=True)
 class LabelFile:
-    """A label file, what its image looks like (None: not preprocessed) and a key that changes with either."""
+    """A label file, what its image looks like (None: not preprocessed), and a key that tells whether to measure again.
+
+    The key changes with the file's bytes, with the geometry of its image and with nnU-Net's reader.
+    """
 
     path: Path
-    image: dict[str, Any] | None
-    key: str
+    image: dict[str, Any] | None = None
+    key: str = ""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The statistics of one file by label, and the key of the file they were taken from."""
-
-    key: str
-    labels: dict[int, LabelStatistics]
-
-
-def measure_label_files(
+def find_label_files(
     preprocessed_folder: Path,
     *,
     file_ending: str,
     reader: type[BaseReaderWriter],
     data_identifiers: Sequence[str],
     transpose_forward: Sequence[int],
-    num_processes: int,
-) -> dict[Path, dict[int, LabelStatistics]]:
-    """Statistics of every label (background left out) in ``gt_segmentations``, sorted by file name.
+    num_threads: int,
+) -> list[LabelFile]:
+    """The label files in ``gt_segmentations``, sorted by name.
 
     Args:
-        preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``. The cache is kept here if it can be written.
+        preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
         file_ending: of the label files, as in dataset.json.
         reader: nnU-Net's reader, as named in the plans.
         data_identifiers: folders that may hold the cases' properties (``CASE.pkl``), from which the images' geometry
             is known. A case without them is left out; if none has any, label files' own spacings are taken.
         transpose_forward: of the plans.
-        num_processes: processes that read files.
+        num_threads: that read the files' bytes.
 
     Raises:
-        ValueError: there are no label files, or one isn't whole, can't be read, holds something else than labels or
-            doesn't lie on the grid of its image.
+        ValueError: there are no label files, or one, or the properties of a case, can't be read.
     """
     folder = preprocessed_folder / "gt_segmentations"
     paths = files_with_ending(folder, file_ending)
@@ -97,42 +86,26 @@ def measure_label_files(
         case_folders=[preprocessed_folder / identifier for identifier in data_identifiers],
         transpose_forward=transpose_forward,
     )
-    with ThreadPoolExecutor(num_processes) as threads:
+    with ThreadPoolExecutor(num_threads) as threads:
         files = list(threads.map(describe, paths))
     # nnU-Net only ever adds to gt_segmentations: a case that was taken out of the dataset stays there.
-    if any(file.image for file in files):
-        files = [file for file in files if file.image]
-        paths = [file.path for file in files]
-
-    cache = preprocessed_folder / CACHE_NAME
-    known = _load_cache(cache)
-    measured = {file.path.name: known[file.path.name] for file in files if _is_known(file, known)}
-    pending = [file for file in files if file.path.name not in measured]
-    try:
-        for file, labels in zip(pending, _measure_all(pending, reader, num_processes), strict=True):
-            measured[file.path.name] = Measured(file.key, labels)
-    finally:  # what was measured before a faulty file needn't be measured again after it has been mended
-        if pending:
-            _save_cache(cache, measured)
-    return {path: measured[path.name].labels for path in paths}
+    return [file for file in files if file.image] or files
 
 
 def measure_files(
-    paths: Sequence[Path], *, reader: type[BaseReaderWriter], num_processes: int
-) -> dict[Path, dict[int, LabelStatistics]]:
-    """Statistics of every label (background left out) in label files of any folder, in their own spacing.
-
-    Raises:
-        ValueError: a file isn't whole, can't be read or holds something else than labels.
-    """
-    files = [LabelFile(path, None, "") for path in paths]
-    return dict(zip(paths, _measure_all(files, reader, num_processes), strict=True))
-
-
-def _measure_all(
     files: Sequence[LabelFile], reader: type[BaseReaderWriter], num_processes: int
 ) -> Iterator[dict[int, LabelStatistics]]:
-    """Yield the statistics of the files in their order, whichever process is done first."""
+    """Yield the statistics of every label (background left out) of the files in their order.
+
+    Args:
+        files: those whose image isn't known are measured in their own spacing.
+        reader: nnU-Net's reader.
+        num_processes: processes that read files.
+
+    Raises:
+        ValueError: a file isn't whole, can't be read, holds something else than labels or doesn't lie on the grid of
+            its image.
+    """
     measured = map_in_processes(partial(_measure_file, reader=reader), files, num_processes)
     try:
         with closing(measured):
@@ -230,39 +203,3 @@ def _image(properties_file: Path, transpose_forward: Sequence[int]) -> dict[str,
         raise ValueError(
             f"{properties_file} can't be read: run nnUNetv2_preprocess for this dataset again ({with_kind(error)})."
         ) from None
-
-
-def _is_known(file: LabelFile, known: dict[str, Measured]) -> bool:
-    return file.path.name in known and known[file.path.name].key == file.key
-
-
-def _load_cache(path: Path) -> dict[str, Measured]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content["version"] != CACHE_VERSION:
-            return {}
-        return {name: _measured(entry) for name, entry in content["files"].items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        warnings.warn(f"{path} can't be used ({with_kind(error)}): the organs are measured anew.", stacklevel=2)
-        return {}
-
-
-def _measured(entry: dict[str, Any]) -> Measured:
-    return Measured(entry["key"], {int(label): _statistics(size) for label, size in entry["labels"].items()})
-
-
-def _statistics(entry: dict[str, Any]) -> LabelStatistics:
-    volume, extent = entry["volume_mm3"], entry["extent_mm"]
-    if len(extent) != 3 or not all(isinstance(size, float) and 0 < size < math.inf for size in (volume, *extent)):
-        raise ValueError(f"{entry} isn't a volume and three extents above 0")
-    return LabelStatistics(volume, tuple(extent))
-
-
-def _save_cache(path: Path, measured: dict[str, Measured]) -> None:
-    content = {"version": CACHE_VERSION, "files": {name: asdict(measured[name]) for name in sorted(measured)}}
-    try:
-        write_text(path, json.dumps(content, indent=1))
-    except WriteError as error:
-        warnings.warn(f"{error}; until then the organs are measured anew each time.", stacklevel=2)

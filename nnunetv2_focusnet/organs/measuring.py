@@ -13,8 +13,14 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_focusnet.organs.annotations import check_label_files, check_training_cases
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.label_statistics import LabelStatistics, measure_files, measure_label_files
+from nnunetv2_focusnet.organs.label_statistics import (
+    LabelFile,
+    LabelStatistics,
+    find_label_files,
+    measure_files,
+)
 from nnunetv2_focusnet.organs.organ import Organ
+from nnunetv2_focusnet.organs.statistics_cache import measure_new_files
 
 
 def measure_organs(
@@ -27,7 +33,7 @@ def measure_organs(
     """Measure the organs in the label files of all cases of a preprocessed dataset, sorted by label.
 
     The result depends neither on fold, nor on the order of files or processes. Measurements are cached in the
-    preprocessed folder, see :mod:`nnunetv2_focusnet.organs.label_statistics`.
+    preprocessed folder, see :mod:`nnunetv2_focusnet.organs.statistics_cache`.
 
     Args:
         preprocessed_folder: ``<nnUNet_preprocessed>/DatasetXXX_Name``.
@@ -46,13 +52,16 @@ def measure_organs(
     check_training_cases(dataset, folder)
     if data_identifiers is None:
         data_identifiers = [manager.get_configuration(c).data_identifier for c in manager.available_configurations]
-    files = measure_label_files(
+    found = find_label_files(
         preprocessed_folder,
         file_ending=dataset.file_ending,
         reader=manager.image_reader_writer_class,
         data_identifiers=data_identifiers,
         transpose_forward=manager.transpose_forward,
-        num_processes=num_processes,
+        num_threads=num_processes,
+    )
+    files = measure_new_files(
+        found, preprocessed_folder, reader=manager.image_reader_writer_class, num_processes=num_processes
     )
     return _average_all(files, dataset, manager.transpose_forward, folder)
 
@@ -77,8 +86,8 @@ def measure_raw_organs(
     """
     folder = label_files[0].parent
     check_training_cases(dataset, folder)
-    files = measure_files(label_files, reader=reader, num_processes=num_processes)
-    return _average_all(files, dataset, (0, 1, 2), folder)
+    measured = measure_files([LabelFile(path) for path in label_files], reader, num_processes)
+    return _average_all(dict(zip(label_files, measured, strict=True)), dataset, (0, 1, 2), folder)
 
 
 def _average_all(

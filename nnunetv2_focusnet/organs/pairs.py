@@ -16,6 +16,9 @@ PAIRED_WORDS = (("g", "d"), ("л", "п"), ("os", "od"))
 # First letters of left and right in further languages; they may as well be those of superficial, deep, lateral ...
 DOUBTFUL_LETTERS = (("s", "d"), ("i", "d"), ("e", "d"), ("l", "p"), ("v", "h"), ("v", "o"), ("b", "j"))
 SIDE_WORDS = tuple(pair for left, right in SIDE_ROWS for pair in product(left, right))
+# In names of parts of the heart, and of lobes of liver and lungs, that are called left and right and are no mirror
+# images of each other. A brain's lateral ventricles and lobes are.
+UNLIKE = re.compile("heart|cardiac|atrium|atrial|appendage|^(?!.*lateral).*ventricle|^(?=.*(liver|lung)).*lobe")
 FEWEST_LETTERS = 2  # of a name whose side is written with it in one word: LV and RV may be anything
 LONGEST_WORD = 3  # letters of a word that may be a side in a language that isn't known here
 Words = tuple[str, ...]
@@ -39,12 +42,14 @@ class Sides:
         pairs: (left, right) organs.
         lonely: organs on one side without a partner, or with several that can't be told apart.
         doubtful: (left, right) organs if their names mean that, which is likely and not sure.
+        unlike: (left, right) organs that are no mirror images of each other: none becomes the other in a flip.
         similar: two organs whose names differ in something as short as a side, in no language that is known here.
     """
 
     pairs: tuple[Pair, ...] = ()
     lonely: tuple[str, ...] = ()
     doubtful: tuple[Pair, ...] = ()
+    unlike: tuple[Pair, ...] = ()
     similar: tuple[Pair, ...] = ()
 
 
@@ -67,7 +72,10 @@ def find_sides(names: Sequence[str], named_pairs: Sequence[Pair] | None = None) 
     used = {word for left, right in in_context for word in {*tokens(left)} ^ {*tokens(right)}}
     lonely = [name for name in alone if words_and_likely_side(name)[1] or used.intersection(tokens(name))]
     similar = _similar([name for name in alone if name not in lonely])
-    return Sides((*sided, *in_context), tuple(lonely), tuple(doubtful), tuple(similar))
+    found = (*sided, *in_context)
+    unlike = tuple(pair for pair in found if UNLIKE.search(" ".join(tokens(pair[0]))))
+    pairs = tuple(pair for pair in found if pair not in unlike)
+    return Sides(pairs, tuple(lonely), tuple(doubtful), unlike, tuple(similar))
 
 
 def _without(names: Sequence[str], pairs: Sequence[Pair]) -> list[str]:

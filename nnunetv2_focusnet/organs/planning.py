@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
+from nnunetv2_focusnet.organs.pairs import find_sides
 
 SMALL_ORGAN_VOXELS = 1000  # paper, section 3.1
 # At the voxels of ordinary planning CTs, up to 1.17 x 1.17 x 3 mm, 1000 voxels make a smaller ball: there the paper's
@@ -34,7 +36,8 @@ def plan_small_organs(
 
     - Small are the organs named in ``dataset.json["focusnet"]["small_organs"]``, else those whose mean volume is below
       1000 voxels (paper, section 3.1) and below that of a ball of 20 mm, so that coarse voxels don't make organs of
-      centimetres small, and whose mean extent is below half of the patch's.
+      centimetres small, and whose mean extent is below half of the patch's. Left and right of a pair count as one
+      organ, of the mean size of both.
     - ``roi_size`` is the mean extent along each axis times a scale (``roi_scale``, else dataset.json's, else 3, as
       in the paper), but at most ``largest_margin_mm`` more on either side than that extent, rounded up to even; at most
       the patch.
@@ -68,7 +71,10 @@ def plan_small_organs(
             volume_voxels=organ.volume_mm3 / voxel_mm3,
         )
 
-    return tuple(plan(organ) for organ in organs if _is_small(organ, dataset, spacing, patch_size))
+    sizes = _with_sizes_of_pairs(organs, dataset)
+    return tuple(
+        plan(organ) for organ, size in zip(organs, sizes, strict=True) if _is_small(size, dataset, spacing, patch_size)
+    )
 
 
 def focal_weights(organs: Sequence[Organ]) -> tuple[float, ...]:
@@ -82,6 +88,23 @@ def focal_weights(organs: Sequence[Organ]) -> tuple[float, ...]:
     """
     largest = max(organ.volume_mm3 for organ in organs)
     return BACKGROUND_FOCAL_WEIGHT, *((organ.volume_mm3 / largest) ** -FOCAL_WEIGHT_EXPONENT for organ in organs)
+
+
+def _with_sizes_of_pairs(organs: Sequence[Organ], dataset: DatasetJson) -> list[Organ]:
+    """The organs in their order, those of a left-right pair with the mean size of both.
+
+    A pair is one organ, seen twice. Judged each for itself, of two that are nearly equal one alone could be small. By
+    their mean the limit stays where it is, and a stray contour of one side counts half; were both small where either
+    is, the limit would be higher for pairs than for other organs.
+    """
+    by_name = {organ.name: organ for organ in organs}
+    for pair in find_sides(list(by_name), dataset.left_right_pairs).pairs:
+        left, right = (by_name[name] for name in pair)
+        volume = (left.volume_mm3 + right.volume_mm3) / 2
+        extent = _zyx(sum(both) / 2 for both in zip(left.extent_mm, right.extent_mm, strict=True))
+        for organ in (left, right):
+            by_name[organ.name] = replace(organ, volume_mm3=volume, extent_mm=extent)
+    return list(by_name.values())
 
 
 def _is_small(organ: Organ, dataset: DatasetJson, spacing: Sequence[float], patch_size: Sequence[int]) -> bool:

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from nnunetv2_focusnet.architectures.focusnet import FocusNetOutput
 from nnunetv2_focusnet.architectures.main_network import as_list
+from nnunetv2_focusnet.trainers.main_networks import count_parameters
 
 GIB = 2**30
 # In single precision whatever the activations have: weight, gradient, and AdamW's two averages.
@@ -56,7 +57,7 @@ def count_memory(network: nn.Module, loss: Loss, shape: Sequence[int]) -> int:
 
 def parameter_bytes(network: nn.Module) -> int:
     """Bytes of the parameters, of their gradients and of AdamW's state."""
-    return BYTES_PER_PARAMETER * sum(parameter.numel() for parameter in network.parameters())
+    return BYTES_PER_PARAMETER * count_parameters(network)
 
 
 def count_step(network: nn.Module, loss: Loss, shape: Sequence[int]) -> StepCost:

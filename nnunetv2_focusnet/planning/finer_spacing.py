@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nnunetv2_focusnet.planning.comparison import Costs, Unsaved, by, costs_of
+from nnunetv2_focusnet.planning.costs import Costs, Unsaved, by, costs_of
 from nnunetv2_focusnet.planning.planner import FocusNetPlanner
 
 FEWEST_VOXELS = 100  # of a small organ: a ball of them is 6 voxels across, and more than half of it is its surface

@@ -21,7 +21,7 @@ from nnunetv2_focusnet.organs.measuring import measure_raw_organs
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import KEY, PlansEntry
 from nnunetv2_focusnet.planning.counting import GIB
-from nnunetv2_focusnet.planning.training import MemoryNeed, RoiSize, Training
+from nnunetv2_focusnet.planning.meta_training import MemoryNeed, RoiSize, Training
 from nnunetv2_focusnet.system.files import write_text
 from nnunetv2_focusnet.system.json_files import read_object
 from nnunetv2_focusnet.trainers.base import BaseTrainer

@@ -20,7 +20,7 @@ from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_organs
 from nnunetv2_focusnet.organs.splits import read_splits
-from nnunetv2_focusnet.planning.comparison import describe_plans
+from nnunetv2_focusnet.planning.costs import describe_plans
 from nnunetv2_focusnet.planning.finer_spacing import propose_finer_spacing
 from nnunetv2_focusnet.planning.planner import FocusNetPlanner, read_configurations
 from nnunetv2_focusnet.system.json_files import read_object

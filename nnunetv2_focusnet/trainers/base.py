@@ -16,7 +16,6 @@ from torch import nn
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
 from nnunetv2_focusnet.architectures.main_network import finest
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
-from nnunetv2_focusnet.laterality import FLIPPED, LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import FOCAL_AND_DICE, SegmentationLoss
 from nnunetv2_focusnet.losses.targets import count_classes, find_annotated
 from nnunetv2_focusnet.organs.case_names import cases_in
@@ -30,6 +29,7 @@ from nnunetv2_focusnet.organs.splits import check_splits
 from nnunetv2_focusnet.trainers.finite_trainer import FiniteTrainer
 from nnunetv2_focusnet.trainers.host import DICE_PER_CLASS, EMA_DICE, curves
 from nnunetv2_focusnet.trainers.learned import how_far_learned
+from nnunetv2_focusnet.trainers.left_right_flip import FLIPPED, LeftRightFlipTransform
 from nnunetv2_focusnet.trainers.model_card import write_model_card
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network, lay_out_for_device
 from nnunetv2_focusnet.trainers.progress import ORGANS_THERE, StageLogger
@@ -104,7 +104,7 @@ class BaseTrainer(FiniteTrainer):
 
         Raises:
             ValueError: splits_final.json or dataset.json contradict the training cases, or the label files do; or folds
-                of the model were trained with other labels, flips or plans.
+                of the model were trained with other labels, flips or plans, or their ROIs don't fit into the patch.
         """
         self._check_splits()
         base, fold = Path(self.output_folder_base), Path(self.output_folder)
@@ -146,6 +146,7 @@ class BaseTrainer(FiniteTrainer):
             if goes_on and {*trained.mirror_axes} < {*mirror_axes}:
                 mirror_axes = trained.mirror_axes  # its trainer has left out some of them, for prediction alone
             trained.check_dataset(organs, self.left_right, mirror_axes)
+            trained.check_patch(self.configuration_manager.patch_size)
             self.entry, self.left_right = trained.entry, trained.left_right_of(self.left_right)
         self.use_plans(self.entry.added_to(self.plans_manager.plans, self.configuration_name))
         self.print_to_log_file(organ_table(self.entry, self.configuration_manager.spacing), add_timestamp=False)

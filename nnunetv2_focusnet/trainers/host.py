@@ -35,7 +35,7 @@ from torch import nn
 from torch._dynamo import OptimizedModule
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_focusnet.laterality import FLIPPED
+from nnunetv2_focusnet.trainers.left_right_flip import FLIPPED
 
 FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
 RESUME_ORDER = (FINAL, LATEST, BEST)  # in which nnUNetv2_train --c looks for them

@@ -12,28 +12,23 @@ from nnunetv2_focusnet.trainers.schedule import Stage, main_network_schedule
 
 
 class MainNetworkTrainer(BaseTrainer):
-    """Trains one network on all organs, small ones included, in one stage. A subclass says which network."""
+    """Trains one network on all organs, small ones included, in one stage. A subclass says which network.
+
+    Attributes:
+        stage_name: the network's name.
+        describe_main_network: the network in a plan's sizes; one that takes more than the plan overrides
+            :meth:`describe_network` instead.
+    """
 
     stage_name: ClassVar[str]
-
-    @classmethod
-    def describe_main_network(
-        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
-    ) -> MainConfig:
-        """The network in the plan's sizes.
-
-        Args:
-            configuration: of the plans.
-            small_organs: sorted by label; they have no networks of their own.
-        """
-        raise NotImplementedError
+    describe_main_network: ClassVar["staticmethod[[ConfigurationManager], MainConfig]"]
 
     @classmethod
     def describe_network(
         cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
     ) -> FocusNetConfig:
         """The main network, and nothing for the small organs."""
-        return FocusNetConfig(main=cls.describe_main_network(configuration, small_organs))
+        return FocusNetConfig(main=cls.describe_main_network(configuration))
 
     def build_schedule(self) -> list[Stage]:
         """One stage."""

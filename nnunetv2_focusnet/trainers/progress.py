@@ -19,6 +19,7 @@ from nnunetv2_focusnet.trainers.host import EMA_DECAY, EMA_DICE, MEAN_DICE, PROG
 from nnunetv2_focusnet.trainers.schedule import Stage
 
 ORGANS_THERE = "organs_there"
+DRAWN_EACH = 100  # so many epochs long; then every second one, after as many again every third one, and so on
 
 
 class StageLogger(LocalLogger):
@@ -66,13 +67,20 @@ class StageLogger(LocalLogger):
         super().load_checkpoint({key: values for key, values in checkpoint.items() if key != "schedule"})
 
     def plot_progress_png(self, output_folder: str) -> None:
-        """Write progress.png; training goes on without it."""
+        """Write progress.png, less and less often as epochs add up; training goes on without it."""
+        if not self._is_due():
+            return
         try:
             self._plot_progress(output_folder)
         except OSError as error:
             warnings.warn(f"{output_folder}/{PROGRESS_PICTURE} can't be written ({error}).", stacklevel=2)
         # Figures are cycles of references: hundreds of MB by the time Python would look for them by itself.
         gc.collect()
+
+    def _is_due(self) -> bool:
+        """Whether to draw this epoch: the more there are, the longer it takes, and the less one more changes."""
+        epochs = len(curves(self)["stage"])
+        return epochs % (1 + epochs // DRAWN_EACH) == 0 or epochs == self.schedule[-1].end
 
     def _plot_progress(self, output_folder: str) -> None:
         """Write nnU-Net's progress.png and put our panels under its own."""

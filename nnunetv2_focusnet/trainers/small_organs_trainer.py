@@ -12,7 +12,7 @@ from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.focusnet import PARTS
 from nnunetv2_focusnet.architectures.main_network import finest
 from nnunetv2_focusnet.architectures.rois import find_centres
-from nnunetv2_focusnet.organs.organ_table import roi_warnings
+from nnunetv2_focusnet.organs.organ_table import small_organ_warnings
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 from nnunetv2_focusnet.trainers.host import curves
 from nnunetv2_focusnet.trainers.schedule import Stage
@@ -35,9 +35,9 @@ class SmallOrgansTrainer(BaseTrainer):
     """
 
     def initialize(self) -> None:
-        """As S-Net's trainer, and warn of ROIs that don't fit into the patch, and where there is no small organ."""
+        """As S-Net's trainer, and warn of ROIs that don't fit, of pairs that are torn, and where no organ is small."""
         super().initialize()
-        for line in roi_warnings(self.small_organs):
+        for line in small_organ_warnings(self.small_organs, self.dataset):
             self.print_to_log_file(f"WARNING: {line}")
         if not self.small_organs:
             self.print_to_log_file(

@@ -10,12 +10,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.laterality import LeftRight
+from nnunetv2_focusnet.organs.laterality import LeftRight
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry, has_entry
 from nnunetv2_focusnet.trainers.checkpoints import read_checkpoint
 from nnunetv2_focusnet.trainers.host import RESUME_ORDER
 from nnunetv2_focusnet.trainers.trained_with import find_difference
+
+OTHER_PLANS = (
+    "put back the plans that they were trained with, give the new ones a name of their own (-overwrite_plans_name), or,"
+    " to start anew, remove that folder"
+)
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,25 @@ class TrainedFold:
             " to start anew, remove that folder."
         )
 
+    def check_patch(self, patch_size: Sequence[int]) -> None:
+        """Check that this fold's ROIs fit into the patches of a fold that is about to be trained.
+
+        Training would cut them, and the validation after the last epoch end with an error.
+
+        Args:
+            patch_size: (z, y, x) in voxels.
+
+        Raises:
+            ValueError: an ROI is longer along an axis.
+        """
+        for organ in self.entry.organs_with_networks:
+            roi_size = self.entry.roi_sizes[organ.label]
+            if any(size > patch for size, patch in zip(roi_size, patch_size, strict=True)):
+                raise ValueError(
+                    f"The ROI of {organ.name} has {list(roi_size)} voxels (z, y, x) in the trained folds in"
+                    f" {self.model_folder}, and the plans' patch has {list(patch_size)} now: {OTHER_PLANS}."
+                )
+
     def left_right_of(self, now: LeftRight) -> LeftRight:
         """What is known of left and right, with this fold's flips, which are made whatever the images are like now."""
         if self.entry.laterality == now.laterality:
@@ -120,8 +144,7 @@ class TrainedFold:
         """
         if difference := find_difference(network, self.weights):
             raise ValueError(
-                f"{self.model_folder} has folds that were trained with other plans ({difference}): put those back, give"
-                " the new ones a name of their own (-overwrite_plans_name), or, to start anew, remove that folder."
+                f"{self.model_folder} has folds that were trained with other plans ({difference}): {OTHER_PLANS}."
             )
 
     def what_is_kept(self, ours: PlansEntry) -> str | None:

@@ -51,7 +51,7 @@ def test_gate_differs_between_channels_and_samples():
 
 
 def test_gate_of_known_weights():
-    squeeze = SqueezeExcitation(2, reduction=2)
+    squeeze = SqueezeExcitation(2)
     hidden, out = squeeze.gate[1], squeeze.gate[3]
     with torch.no_grad():
         hidden.weight.copy_(torch.tensor([[1.0, 1.0]]).view(1, 2, 1, 1, 1))

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from nnunetv2_focusnet.architectures.rois import find_centres
-from nnunetv2_focusnet.laterality import LeftRightFlipTransform
 from nnunetv2_focusnet.losses.modules import SegmentationLoss
 from nnunetv2_focusnet.losses.targets import draw_heat_maps, find_annotated
+from nnunetv2_focusnet.trainers.left_right_flip import LeftRightFlipTransform
 
 
 def boxes(size: tuple[int, int, int], *organs: tuple[int, tuple[slice, slice, slice]]) -> torch.Tensor:
@@ -108,7 +108,7 @@ def lens_patch(*lenses: int) -> torch.Tensor:
 
 
 def flipped(labels: torch.Tensor) -> torch.Tensor:
-    return LeftRightFlipTransform(2, PAIRS)._apply_to_segmentation(labels, flip=True)
+    return LeftRightFlipTransform(2, PAIRS)._apply_to_segmentation(labels, axes=[2])
 
 
 def test_what_dataset_json_says_holds_where_nothing_was_flipped():

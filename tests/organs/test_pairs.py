@@ -145,6 +145,37 @@ def test_names_that_may_be_sides_are_doubtful(pair: tuple[str, str]) -> None:
     assert find_sides(["Larynx", *pair]) == Sides(doubtful=(pair,))
 
 
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("left atrium", "right atrium"),
+        ("LAtrium", "RAtrium"),
+        ("heart_ventricle_left", "heart_ventricle_right"),
+        ("Ventricle_L", "Ventricle_R"),
+        ("atrial_appendage_left", "atrial_appendage_right"),
+        ("liver_left_lobe", "liver_right_lobe"),
+        ("lung_upper_lobe_left", "lung_upper_lobe_right"),
+    ],
+)
+def test_left_and_right_that_are_no_mirror_images_are_no_pair_until_somebody_says_so(pair: tuple[str, str]) -> None:
+    assert find_sides(["Aorta", *pair]) == Sides(unlike=(pair,))
+    assert find_sides(["Aorta", *pair], [pair]) == Sides(pairs=(pair,))
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("Left-Lateral-Ventricle", "Right-Lateral-Ventricle"),
+        ("TemporalLobe_L", "TemporalLobe_R"),
+        ("frontal lobe left", "frontal lobe right"),
+        ("Lung_L", "Lung_R"),
+        ("Globe_L", "Globe_R"),
+    ],
+)
+def test_mirror_images_with_similar_names_are_pairs(pair: tuple[str, str]) -> None:
+    assert find_sides(["Aorta", *pair]) == Sides(pairs=(pair,))
+
+
 def test_one_letter_in_the_same_place_of_several_pairs_is_no_chance() -> None:
     assert find_sides(["leye", "reye", "lcochlea", "rcochlea"]).pairs == (("leye", "reye"), ("lcochlea", "rcochlea"))
     assert find_sides(["OEILG", "OEILD", "LOBEG", "LOBED"]).pairs == (("OEILG", "OEILD"), ("LOBEG", "LOBED"))

@@ -6,7 +6,7 @@ import pytest
 
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
-from nnunetv2_focusnet.organs.organ_table import roi_warnings
+from nnunetv2_focusnet.organs.organ_table import small_organ_warnings
 from nnunetv2_focusnet.organs.planning import focal_weights, plan_small_organs
 
 BRAIN = Organ("Brain", 1, volume_mm3=4000.0, extent_mm=(40.0, 20.0, 20.0), num_cases=2, volume_range_mm3=(1.0, 9000.0))
@@ -77,6 +77,52 @@ def test_small_organs_are_smaller_than_half_the_patch() -> None:
     assert small_among_real_ones([1.0, 1.0, 1.0], [32, 53, 53]) == []
 
 
+def small_of_a_pair(left: Organ, right: Organ, patch: int = 99, **settings: object) -> list[str]:
+    dataset = DatasetJson("dataset.json", {left.name: 1, right.name: 2}, ".nii.gz", **settings)
+    return names(plan_small_organs([left, right], dataset, spacing=[1.0, 0.9, 0.9], patch_size=[patch] * 3))
+
+
+def nerve(name: str, label: int, volume_mm3: float, extent_mm: float = 20.0) -> Organ:
+    return Organ(name, label, volume_mm3, (extent_mm,) * 3, 5, (1.0, 9000.0))
+
+
+@pytest.mark.parametrize(
+    ("right_mm3", "small"),
+    # 1000 voxels have 810 mm3; the means are 802.5 and 812.5 mm3.
+    [(815.0, ["OpticNrv_L", "OpticNrv_R"]), (835.0, [])],
+)
+def test_of_a_pair_both_are_small_or_neither_by_the_mean_of_their_volumes(right_mm3: float, small: list[str]) -> None:
+    assert small_of_a_pair(nerve("OpticNrv_L", 1, 790.0), nerve("OpticNrv_R", 2, right_mm3)) == small
+
+
+# Half of the patches' mean edges, 50 x (1 + 0.9 + 0.9) / 3 and 54 x the same, are 23.3 and 25.2 mm; the mean is 24.
+@pytest.mark.parametrize(("patch", "small"), [(50, []), (54, ["OpticNrv_L", "OpticNrv_R"])])
+def test_a_pair_fits_the_patch_or_not_by_the_mean_of_its_extents(patch: int, small: list[str]) -> None:
+    assert small_of_a_pair(nerve("OpticNrv_L", 1, 700.0, 22.0), nerve("OpticNrv_R", 2, 700.0, 26.0), patch) == small
+
+
+def test_which_organs_are_a_pair_is_what_dataset_json_says() -> None:
+    organs = nerve("one", 1, 790.0), nerve("other", 2, 815.0)
+    assert small_of_a_pair(*organs) == ["one"]
+    assert small_of_a_pair(*organs, left_right_pairs=(("one", "other"),)) == ["one", "other"]
+
+
+def test_one_side_alone_is_small_where_it_is_named_and_that_is_warned_of() -> None:
+    organs = [nerve("OpticNrv_L", 1, 790.0), nerve("OpticNrv_R", 2, 815.0)]
+
+    def warnings(*small: str) -> tuple[list[str], list[str]]:
+        dataset = DatasetJson("dataset.json", {"OpticNrv_L": 1, "OpticNrv_R": 2}, ".nii.gz", small_organs=small)
+        planned = plan_small_organs(organs, dataset, spacing=[1.0] * 3, patch_size=[99] * 3)
+        return names(planned), small_organ_warnings(planned, dataset)
+
+    named, (line,) = warnings("OpticNrv_R")
+    assert named == ["OpticNrv_R"]
+    assert '"small_organs" in dataset.json has OpticNrv_R without OpticNrv_L' in line
+    assert "\n" not in line
+    assert warnings("OpticNrv_L", "OpticNrv_R") == (["OpticNrv_L", "OpticNrv_R"], [])
+    assert warnings() == ([], [])
+
+
 def test_named_small_organs_win_over_the_rule() -> None:
     assert names(planned(small_organs=("Brain",))) == ["Brain"]
     assert planned(small_organs=()) == ()
@@ -104,8 +150,9 @@ def test_roi_is_not_larger_for_want_of_precision(voxels: int, spacing: float) ->
 
 def test_roi_is_clamped_to_the_patch_with_one_warning_per_organ() -> None:
     small = planned(patch_size=(30, 48, 71), small_organs=("Stem", "Lens"))
+    dataset = DatasetJson("dataset.json", {"Brain": 1, "Stem": 2, "Lens": 3}, ".nii.gz")
     assert [organ.roi_size for organ in small] == [(30, 48, 70), (6, 10, 12)]
-    (line,) = roi_warnings(small)
+    (line,) = small_organ_warnings(small, dataset)
     assert "ROI of Stem should have 30 x 48 x 72 voxels" in line
     assert "gets the 30 x 48 x 70" in line
     assert "\n" not in line

@@ -20,8 +20,8 @@ from nnunetv2_focusnet.planning.counting import (
     count_step,
     parameter_bytes,
 )
+from nnunetv2_focusnet.planning.meta_training import Training
 from nnunetv2_focusnet.planning.planner import FocusNetPlanner
-from nnunetv2_focusnet.planning.training import Training
 from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from boxes import BOXES, DATASET, use_folders, write_dataset, write_fingerprint
 
-from nnunetv2_focusnet.planning.comparison import describe_plans
+from nnunetv2_focusnet.planning.costs import describe_plans
 from nnunetv2_focusnet.planning.counting import GIB
 from nnunetv2_focusnet.planning.planner import PLANS_NAME, FocusNetPlanner
 from nnunetv2_focusnet.trainers.base import BaseTrainer

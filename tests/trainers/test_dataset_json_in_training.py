@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from small_trainers import SmallSNetTrainer
 
-from nnunetv2_focusnet.laterality import LeftRightFlipTransform
+from nnunetv2_focusnet.trainers.left_right_flip import LeftRightFlipTransform
 from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
 
 

@@ -12,9 +12,7 @@ from nnunetv2_focusnet.losses.modules import SegmentationLoss
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
-from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
 from nnunetv2_focusnet.trainers.base import BaseTrainer
-from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
 from nnunetv2_focusnet.trainers.focusnet_trainer import (
     FocusNetTrainer,
     FocusNetTrainer_ROI2x,
@@ -24,8 +22,10 @@ from nnunetv2_focusnet.trainers.focusnet_trainer import (
 from nnunetv2_focusnet.trainers.main_network_trainer import MainNetworkTrainer
 from nnunetv2_focusnet.trainers.main_networks import count_parameters
 from nnunetv2_focusnet.trainers.networks import build_loss, build_network
-from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
-from nnunetv2_focusnet.trainers.seres_unet_trainer import (
+from nnunetv2_focusnet.trainers.paper_networks import (
+    AnatomyNetTrainer,
+    DeepLabV3PlusTrainer,
+    FatUNetTrainer,
     SEResUNetTrainer,
     SEResUNetTrainer_1ds,
     SEResUNetTrainer_1ds_CE,
@@ -34,7 +34,8 @@ from nnunetv2_focusnet.trainers.seres_unet_trainer import (
     SEResUNetTrainer_3ds_CE,
     SEResUNetTrainer_CE,
 )
-from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer, SNetTrainer
+from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom, FocusNetTrainerZoomSNet
 
 ON_S_NET = [FocusNetTrainer, FocusNetTrainer_ROI2x, FocusNetTrainer_ROI5x, FocusNetTrainerPaper]

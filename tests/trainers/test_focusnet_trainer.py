@@ -328,12 +328,14 @@ def test_regions_are_refused_in_one_line(make_trainer: Any, project: Path) -> No
     assert "\n" not in str(error.value)
 
 
-def test_regions_that_do_not_fit_the_patch_are_warned_of_in_the_log(make_trainer: Any, project: Path) -> None:
+def test_regions_that_do_not_fit_and_torn_pairs_are_warned_of_in_the_log(make_trainer: Any, project: Path) -> None:
     change_json(project / "dataset.json", focusnet={"small_organs": ["Brain", "Lens_L"]})
     trainer = make_trainer()
     trainer.initialize()
     warnings = [line for line in Path(trainer.log_file).read_text().splitlines() if "WARNING" in line]
-    assert ["ROI of Brain" in line for line in warnings] == [True]
+    roi, pair = warnings
+    assert "ROI of Brain" in roi
+    assert '"small_organs" in dataset.json has Lens_L without Lens_R' in pair
 
 
 def test_labels_that_have_changed_since_they_were_planned_for(make_trainer: Any, project: Path) -> None:

@@ -26,8 +26,8 @@ from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoM
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
-from nnunetv2_focusnet.laterality import LeftRightFlipTransform
 from nnunetv2_focusnet.trainers import host
+from nnunetv2_focusnet.trainers.left_right_flip import LeftRightFlipTransform
 from nnunetv2_focusnet.trainers.left_right_trainer import LeftRightTrainer
 
 PATCH = (16, 32, 32)
@@ -222,9 +222,9 @@ def test_batches_of_real_loaders_say_what_was_flipped(make_trainer: Any, monkeyp
     class Seen(LeftRightFlipTransform):
         """Notes whether it flipped, in the order of the samples."""
 
-        def get_parameters(self, **sample: Any) -> dict[str, bool]:
+        def get_parameters(self, **sample: Any) -> dict[str, Any]:
             parameters = super().get_parameters(**sample)
-            seen.append(parameters["flip"])
+            seen.append(bool(parameters["axes"]))
             return parameters
 
     class Flipping(LeftRightTrainer):

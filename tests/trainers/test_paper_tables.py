@@ -9,10 +9,12 @@ from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from small_trainers import FewBatches
 from test_focusnet_trainer import log_of, run
 
-from nnunetv2_focusnet.trainers.anatomynet_trainer import AnatomyNetTrainer
-from nnunetv2_focusnet.trainers.deeplab_trainer import DeepLabV3PlusTrainer
-from nnunetv2_focusnet.trainers.seres_unet_trainer import SEResUNetTrainer_CE
-from nnunetv2_focusnet.trainers.snet_trainer import FatUNetTrainer
+from nnunetv2_focusnet.trainers.paper_networks import (
+    AnatomyNetTrainer,
+    DeepLabV3PlusTrainer,
+    FatUNetTrainer,
+    SEResUNetTrainer_CE,
+)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from nnunetv2.run.run_training import maybe_load_checkpoint
 from small_trainers import SmallFocusNetTrainer, SmallPlansNetworkTrainer, SmallSNetTrainer
 from test_focusnet_trainer import STAGES_OF_8_EPOCHS, InterruptedRunError, change_json, log_of, run
 
+from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+
 NUMBERS = count()
 FINAL, LATEST, BEST = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth"
 
@@ -357,6 +359,25 @@ def test_folds_are_not_trained_with_other_plans_than_those_of_the_others(
     assert_one_line(error, str(folder.parent), "different", "spacing", "a name of their own", "remove that folder")
 
 
+@pytest.mark.parametrize("trained", ["fold_0", "fold_1"])
+def test_folds_are_not_trained_on_patches_that_the_rois_of_the_others_do_not_fit_into(
+    make_trainer: Any, project: Path, folder: Path, trained: str
+) -> None:
+    """Training would cut these, and the validation after the last epoch end with an error."""
+    plans = json.loads((folder.parent / "plans.json").read_text())
+    small_organs = PlansEntry.of(plans["configurations"]["3d_fullres"]).small_organs
+    organ = max(small_organs, key=lambda organ: organ.roi_size[0])
+    z, y, x = organ.roi_size
+    ours = json.loads((project / "nnUNetPlans.json").read_text())
+    ours["configurations"]["3d_fullres"]["patch_size"] = [z - 2, 32, 32]
+    (project / "nnUNetPlans.json").write_text(json.dumps(ours))
+    folder.rename(folder.with_name(trained))
+    with pytest.raises(ValueError, match=r"The ROI of .* in the trained folds in") as error:
+        make_trainer(WithoutSteps).initialize()
+    assert_one_line(error, f"the plans' patch has [{z - 2}, 32, 32] now", "a name of their own", "remove that folder")
+    assert_one_line(error, str(folder.parent), f"The ROI of {organ.name} has [{z}, {y}, {x}] voxels")
+
+
 @pytest.mark.parametrize(
     ("change", "what"),
     [
@@ -410,7 +431,7 @@ def test_a_fold_flips_as_those_do_whose_network_it_shares(make_trainer: Any, pro
     trainer = make_trainer(WithoutSteps)
     trainer.initialize()
     (flip,) = trainer.first_transforms()
-    assert flip.axis == trainer.entry.swap_flip.axis == 2
+    assert flip.allowed_axes == (trainer.entry.swap_flip.axis,) == (2,)
     (line,) = lines_with(trainer, "would differ from what trained folds in")
     assert "laterality would differ" in line
     (line,) = lines_with(trainer, f"As in the trained folds in {folder.parent}, left-right flips go along axis 2")

@@ -12,10 +12,11 @@ from nnunetv2.inference.sliding_window_prediction import compute_steps_for_slidi
 from nnunetv2.utilities.json_export import recursive_fix_for_json_export
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
-from nnunetv2_focusnet.organs.organ_table import organ_table, roi_warnings
+from nnunetv2_focusnet.organs.organ_table import organ_table, small_organ_warnings
 from nnunetv2_focusnet.planning.counting import GIB
+from nnunetv2_focusnet.planning.meta_training import Training
 from nnunetv2_focusnet.planning.planner import FocusNetPlanner
-from nnunetv2_focusnet.planning.training import Training
+from nnunetv2_focusnet.system.text import in_columns
 
 CONFIGURATIONS = ("3d_fullres", "3d_lowres")
 TILE_STEP = 0.5  # of nnUNetv2_predict
@@ -84,7 +85,7 @@ def describe_plans(planner: FocusNetPlanner, plans: dict[str, Any]) -> list[str]
         paragraphs += [
             f"{name}\n{table}",
             _cost_table(planner, ours, theirs),
-            *roi_warnings(entry.organs_with_networks),
+            *small_organ_warnings(entry.organs_with_networks, planner.checked_dataset),
         ]
     return paragraphs
 
@@ -124,9 +125,7 @@ def _cost_table(planner: FocusNetPlanner, ours: Costs, theirs: Costs | None) -> 
             row("seconds per epoch, relative", lambda c: f"{c.training.step.moved_bytes / stock.moved_bytes:.2f}"),
             row("operations, relative", lambda c: f"{c.training.step.flop / stock.flop:.2f}"),
         ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
-    return "\n".join(lines)
+    return in_columns(rows)
 
 
 def by(sizes: Sequence[float]) -> str:

@@ -3,18 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from batchgenerators.utilities.file_and_folder_operations import write_pickle
 from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
-from nnunetv2_focusnet.laterality import (
-    LeftRightFlipTransform,
-    find_left_right,
-    load_properties,
-    swap_table,
-)
+from nnunetv2_focusnet.organs.laterality import LeftRight, find_left_right, load_properties, swap_table
 from nnunetv2_focusnet.organs.plans_entry import Laterality
 
 EYES = {"background": 0, "Eye_L": 1, "Eye_R": 2}
@@ -44,11 +38,12 @@ def read(reader: type[BaseReaderWriter], folder: Path, direction: tuple[float, .
     return array[0], properties
 
 
+def flip_axis(found: LeftRight) -> int | None:
+    return found.laterality.axis if found.laterality and found.laterality.may_flip else None
+
+
 def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
     assert swap_table([(1, 2), (5, 3)], 7) == [0, 2, 1, 5, 4, 3, 6]
-
-
-# ---- axis ----
 
 
 @pytest.mark.parametrize(
@@ -97,7 +92,7 @@ def test_without_sides_mirroring_stays_as_it_is() -> None:
 def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...], axes: tuple[int, ...]) -> None:
     cases = [("a", sitk_properties(UPRIGHT)), ("odd", sitk_properties(direction)), ("z", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, EYES, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, axes)
+    assert (flip_axis(found), found.unsafe_axes) == (None, axes)
     assert (found.laterality is None) == (direction != rotated_about_z(11))  # the others have left elsewhere
     assert " in odd:" in found.message
     assert "\n" not in found.message
@@ -106,7 +101,7 @@ def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...
 @pytest.mark.parametrize("properties", [{"spacing": [1, 1, 1]}, {"sitk_stuff": {"direction": (1, 0, 0, 1)}}])
 def test_without_direction_no_axis_is_safe(properties: dict) -> None:
     found = find_left_right([("a", properties)], EYES, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
+    assert (flip_axis(found), found.unsafe_axes) == (None, (0, 1, 2))
     assert " in a:" in found.message
 
 
@@ -129,7 +124,7 @@ def test_many_deviating_cases_are_counted() -> None:
 def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str], lonely: str) -> None:
     labels = {"background": 0} | {name: value for value, name in enumerate(names, start=1)}
     found = find_left_right([("a", sitk_properties(SAGITTAL))], labels, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, (0,))
+    assert (flip_axis(found), found.unsafe_axes) == (None, (0,))
     assert f"no partner was found for {lonely};" in found.message
     assert "left_right_pairs" in found.message
     assert "\n" not in found.message
@@ -137,7 +132,7 @@ def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str
 
 def test_an_organ_without_its_partner_in_images_without_direction() -> None:
     found = find_left_right([("a", {})], {"background": 0, "Cochlea_L": 1}, [0, 1, 2])
-    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
+    assert (flip_axis(found), found.unsafe_axes) == (None, (0, 1, 2))
     assert "no partner was found for Cochlea_L;" in found.message
     assert " in a:" in found.message
 
@@ -146,18 +141,31 @@ def test_names_that_may_be_sides_forbid_flips_until_somebody_says_what_they_are(
     labels = {"background": 0, "Parotid_S": 1, "Parotid_D": 2}  # Italian sinistra and destra, or superficial and deep
     cases = [("a", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, labels, [0, 1, 2])
-    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, (2,))
+    assert (found.laterality, found.unsafe_axes) == (Laterality(2, True, (), may_flip=False), (2,))
     assert "Parotid_S/Parotid_D may be left and right" in found.message
     pair = find_left_right(cases, labels, [0, 1, 2], [("Parotid_S", "Parotid_D")])
-    assert (pair.pairs, pair.axis, pair.unsafe_axes) == (((1, 2),), 2, (2,))
+    assert (pair.laterality, pair.unsafe_axes) == (Laterality(2, True, ((1, 2),)), (2,))
     none = find_left_right(cases, labels, [0, 1, 2], [])
     assert (none.laterality, none.unsafe_axes) == (None, ())
+
+
+def test_sides_that_are_no_mirror_images_forbid_flips_until_somebody_says_that_they_may() -> None:
+    labels = {"background": 0, "left ventricle": 1, "right ventricle": 2, "Lung_L": 3, "Lung_R": 4}
+    cases = [("a", sitk_properties(UPRIGHT))]
+    found = find_left_right(cases, labels, [0, 1, 2])
+    assert found.laterality == Laterality(2, True, ((3, 4),), may_flip=False)
+    assert found.unsafe_axes == (2,)
+    assert "as left ventricle/right ventricle are no mirror images; " in found.message
+    assert "left_right_pairs" in found.message
+    assert "\n" not in found.message
+    named = [("left ventricle", "right ventricle"), ("Lung_L", "Lung_R")]
+    assert find_left_right(cases, labels, [0, 1, 2], named).laterality == Laterality(2, True, ((1, 2), (3, 4)))
 
 
 def test_two_names_for_one_side_forbid_flips() -> None:
     labels = {"background": 0, "Eye_L": 1, "Eye_Left": 2, "Eye_R": 3}  # which one is the right eye's partner?
     found = find_left_right([("a", sitk_properties(UPRIGHT))], labels, [0, 1, 2])
-    assert (found.pairs, found.axis, found.unsafe_axes) == ((), None, (2,))
+    assert (found.laterality, found.unsafe_axes) == (Laterality(2, True, (), may_flip=False), (2,))
     assert "Eye_L/Eye_R, Eye_Left/Eye_R may be left and right" in found.message
 
 
@@ -165,10 +173,10 @@ def test_named_pairs_are_all_there_are_and_sides_in_words_still_need_a_partner()
     labels = EYES | {"first": 3, "second": 4}
     cases = [("a", sitk_properties(UPRIGHT))]
     both = find_left_right(cases, labels, [0, 1, 2], [("second", "first"), ("Eye_L", "Eye_R")])
-    assert (both.pairs, both.axis) == (((4, 3), (1, 2)), 2)
-    for named in ([("second", "first")], []):
+    assert both.laterality == Laterality(2, True, ((4, 3), (1, 2)))
+    for named, pairs in (([("second", "first")], ((4, 3),)), ([], ())):
         found = find_left_right(cases, labels, [0, 1, 2], named)
-        assert (len(found.pairs), found.axis, found.unsafe_axes) == (len(named), None, (2,))
+        assert (found.laterality, found.unsafe_axes) == (Laterality(2, True, pairs, may_flip=False), (2,))
         assert "no partner was found for Eye_L, Eye_R;" in found.message
 
 
@@ -178,7 +186,7 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     reader: type[BaseReaderWriter], direction: tuple[float, ...], tmp_path: Path
 ) -> None:
     array, properties = read(reader, tmp_path, direction)
-    axis = find_left_right([("a", properties)], EYES, [0, 1, 2]).axis
+    axis = flip_axis(find_left_right([("a", properties)], EYES, [0, 1, 2]))
     assert axis is not None
     leftmost = np.argwhere(array == 1)[0][axis]
     at_start = leftmost == 0
@@ -188,13 +196,13 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     to_left[2 - axis] = -1.0
     reference = sitk_properties((*to_left, *np.roll(to_left, 1), *np.roll(to_left, 2)))
     both = find_left_right([("a", properties), ("b", reference)], EYES, [0, 1, 2])
-    assert (both.axis == axis) == at_start
+    assert (flip_axis(both) == axis) == at_start
 
 
 def test_reoriented_images_agree_where_those_on_disk_do_not(tmp_path: Path) -> None:
     def axis(reader: type[BaseReaderWriter]) -> int | None:
         cases = [(str(i), read(reader, tmp_path, d)[1]) for i, d in enumerate([UPRIGHT, X_REVERSED, SAGITTAL])]
-        return find_left_right(cases, EYES, [0, 1, 2]).axis
+        return flip_axis(find_left_right(cases, EYES, [0, 1, 2]))
 
     assert axis(NibabelIO) is None
     assert axis(NibabelIOWithReorient) == 2
@@ -205,55 +213,3 @@ def test_properties_come_with_their_case_in_order(tmp_path: Path) -> None:
         write_pickle({"spacing": [case]}, str(tmp_path / f"{case}.pkl"))
     (tmp_path / "a.b2nd").touch()
     assert list(load_properties(tmp_path)) == [("a", {"spacing": ["a"]}), ("b.1", {"spacing": ["b.1"]})]
-
-
-# ---- flip ----
-
-
-class AlwaysFlip(LeftRightFlipTransform):
-    def get_parameters(self, **data_dict: object) -> dict[str, bool]:
-        return {"flip": True}
-
-
-def head() -> torch.Tensor:
-    """Labels (1, 2, 4, 8): left lens 1 at x = 6, right lens 2 at x = 1 and larger, 3 unpaired, 4 ignored, -1 out."""
-    labels = torch.zeros((1, 2, 4, 8), dtype=torch.int16)
-    labels[0, 0, 1, 6] = 1
-    labels[0, 0, 1:3, 1] = 2
-    labels[0, 1, 3, 2:4] = 3
-    labels[0, 1, 0, 0] = 4
-    labels[0, 1, 1, 0] = -1
-    return labels
-
-
-def test_left_lens_of_a_flipped_head_lies_where_the_right_lens_was() -> None:
-    before = head()
-    image = torch.rand((2, 2, 4, 8))
-    after = AlwaysFlip(2, [(1, 2)])(image=image, segmentation=before, regression_target=before.float())
-    assert torch.equal(after["image"], image.flip(3))
-    assert torch.equal(after["regression_target"], before.float().flip(3))
-    assert after["segmentation"].dtype == torch.int16
-    assert (after["segmentation"] == 1).nonzero().tolist() == [[0, 0, 1, 6], [0, 0, 2, 6]]
-    assert (after["segmentation"] == 2).nonzero().tolist() == [[0, 0, 1, 1]]
-    for unpaired in (0, 3, 4, -1):
-        assert torch.equal(after["segmentation"] == unpaired, (before == unpaired).flip(3))
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_flipping_twice_changes_nothing(axis: int) -> None:
-    flip = AlwaysFlip(axis, [(1, 2), (5, 3)])
-    image, labels = torch.rand((1, 2, 4, 8)), torch.randint(-1, 8, (2, 2, 4, 8), dtype=torch.int16)
-    twice = flip(**flip(image=image, segmentation=labels))
-    assert torch.equal(twice["image"], image)
-    assert torch.equal(twice["segmentation"], labels)
-
-
-def test_half_of_the_samples_are_flipped_image_and_labels_together() -> None:
-    torch.manual_seed(0)
-    flip = LeftRightFlipTransform(2, [(1, 2)])
-    image = torch.arange(8.0).reshape(1, 1, 1, 8)
-    labels = torch.tensor([1, 0, 0, 0, 0, 0, 0, 0]).reshape(1, 1, 1, 8)
-    samples = [flip(image=image, segmentation=labels) for _ in range(200)]
-    flipped = [bool(sample["image"][0, 0, 0, 0] == 7) for sample in samples]
-    assert flipped == [sample["segmentation"][0, 0, 0, 7] == 2 for sample in samples]
-    assert 70 < sum(flipped) < 130  # 4 standard deviations of 100

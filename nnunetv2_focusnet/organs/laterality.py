@@ -1,4 +1,4 @@
-"""Left and right: paired organs, the axis they mirror along, and a flip that keeps their labels true."""
+"""Left and right: paired organs, and the axis they mirror along."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from batchgenerators.utilities.file_and_folder_operations import load_pickle
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
 from nnunetv2_focusnet.images.properties import direction_of
 from nnunetv2_focusnet.organs.case_names import first_few
@@ -20,7 +18,6 @@ from nnunetv2_focusnet.organs.plans_entry import Laterality
 from nnunetv2_focusnet.system.folders import files_with_ending
 
 LARGEST_ANGLE_DEGREES = 10.0
-FLIPPED = "flipped"  # entry of a sample, and of a batch, beside nnU-Net's own
 SAY_SO = 'name all pairs in dataset.json, "focusnet": {"left_right_pairs": [["LEFT", "RIGHT"], ...]}'
 
 
@@ -29,7 +26,6 @@ class LeftRight:
     """What is known about left and right in a dataset.
 
     Attributes:
-        pairs: (left label, right label) of the paired organs.
         laterality: where left and right are in all cases; None: not in the same place, not known, or no organ is on a
             side.
         unsafe_axes: axes along which neither training nor prediction may mirror as stock nnU-Net does, without swapping
@@ -37,60 +33,9 @@ class LeftRight:
         message: one line for the log.
     """
 
-    pairs: tuple[tuple[int, int], ...]
     laterality: Laterality | None
     unsafe_axes: tuple[int, ...]
     message: str
-
-    @property
-    def axis(self) -> int | None:
-        """The axis along which a flip swaps the pairs; None: none may be made."""
-        return self.laterality.axis if self.laterality and self.laterality.may_flip else None
-
-
-class LeftRightFlipTransform(BasicTransform):  # type: ignore[misc]
-    """Flips along the left-right axis and swaps paired labels, with probability 0.5, as MirrorTransform flips an axis.
-
-    Works on (C, z, y, x) images and segmentations; every channel of a segmentation holds labels. Labels without a
-    partner, the ignore label and -1 (outside of the image) stay what they are. The sample then also has ``flipped``.
-
-    Args:
-        axis: spatial axis to flip along, 0, 1, 2 for z, y, x.
-        pairs: (left label, right label) of the paired organs.
-    """
-
-    def __init__(self, axis: int, pairs: Sequence[tuple[int, int]]) -> None:
-        super().__init__()
-        self.axis = axis
-        self.table = torch.tensor(swap_table(pairs, 1 + max((label for pair in pairs for label in pair), default=0)))
-
-    def get_parameters(self, **data_dict: Any) -> dict[str, bool]:
-        """Draw whether to flip this sample."""
-        return {"flip": bool(torch.rand(1) < 0.5)}
-
-    def apply(self, data_dict: dict[str, Any], **params: bool) -> dict[str, Any]:
-        """Flip a sample, or don't, and say so: its case has other organs annotated then."""
-        return super().apply(data_dict, **params) | {FLIPPED: params["flip"]}
-
-    def _apply_to_image(self, img: torch.Tensor, **params: bool) -> torch.Tensor:
-        return torch.flip(img, [self.axis + 1]) if params["flip"] else img
-
-    def _apply_to_regr_target(self, regression_target: torch.Tensor, **params: bool) -> torch.Tensor:
-        return self._apply_to_image(regression_target, **params)
-
-    def _apply_to_segmentation(self, segmentation: torch.Tensor, **params: bool) -> torch.Tensor:
-        if not params["flip"]:
-            return segmentation
-        flipped = torch.flip(segmentation, [self.axis + 1])
-        largest = len(self.table) - 1
-        swapped = self.table[flipped.clamp(0, largest).long()].to(flipped.dtype)
-        return torch.where((flipped >= 0) & (flipped <= largest), swapped, flipped)
-
-    def _apply_to_bbox(self, bbox: Any, **params: bool) -> Any:
-        raise NotImplementedError
-
-    def _apply_to_keypoints(self, keypoints: Any, **params: bool) -> Any:
-        raise NotImplementedError
 
 
 def swap_table(pairs: Iterable[tuple[int, int]], num_labels: int) -> list[int]:
@@ -129,8 +74,8 @@ def find_left_right(
     labels = organ_labels(labels)
     sides = find_sides(list(labels), named_pairs)
     hint = _hint(sides)
-    if not (sides.pairs or sides.lonely or sides.doubtful):
-        return LeftRight((), None, (), f"No organ's name tells a side, so mirroring is nnU-Net's{hint}.")
+    if not (sides.pairs or sides.lonely or sides.doubtful or sides.unlike):
+        return LeftRight(None, (), f"No organ's name tells a side, so mirroring is nnU-Net's{hint}.")
     pairs = tuple((labels[left], labels[right]) for left, right in sides.pairs)
     ends, faults = _find_ends(cases, transpose_forward)
     axes = tuple(sorted({axis for axis, _ in ends}))
@@ -138,9 +83,9 @@ def find_left_right(
     laterality = Laterality(*ends[0], pairs, may_flip=not faults) if len(ends) == 1 else None
     if faults:
         where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
-        return LeftRight(pairs, laterality, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
+        return LeftRight(laterality, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
     swapped = ", ".join(f"{left}/{right}" for left, right in sides.pairs)
-    return LeftRight(pairs, laterality, axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}.")
+    return LeftRight(laterality, axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}.")
 
 
 def _without_partner(sides: Sides) -> list[str]:
@@ -151,6 +96,8 @@ def _without_partner(sides: Sides) -> list[str]:
         faults.append(f"no partner was found for {lonely}; if there is one, correct its name, or {SAY_SO}")
     if sides.doubtful:
         faults.append(f"{_listed(sides.doubtful)} may be left and right, or not; {SAY_SO}, or [] for none")
+    if sides.unlike:
+        faults.append(f"{_listed(sides.unlike)} are no mirror images; if a flip may swap them all the same, {SAY_SO}")
     return faults
 
 
