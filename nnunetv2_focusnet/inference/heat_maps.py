@@ -119,10 +119,10 @@ class HeatMaps:
 
 
 def _how_far_inside(size: Sequence[int]) -> Tensor:
-    """What voxels of a tile count, (z, y, x): 1 in its inner half along each axis, less and less towards its borders.
+    """What voxels of a tile count, (z, y, x): 1 in its inner half along each axis, down to a half at its borders.
 
     Tiles that overlap by half, as nnU-Net's do, have each voxel within the inner half of one of them, but for the
     image's own border.
     """
-    z, y, x = ((4 * torch.minimum(at, 1 - at)).clamp(max=1) for at in ((torch.arange(n) + 0.5) / n for n in size))
+    z, y, x = ((0.5 + 2 * torch.minimum(at, 1 - at)).clamp(max=1) for at in ((torch.arange(n) + 0.5) / n for n in size))
     return z[:, None, None] * y[:, None] * x

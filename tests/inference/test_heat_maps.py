@@ -34,7 +34,7 @@ def test_a_tile_that_has_a_voxel_at_its_border_counts_less_than_one_that_has_it_
     maps.add(tile((0.8, (1, 1, 2))), (0, 0, 0))  # sees the organ whole
     maps.add(tile((0.95, (1, 1, 0)), (0.7, (1, 1, 3))), (0, 0, 4))  # sees its end alone, and is sure of that
     maps.end_fold()
-    # Of 4 voxels, the outer two count a half: 0.95 / 2 against 0.8, and 0.7 where no other tile sees anything.
+    # Of 4 voxels the outer two count 0.75: 0.95 x 0.75 against 0.8, and 0.7 where no other tile sees anything.
     assert torch.allclose(maps.mean()[0, 1, 1], torch.tensor([0.0, 0.0, 0.8, 0.0, 0.0, 0.7]))
 
 
