@@ -170,7 +170,7 @@ def _train(
     atlas: Atlas, regions: list[Region], cases: _Cases, places: _Places, steps: int, num_processes: int
 ) -> InterleavedNetworks:
     if faults := predict_cases(atlas, cases.of_atlas, places.for_networks, cases.dataset_json, num_processes):
-        raise ValueError(faults[0])
+        raise ValueError("; ".join(faults))
     return train_small_organs(
         atlas, regions, cases.of_atlas, cases.dataset, places.for_networks, places.networks, steps
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -30,6 +30,7 @@ class Roi:
         exclusive: contours in one slice exclude what they share (CLOSEDPLANAR_XOR).
         remarks: lines, without the name, on contours that were left out or are odd.
         problem: why the contours can't be filled; empty if they can.
+        drawn_here: a contour refers to the very slice that it lies on.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Roi:
     exclusive: bool = False
     remarks: tuple[str, ...] = ()
     problem: str = ""
+    drawn_here: bool = False
 
 
 def match_structure_sets(tree: Tree) -> tuple[dict[str, list[StructureSet]], list[str]]:
@@ -121,7 +123,14 @@ def read_rois(structure_set: StructureSet, series: Series, grid: Grid) -> list[R
             )
         items = dict(drawn)
         reader = ContourReader(structure_set, series, grid)
-        return [reader.read(name, roi, items.get(number)) for name, (number, roi) in zip(names, listed, strict=True)]
+        rois = [reader.read(name, roi, items.get(number)) for name, (number, roi) in zip(names, listed, strict=True)]
+    if series.uid in structure_set.series or not _in_stripes(rois):
+        return rois
+    problem = (
+        f"{structure_set.name}: contours lie on no two slices in a row of its CT series, which it doesn't name: "
+        "add the series that they were drawn on"
+    )
+    return [replace(roi, problem=roi.problem or problem) if roi.contours else roi for roi in rois]
 
 
 def missing_slices(structure_set: StructureSet, series: Series) -> int:
@@ -199,7 +208,6 @@ class ContourReader:
 
     def __init__(self, structure_set: StructureSet, series: Series, grid: Grid) -> None:
         self._file, self._series, self._grid = structure_set.name, series, grid
-        self._names_series = series.uid in structure_set.series
         self._slices = {slice_.instance: index for index, slice_ in enumerate(series.slices)}
 
     def read(self, name: str, roi: Dataset, item: Dataset | None) -> Roi:
@@ -241,30 +249,26 @@ class ContourReader:
             remarks.append(f"no contours in slices between its first and its last ({gaps})")
         if elsewhere := sum(bool(images) for _, images in references) - here:
             remarks.append(f"contours refer to other images than the slices that they lie on ({elsewhere})")
-        sign = self._sign_of_another_series(inside, drawn_here=here > 0)
-        problem = f"{self._file}: contours of {name} {sign}: add the series that they were drawn on" if sign else ""
+        problem = ""
+        if any(np.abs(points[:, 2] - _slice_index(points)).max() > OFF_SLICE for points in inside):
+            problem = (
+                f"{self._file}: contours of {name} don't lie on slices of its CT series: "
+                "add the series that they were drawn on"
+            )
         exclusive = kinds["CLOSEDPLANAR_XOR"] > 0
-        return Roi(name, tuple(inside), exclusive, tuple(remarks), problem)
+        return Roi(name, tuple(inside), exclusive, tuple(remarks), problem, drawn_here=here > 0)
 
     def _images_of(self, contour: Dataset) -> list[int | None]:
         """Indices of the slices that a contour refers to; None stands for an image that isn't there."""
         images = contour.get("ContourImageSequence") or []
         return [self._slices.get(text_of(image, "ReferencedSOPInstanceUID")) for image in images]
 
-    def _sign_of_another_series(self, contours: Sequence[np.ndarray], drawn_here: bool) -> str:
-        """What shows that contours were drawn on another series; empty if nothing does.
 
-        Args:
-            contours: those that lie between the ends of the series.
-            drawn_here: some refer to the very slices that they lie on.
-        """
-        if any(np.abs(points[:, 2] - _slice_index(points)).max() > OFF_SLICE for points in contours):
-            return "don't lie on slices of its CT series"
-        steps = np.diff(sorted({_slice_index(points) for points in contours}))
-        # Slices that are twice as thick leave stripes in the mask.
-        if not (self._names_series or drawn_here) and len(steps) and steps.min() > 1:
-            return "lie on no two slices in a row of its CT series, which it doesn't name"
-        return ""
+def _in_stripes(rois: Sequence[Roi]) -> bool:
+    """Whether contours leave out slices wherever they could, as those of slices that are twice as thick do."""
+    slices = [sorted({_slice_index(points) for points in roi.contours}) for roi in rois]
+    steps = np.concatenate([np.diff(of_roi) for of_roi in slices]) if slices else np.empty(0)
+    return len(steps) > 0 and steps.min() > 1 and not any(roi.drawn_here for roi in rois)
 
 
 def _points_mm(contour: Dataset) -> np.ndarray:

@@ -67,7 +67,7 @@ class HeatMaps:
 
     def end_fold(self) -> None:
         """A network has seen all tiles."""
-        highest = (self._highest / self._innermost.clamp(min=_TINY)).cpu()
+        highest = self._highest.div_(self._innermost.clamp_(min=_TINY)).cpu()
         self._sum = highest if self._sum is None else self._sum.add_(highest)
         self.folds += 1
         del self._highest, self._innermost

@@ -16,9 +16,11 @@ PAIRED_WORDS = (("g", "d"), ("л", "п"), ("os", "od"))
 # First letters of left and right in further languages; they may as well be those of superficial, deep, lateral ...
 DOUBTFUL_LETTERS = (("s", "d"), ("i", "d"), ("e", "d"), ("l", "p"), ("v", "h"), ("v", "o"), ("b", "j"))
 SIDE_WORDS = tuple(pair for left, right in SIDE_ROWS for pair in product(left, right))
-# In names of parts of the heart, and of lobes of liver and lungs, that are called left and right and are no mirror
-# images of each other. A brain's lateral ventricles and lobes are.
-UNLIKE = re.compile("heart|cardiac|atrium|atrial|appendage|^(?!.*lateral).*ventricle|^(?=.*(liver|lung)).*lobe")
+# In English names of parts of the heart, and of lobes of liver and lungs, that are called left and right and are no
+# mirror images of each other. Ventricles of brain and larynx are, and lobes of the brain.
+UNLIKE = re.compile(
+    r"heart|cardiac|atrium|atrial|appendage|^(?!.*(\blat|brain|cerebr|laryn)).*ventricle|^(?=.*(liver|lung)).*lobe"
+)
 FEWEST_LETTERS = 2  # of a name whose side is written with it in one word: LV and RV may be anything
 LONGEST_WORD = 3  # letters of a word that may be a side in a language that isn't known here
 Words = tuple[str, ...]

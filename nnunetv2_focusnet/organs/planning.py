@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
+
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.organ import Organ, SmallOrgan
 from nnunetv2_focusnet.organs.pairs import find_sides
@@ -91,17 +93,18 @@ def focal_weights(organs: Sequence[Organ]) -> tuple[float, ...]:
 
 
 def _with_sizes_of_pairs(organs: Sequence[Organ], dataset: DatasetJson) -> list[Organ]:
-    """The organs in their order, those of a left-right pair with the mean size of both.
+    """The organs in their order, those of a left-right pair with the mean size of both, over the cases that have them.
 
     A pair is one organ, seen twice. Judged each for itself, of two that are nearly equal one alone could be small. By
-    their mean the limit stays where it is, and a stray contour of one side counts half; were both small where either
-    is, the limit would be higher for pairs than for other organs.
+    their mean the limit stays where it is; were both small where either is, it would be higher for pairs than for other
+    organs.
     """
     by_name = {organ.name: organ for organ in organs}
     for pair in find_sides(list(by_name), dataset.left_right_pairs).pairs:
         left, right = (by_name[name] for name in pair)
-        volume = (left.volume_mm3 + right.volume_mm3) / 2
-        extent = _zyx(sum(both) / 2 for both in zip(left.extent_mm, right.extent_mm, strict=True))
+        cases = left.num_cases, right.num_cases
+        volume = float(np.average((left.volume_mm3, right.volume_mm3), weights=cases))
+        extent = _zyx(np.average((left.extent_mm, right.extent_mm), axis=0, weights=cases).tolist())
         for organ in (left, right):
             by_name[organ.name] = replace(organ, volume_mm3=volume, extent_mm=extent)
     return list(by_name.values())

@@ -77,7 +77,13 @@ class DeepLabV3PlusTrainer(MainNetworkTrainer):
     """Trains DeepLab v3+ in 3D with the loss of all networks of table 1, focal + Dice."""
 
     stage_name = "DeepLab v3+"
-    describe_main_network = staticmethod(deeplab_config)
+
+    @classmethod
+    def describe_network(
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
+        """DeepLab v3+ in the plan's sizes."""
+        return FocusNetConfig(main=deeplab_config(configuration))
 
 
 class FatUNetTrainer(MainNetworkTrainer):
@@ -105,4 +111,10 @@ class AnatomyNetTrainer(MainNetworkTrainer):
 
     stage_name = "AnatomyNet"
     loss_factors = {"unweighted_focal": 0.5, "dice": 1.0}  # noqa: RUF012 (declared in the base class)
-    describe_main_network = staticmethod(anatomynet_config)
+
+    @classmethod
+    def describe_network(
+        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
+    ) -> FocusNetConfig:
+        """AnatomyNet in the plan's sizes."""
+        return FocusNetConfig(main=anatomynet_config(configuration))

@@ -1,6 +1,7 @@
 """CT series with structure sets as cases to convert, with the mess that clinics export."""
 
 import pickle
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -397,33 +398,36 @@ OTHERS = [f"1.2.3.{n}" for n in range(3)]  # images of a series that isn't there
 
 
 @pytest.mark.parametrize(
-    ("slices", "references", "refused"),
+    ("cord", "lens", "references", "refused"),
     [
-        ((0, 2, 4), "others", True),
-        ((0, 3), "none", True),
-        ((0, 2, 4), "own", False),
-        ((0, 1, 4), "others", False),
-        ((2,), "others", False),
+        ((0, 2, 4), (2,), "others", True),
+        ((0, 3), (2,), "none", True),
+        ((0, 2, 4), (2,), "own", False),
+        ((0, 1, 4), (2,), "others", False),
+        ((0, 2, 4), (2, 3), "others", False),  # drawn on slices of this thickness, and the cord on every second one
+        ((2,), (2,), "others", False),
     ],
 )
 def test_contours_of_thicker_slices_that_are_not_there_are_no_stripes_on_thinner_ones(
-    tmp_path: Path, slices: tuple[int, ...], references: str, refused: bool
+    tmp_path: Path, cord: tuple[int, ...], lens: tuple[int, ...], references: str, refused: bool
 ) -> None:
     ct = write_ct(tmp_path, ct_image())
-    rois = [("Cord", [box(ct, z) for z in slices]), ("Lens_L", [box(ct)])]
+    rois = [("Cord", [box(ct, z) for z in cord]), ("Lens_L", [box(ct, z) for z in lens])]
     file = write_structure_set(tmp_path / "RS.dcm", ct, rois, series=["1.2.3"])
     if references != "none":
-        refer(file, [], OTHERS[: len(slices)] if references == "others" else [ct.instances[z] for z in slices])
+        refer(file, [], OTHERS[: len(cord)] if references == "others" else [ct.instances[z] for z in cord])
     case = one_case(tmp_path)
-    assert list(case.structure_names()) == ["Cord", "Lens_L"]
-    assert [item.name for item in case.structures(["Lens_L"])] == ["Lens_L"]
     if refused:
-        assert problem(case) == (
-            "RS.dcm: contours of Cord lie on no two slices in a row of its CT series, which it doesn't name: "
+        message = (
+            "RS.dcm: contours lie on no two slices in a row of its CT series, which it doesn't name: "
             "add the series that they were drawn on"
         )
+        assert problem(case) == message
+        with pytest.raises(ValueError, match=re.escape(message)):  # a lens of one slice would lack its other half
+            list(case.structures(["Lens_L"]))
     else:
-        assert tuple(np.flatnonzero(masks(case)["Cord"].any(axis=(1, 2)))) == slices
+        slices = {name: tuple(np.flatnonzero(mask.any(axis=(1, 2)))) for name, mask in masks(case).items()}
+        assert slices == {"Cord": cord, "Lens_L": lens}
 
 
 def test_images_of_a_series_that_is_not_there_are_counted(tmp_path: Path) -> None:

@@ -166,6 +166,10 @@ def test_left_and_right_that_are_no_mirror_images_are_no_pair_until_somebody_say
     "pair",
     [
         ("Left-Lateral-Ventricle", "Right-Lateral-Ventricle"),
+        ("Lat_Ventricle_L", "Lat_Ventricle_R"),
+        ("LatVentricle_L", "LatVentricle_R"),
+        ("Cerebral_Ventricle_L", "Cerebral_Ventricle_R"),
+        ("Laryngeal_Ventricle_L", "Laryngeal_Ventricle_R"),
         ("TemporalLobe_L", "TemporalLobe_R"),
         ("frontal lobe left", "frontal lobe right"),
         ("Lung_L", "Lung_R"),

@@ -1,6 +1,7 @@
 """What follows from the organs' sizes; expected values are worked out by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -82,8 +83,8 @@ def small_of_a_pair(left: Organ, right: Organ, patch: int = 99, **settings: obje
     return names(plan_small_organs([left, right], dataset, spacing=[1.0, 0.9, 0.9], patch_size=[patch] * 3))
 
 
-def nerve(name: str, label: int, volume_mm3: float, extent_mm: float = 20.0) -> Organ:
-    return Organ(name, label, volume_mm3, (extent_mm,) * 3, 5, (1.0, 9000.0))
+def nerve(name: str, label: int, volume_mm3: float, extent_mm: float = 20.0, cases: int = 5) -> Organ:
+    return Organ(name, label, volume_mm3, (extent_mm,) * 3, cases, (1.0, 9000.0))
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,13 @@ def nerve(name: str, label: int, volume_mm3: float, extent_mm: float = 20.0) -> 
 )
 def test_of_a_pair_both_are_small_or_neither_by_the_mean_of_their_volumes(right_mm3: float, small: list[str]) -> None:
     assert small_of_a_pair(nerve("OpticNrv_L", 1, 790.0), nerve("OpticNrv_R", 2, right_mm3)) == small
+
+
+def test_the_side_that_more_cases_have_counts_more() -> None:
+    # Of 790 mm3 in 9 cases and 900 in one the mean is 801, of 900 in 9 cases and 790 in one 889.
+    often, once = nerve("OpticNrv_L", 1, 790.0, cases=9), nerve("OpticNrv_R", 2, 900.0, cases=1)
+    assert small_of_a_pair(often, once) == ["OpticNrv_L", "OpticNrv_R"]
+    assert small_of_a_pair(replace(often, num_cases=1), replace(once, num_cases=9)) == []
 
 
 # Half of the patches' mean edges, 50 x (1 + 0.9 + 0.9) / 3 and 54 x the same, are 23.3 and 25.2 mm; the mean is 24.
