@@ -14,7 +14,7 @@ SECONDS = 60.0
 
 
 def start(*command: str, **environment: str) -> "subprocess.Popen[str]":
-    """Start Python with these arguments in a process group of its own, which heeds Ctrl-C."""
+    """Start Python with these arguments in a process group of its own, which heeds all signals."""
     return subprocess.Popen(
         [sys.executable, *command],
         env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
@@ -23,9 +23,14 @@ def start(*command: str, **environment: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Shells without job control hand SIGINT down ignored, and Python keeps it so.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=_heed_signals,
     )
+
+
+def _heed_signals() -> None:
+    """Shells without job control hand SIGINT down ignored, nohup SIGHUP, and Python keeps them so."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def wait_until(condition: Callable[[], object], what: str) -> None:

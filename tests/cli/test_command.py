@@ -159,6 +159,7 @@ def test_forked_workers_are_ended_by_signals_at_once() -> None:
 import multiprocessing, signal
 from nnunetv2_focusnet.cli.command import as_command
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs ignore
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup ignores
 with as_command("name"), multiprocessing.get_context("fork").Pool(1) as pool:
     print(pool.map(signal.getsignal, [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]) == [signal.SIG_DFL] * 3)
 """
