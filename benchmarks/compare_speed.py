@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
+from peak_memory import peak_rss_mib
 
 SHAPE = (150, 512, 512)
 SPACING_MM = (2.5, 0.98, 0.98)  # (z, y, x)
@@ -69,7 +70,7 @@ def main() -> None:
         start = time.perf_counter()
         subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
         seconds = time.perf_counter() - start
-        peak_gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20  # Linux counts in KiB
+        peak_gib = peak_rss_mib(resource.RUSAGE_CHILDREN) / 2**10
         print(f"{arguments.cases} cases: {seconds:.0f} s, {peak_gib:.2f} GiB in the largest process")
 
 

@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks" / "trainers"))
 
 import missing_organs
 import paper_tables
+import peak_memory
 import small_organs
 import step_time
 from cpu_plans import fit_strides, narrow
@@ -44,6 +45,7 @@ from side_by_side.runs import COARSE, Recipe, Row, Run
 from side_by_side.state import Settings, State, claim
 
 from nnunetv2_focusnet.compare.cases import Comparison, LabelMaps
+from nnunetv2_focusnet.system.files import WriteError
 from nnunetv2_focusnet.trainers.resumable_trainer import ResumableTrainer
 from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
 
@@ -501,6 +503,8 @@ def test_a_folder_is_for_one_set_of_settings(tmp_path: Path) -> None:
         State.open(new, replace(SETTINGS, source="/data/b/Dataset701_Heads"))
     with pytest.raises(BenchmarkError, match="another version"):
         claim(new, {"dataset": "Dataset701_Heads"})
+    with pytest.raises(WriteError, match="a file is where a folder should be"):
+        State.open(mine / "thesis.txt", SETTINGS)
 
 
 @pytest.mark.parametrize(("device", "predicting"), [("cpu", (2, "1", "1")), ("cuda", (1, "2", "2"))])
@@ -694,3 +698,12 @@ def test_predictions_of_other_folds_cases_are_left_out() -> None:
     references, predictions = (LabelMaps(Path(), {case: Path(case) for case in cases}) for cases in ("ab", "abc"))
     comparison = Comparison(references, {"a": predictions}, {"Lens": 1}, ".nii.gz", {"Lens": 1.0})
     assert set(_of_references(comparison).predictions["a"].files) == {"a", "b"}
+
+
+@pytest.mark.parametrize(("platform", "counted"), [("linux", 3 * 2**10), ("darwin", 3 * 2**20)])
+def test_memory_is_counted_in_kib_on_linux_and_in_bytes_on_macos(
+    monkeypatch: pytest.MonkeyPatch, platform: str, counted: int
+) -> None:
+    monkeypatch.setattr(peak_memory.sys, "platform", platform)
+    monkeypatch.setattr(peak_memory.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=counted))
+    assert peak_memory.peak_rss_mib(peak_memory.resource.RUSAGE_CHILDREN) == 3

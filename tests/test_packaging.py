@@ -1,10 +1,14 @@
 """Wheels and editable installs, each in a bare environment of its own below folders with spaces in their names."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
 import venv
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from pkgutil import resolve_name
 from zipfile import ZipFile
@@ -77,6 +81,28 @@ def installed(request, wheels, tmp_path: Path, plain_environment) -> Environment
 
 def package_folder(installed: Environment) -> Path:
     return Path(installed.run("python", "-c", "import nnunetv2_focusnet as n; print(n.__path__[0])"))
+
+
+def imported_modules(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.split(".")[0]
+
+
+def test_every_package_that_is_imported_is_a_dependency(repository):
+    def canonical(distribution: str) -> str:
+        return distribution.lower().replace("_", "-")
+
+    text = (repository / "pyproject.toml").read_text(encoding="utf-8")
+    listed = {canonical(name) for name in re.findall(r'^    "([\w-]+)[<>=]', text, re.MULTILINE)}
+    of_modules = packages_distributions()  # without those of extras that aren't installed
+    files = (repository / "nnunetv2_focusnet").rglob("*.py")
+    imported = {module for file in files for module in imported_modules(file)} & of_modules.keys()
+    imported -= {"nnunetv2_focusnet", *sys.stdlib_module_names}
+    assert {"nnunetv2", "torch"} <= imported
+    assert [module for module in imported if not listed & set(map(canonical, of_modules[module]))] == []
 
 
 def test_wheel_contents(wheels, source):

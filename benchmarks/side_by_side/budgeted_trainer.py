@@ -4,7 +4,6 @@ import gc
 import os
 import random
 import resource
-import sys
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from batchgenerators.utilities.file_and_folder_operations import load_json
 from cpu_plans import CONFIGURATION
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as trainer_module
 from nnunetv2.utilities.find_objects import recursive_find_trainer_class_by_name
+from peak_memory import peak_rss_mib
 
 from nnunetv2_focusnet.trainers.host import curves
 from nnunetv2_focusnet.trainers.resumable_trainer import ResumableTrainer
@@ -178,5 +178,4 @@ def peak_mib(device: torch.device) -> float:
     """Largest memory so far: of the GPU where there is one, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**20
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return peak_rss_mib(resource.RUSAGE_SELF)

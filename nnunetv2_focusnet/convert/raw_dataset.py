@@ -148,8 +148,8 @@ def write_description(
 
 
 def write_json(file: Path, content: Any) -> None:
-    """Write a file that people read, too."""
-    write_text(file, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    """Write a file that people read, too, in ASCII: nnU-Net opens it in the locale's encoding, whatever that is."""
+    write_text(file, json.dumps(content, indent=2) + "\n")
 
 
 def _describe(

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
 
+from nnunetv2_focusnet.images.voxel_edges import at_voxel_edges
 from nnunetv2_focusnet.inspection.case import FoundOrgan, InspectedCase
 
 PLANES = {"S": "axial", "A": "coronal", "R": "sagittal"}
@@ -27,6 +28,8 @@ ROW_INCHES = 3.4
 
 def draw_case(case: InspectedCase, organs: Sequence[str] | None = None) -> Figure:
     """Draw small organs, one per row: axial, coronal and sagittal plane through the peak of the heat map.
+
+    Outlines run along the edges of voxels.
 
     Args:
         case: what :func:`~nnunetv2_focusnet.inspection.case.inspect_case` returned.
@@ -87,11 +90,12 @@ def _draw_plane(ax: Axes, case: InspectedCase, organ: FoundOrgan, axis: int) -> 
     ax.imshow(
         heat, cmap=HEAT_COLOURS, vmin=0, vmax=1, alpha=HEAT_ALPHA * heat.clip(0, 1), extent=extent, origin="lower"
     )
-    across, down = ((np.arange(case.image.shape[a]) + 0.5) * mm[a] for a in (columns, rows))
+    across, down = (np.arange(case.image.shape[a] + 1) * mm[a] for a in (columns, rows))
     for labels, colour, style in ((case.main, MAIN, "dashed"), (case.fused, FUSED, "solid")):
         mask = cut(labels) == organ.label
         if mask.any():
-            ax.contour(across, down, mask, levels=[0.5], colors=[colour], linestyles=[style], linewidths=2)
+            edges = at_voxel_edges(across, down, mask)
+            ax.contour(*edges, levels=[0.5], colors=[colour], linestyles=[style], linewidths=2)
     corner, size = (np.array(values) * mm for values in (organ.roi_corner, organ.roi_size))
     box = Rectangle(
         (corner[columns], corner[rows]), size[columns], size[rows], fill=False, edgecolor=ROI, linestyle=":"

@@ -170,6 +170,36 @@ def test_of_an_roi_in_the_padding_the_nearest_slice_tells_the_window_of_grey_val
         assert plane.images[0].get_clim()[0] == image[shown, 0, 0]
 
 
+# Voxels of 3 x 2 x 1 mm: one of them is 2 mm2 on an axial, 3 on a coronal and 6 on a sagittal plane.
+@pytest.mark.parametrize(
+    ("first", "size", "areas"),
+    [
+        ((3, 3, 3), (1, 1, 1), (2, 3, 6)),
+        ((3, 1, 3), (1, 5, 1), (5 * 2, 3, 5 * 6)),  # a nerve
+        ((0, 0, 5), (3, 3, 3), (9 * 2, 9 * 3, 9 * 6)),  # at the image's border
+    ],
+)
+@pytest.mark.parametrize("which", ["main", "fused"])
+def test_outlines_run_along_the_edges_of_voxels(
+    which: str, first: tuple[int, ...], size: tuple[int, ...], areas: tuple[int, ...]
+) -> None:
+    spacing, shape = np.array((3.0, 2.0, 1.0)), (8, 8, 8)
+    begin, end = np.array(first), np.add(first, size)
+    labels = np.zeros(shape, int)
+    labels[tuple(map(slice, begin, end))] = 2
+    centre = tuple((begin + end - 1) / 2)
+    organ = FoundOrgan("Lens_L", 2, np.zeros(shape), 0.9, True, centre, roi_corner=(2, 2, 2), roi_size=(4, 4, 4))
+    both = {"main": np.zeros(shape, int), "fused": np.zeros(shape, int)} | {which: labels}
+    case = InspectedCase("Head", np.zeros(shape), tuple(spacing), ("S", "P", "L"), **both, organs=[organ])
+    # Columns and rows of axial, coronal and sagittal planes.
+    for ax, axes, area in zip(draw_case(case).axes, ((2, 1), (2, 0), (1, 0)), areas, strict=True):
+        (outline,) = ax.collections[0].get_paths()[0].to_polygons()
+        x, y = outline.T
+        assert abs(x[:-1] @ y[1:] - x[1:] @ y[:-1]) / 2 == pytest.approx(area)
+        np.testing.assert_allclose(outline.min(0), (begin * spacing)[list(axes)], atol=1e-6)
+        np.testing.assert_allclose(outline.max(0), (end * spacing)[list(axes)], atol=1e-6)
+
+
 def test_a_model_whose_sos_nets_are_not_trained_yet_is_refused_in_one_line(tmp_path: Path) -> None:
     network = tiny_focusnet()
     network.sos_trained.fill_(False)
