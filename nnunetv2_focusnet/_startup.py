@@ -19,10 +19,19 @@ def discovery_folder() -> str:
 def register() -> None:
     """Append :func:`discovery_folder` to ``nnUNet_extTrainer``, after the folders the user has put there.
 
+    It takes the place of another installation's, which a Jupyter server hands on to kernels of other environments: the
+    trainers that are named there needn't exist here.
+
     Calling it again changes nothing, and it does nothing where ``NNUNETV2_FOCUSNET_NO_AUTOREGISTER`` is ``1``.
     """
     if os.environ.get(OPT_OUT) == "1":
         return
-    folders = os.environ.get(EXT_TRAINER, "")
-    if discovery_folder() not in folders.split(os.pathsep):
-        os.environ[EXT_TRAINER] = os.pathsep.join(filter(None, (folders, discovery_folder())))
+    ours = discovery_folder()
+    given = filter(None, os.environ.get(EXT_TRAINER, "").split(os.pathsep))
+    folders = [ours if _last_names(folder) == _last_names(ours) else folder for folder in given]
+    os.environ[EXT_TRAINER] = os.pathsep.join(dict.fromkeys([*folders, ours]))
+
+
+def _last_names(folder: str) -> list[str]:
+    """Of the package and of its folder."""
+    return os.path.normpath(folder).split(os.sep)[-2:]

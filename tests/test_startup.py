@@ -46,6 +46,15 @@ def test_leaves_a_folder_where_the_user_put_it(python):
     assert python(f"{IMPORTS[0]}; {PRINT_VARIABLE}", nnUNet_extTrainer=folders) == folders
 
 
+@pytest.mark.parametrize("theirs", ["/a/nnunetv2_focusnet/_discovery", "/b/nnunetv2_focusnet/_discovery/"])
+def test_takes_the_place_of_the_folders_of_other_installations(python, theirs):
+    """Their re-exports would be looked up in this installation's package."""
+    folders = os.pathsep.join(["/mine", theirs, "/my_nnunetv2_focusnet/_discovery", theirs, "/other"])
+    registered = python(f"{IMPORTS[0]}; {PRINT_VARIABLE}", nnUNet_extTrainer=folders)
+    kept = ["/mine", discovery_folder(), "/my_nnunetv2_focusnet/_discovery", "/other"]
+    assert registered.split(os.pathsep) == kept
+
+
 @pytest.mark.parametrize("registration", IMPORTS)
 def test_opt_out(python, registration):
     code = f"{registration}; {PRINT_VARIABLE}"
@@ -65,3 +74,9 @@ def test_discovery_folder_is_a_leaf_with_one_module():
 
 def test_path_command_prints_the_folder(python):
     assert python("from nnunetv2_focusnet.cli.path import main; main()") == f"{discovery_folder()}\n"
+
+
+def test_path_command_says_when_the_folder_is_needed(python):
+    told = python("import sys; sys.argv[1:] = ['-h']; from nnunetv2_focusnet.cli.path import main; main()")
+    for case in ("NNUNETV2_FOCUSNET_NO_AUTOREGISTER=1 is set", "Python reads no .pth files", "is set anew after"):
+        assert case in " ".join(told.split())

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import FrameType
 
 from nnunetv2_focusnet.system.files import FULL_DISK
+from nnunetv2_focusnet.system.origins import PACKAGE, frames_of, is_for_users
 from nnunetv2_focusnet.system.text import one_line
 
 TRACEBACK = "NNUNETV2_FOCUSNET_TRACEBACK"
-PACKAGE = Path(__file__).resolve().parents[1]
 BROKEN_PIPE = 128 + 13  # as of a command that SIGPIPE ended
 LONGEST_END_SECONDS = 10.0
 _handled: set[int] = set()  # signals of this process
@@ -102,22 +102,29 @@ def exit_with(name: str, faults: Sequence[str]) -> None:
 
 def _explain(error: Exception) -> str:
     text = one_line(error)
-    if type(error) is ValueError or any(base.__module__.startswith(f"{PACKAGE.name}.") for base in type(error).mro()):
-        return text  # raised on purpose
+    if is_for_users(error):
+        return text
     if isinstance(error, OSError):
         reason = error.strerror or text
         if error.errno in FULL_DISK:  # files that this package writes are named
             return f"{error.filename or 'standard output'} can't be written ({reason}): {FULL_DISK[error.errno]}"
         return f"{error.filename}: {reason}" if error.filename is not None else reason
-    if isinstance(error, MemoryError):
-        return f"memory ran out ({text or 'no details'}): end other programs, or use a smaller -np"
-    kind, detail = type(error).__name__, textwrap.shorten(text, 300) or "no details"
+    detail = textwrap.shorten(text, 300) or "no details"
+    # PyTorch's own kinds of errors are told by their words, as loading it takes seconds.
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in text):
+        return f"memory ran out ({detail}): end other programs, or use a smaller -np"
+    if isinstance(error, RuntimeError) and "out of memory" in text:
+        return (
+            f"a GPU's memory ran out ({detail}): end other programs that use it, plan for less with -gpu_memory_target,"
+            " or predict with -device cpu"
+        )
+    kind = type(error).__name__
     return f"unexpected {kind} in {_place(error)} ({detail}): please report it with what {TRACEBACK}=1 shows"
 
 
 def _place(error: Exception) -> str:
     """The line of this package at which the error came up."""
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = frames_of(error)
     frame = [each for each in frames if PACKAGE in Path(each.filename).parents or each is frames[0]][-1]
     return f"{Path(frame.filename).name}, line {frame.lineno}"
 

@@ -13,8 +13,10 @@ def main() -> None:
     """Print the folder in which nnU-Net finds the trainers of this package."""
     argparse.ArgumentParser(
         prog=COMMAND,
-        description=f"Print the folder in which nnU-Net finds the FocusNet trainers. "
-        f"It is only needed where {OPT_OUT}=1 is set: put it into {EXT_TRAINER} then.",
+        description="Print the folder in which nnU-Net finds the FocusNet trainers. "
+        f"It has to be put into {EXT_TRAINER} where {OPT_OUT}=1 is set, where Python reads no .pth files (in folders "
+        f"on PYTHONPATH, as of pip install --target, and with python -S), and where {EXT_TRAINER} is set anew after "
+        "Python has started.",
     ).parse_args()
     print(discovery_folder())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
 
 import nnunetv2
@@ -12,6 +11,7 @@ from nnunetv2_focusnet.cli.command import as_command
 from nnunetv2_focusnet.inference.host import predict_with
 from nnunetv2_focusnet.inference.predictor import FocusNetPredictor
 from nnunetv2_focusnet.system.folders import folder_from_environment
+from nnunetv2_focusnet.system.origins import is_raised_in
 
 COMMAND = "nnUNetv2_focusnet_predict"
 
@@ -24,17 +24,15 @@ def main() -> None:
         folder_from_environment("nnUNet_results")
     try:
         predict_with(FocusNetPredictor)
-    except (AssertionError, RuntimeError) as error:  # this is how nnU-Net refuses what it was given
+    except (AssertionError, RuntimeError, ValueError) as error:  # this is how nnU-Net refuses what it was given
         if not str(error) or not _is_refusal_by_nnunet(error):
             raise
         raise ValueError(error) from error
 
 
 def _is_refusal_by_nnunet(error: Exception) -> bool:
-    """Whether a line of nnU-Net's has raised it on purpose, and not a library that it calls."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    on_purpose = (frame.line or "").startswith(("raise", "assert"))
-    return on_purpose and Path(nnunetv2.__file__).parent in Path(frame.filename).parents
+    """Whether nnU-Net has raised it on purpose, or a fold that -f names is no number."""
+    return is_raised_in(Path(nnunetv2.__file__).parent, error) or str(error).startswith("invalid literal for int()")
 
 
 if __name__ == "__main__":

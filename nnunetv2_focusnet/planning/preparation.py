@@ -24,6 +24,7 @@ from nnunetv2_focusnet.planning.costs import describe_plans
 from nnunetv2_focusnet.planning.finer_spacing import propose_finer_spacing
 from nnunetv2_focusnet.planning.planner import FocusNetPlanner, read_configurations
 from nnunetv2_focusnet.system.json_files import read_object
+from nnunetv2_focusnet.system.origins import is_for_users
 from nnunetv2_focusnet.system.text import with_kind
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 
@@ -220,8 +221,8 @@ def _step(name: str, step: str) -> Iterator[None]:
     except (OSError, MemoryError):
         raise
     except Exception as error:
-        if type(error) is ValueError or type(error).__module__.startswith("nnunetv2_focusnet."):
-            raise  # on purpose, and says where: unlike KeyErrors, failed assertions or JSONDecodeErrors
+        if is_for_users(error):
+            raise  # it says where, unlike KeyErrors, failed assertions or ValueErrors of libraries
         raise ValueError(f"{name}: {step} failed ({with_kind(error)})") from error
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from nnunetv2_focusnet.system.folders import list_folder
 from nnunetv2_focusnet.system.text import one_line
 
 FULL_DISK = dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room on that disk, then run it again")
@@ -18,7 +19,6 @@ _REMEDIES = {
     **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "a file is where a folder should be, name another folder"),
     errno.ENOTEMPTY: "somebody else has made it meanwhile, delete it or name another",
 }
-_PARTIAL = ".partial"
 
 
 class WriteError(OSError):
@@ -52,7 +52,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
         WriteError: it can't be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
         with naming(path):
             temporary.write_bytes(content)
@@ -83,5 +83,12 @@ def make_folder(path: Path) -> None:
 
 
 def is_unused(folder: Path) -> bool:
-    """Whether a folder doesn't exist or holds nothing, but for what a killed process was about to write there."""
-    return not folder.exists() or all(path.suffix == _PARTIAL for path in folder.iterdir())
+    """Whether nobody sees anything in a folder, or it doesn't exist; :func:`make_folder` refuses what is a file.
+
+    Finder puts ``.DS_Store`` into folders that were looked at, and a killed process may have left what it was about to
+    write.
+
+    Raises:
+        ValueError: the folder can't be listed.
+    """
+    return not list_folder(folder)

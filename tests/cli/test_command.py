@@ -1,22 +1,28 @@
 """Whatever ends a command: one line, a status, no traceback."""
 
 import errno
+import ipaddress
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from commands_apart import stopped
 
 from nnunetv2_focusnet.cli import compare, scripts
 from nnunetv2_focusnet.cli.command import as_command, check_num_processes, exit_with
 from nnunetv2_focusnet.demo.commands import CommandError
 from nnunetv2_focusnet.system.files import WriteError
-from nnunetv2_focusnet.system.processes import ProcessDiedError
+from nnunetv2_focusnet.system.folders import folder_from_environment
+from nnunetv2_focusnet.system.processes import ProcessDiedError, map_in_processes
+from nnunetv2_focusnet.system.text import in_columns
 
 SLEEPER = """
 import time
@@ -44,9 +50,8 @@ def status_of(error: BaseException) -> object:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (ValueError("a.txt has 2: make it 3"), "name: a.txt has 2: make it 3"),
-        (ValueError("two\nlines"), "name: two lines"),
         (CommandError("train ended"), "name: train ended"),
+        (CommandError("two\nlines"), "name: two lines"),
         (ProcessDiedError("one of 2 processes died"), "name: one of 2 processes died"),
         (WriteError("a.txt can't be written"), "name: a.txt can't be written"),
         (FileNotFoundError(errno.ENOENT, "No such file", "/a b/ü"), "name: /a b/ü: No such file"),
@@ -55,10 +60,29 @@ def status_of(error: BaseException) -> object:
             "name: /full can't be written (No space left): make room on that disk, then run it again",
         ),
         (MemoryError(), "name: memory ran out (no details): end other programs, or use a smaller -np"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 9 GiB."),
+            "name: a GPU's memory ran out (CUDA out of memory. Tried to allocate 9 GiB.): end other programs that use"
+            " it, plan for less with -gpu_memory_target, or predict with -device cpu",
+        ),
     ],
 )
 def test_an_expected_error_is_one_line(error: Exception, line: str) -> None:
     assert status_of(error) == line
+
+
+def test_memory_that_pytorch_does_not_get_is_no_bug() -> None:
+    with pytest.raises(SystemExit) as ended, as_command("name"):
+        torch.empty(2**60, dtype=torch.uint8)  # more than processors can address
+    assert str(ended.value.code).startswith("name: memory ran out (")
+    assert str(ended.value.code).endswith("): end other programs, or use a smaller -np")
+
+
+def test_what_this_package_raises_is_told_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("two\nlines", raising=False)
+    with pytest.raises(SystemExit) as ended, as_command("name"):
+        folder_from_environment("two\nlines")
+    assert str(ended.value.code).startswith("name: two lines is not set: set it to")
 
 
 def test_an_unexpected_error_is_one_line_that_says_where_and_how_to_see_more(
@@ -81,11 +105,36 @@ def test_an_unexpected_error_is_one_line_that_says_where_and_how_to_see_more(
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
-def test_errors_of_libraries_that_are_value_errors_are_not_taken_for_messages() -> None:
-    """What json says names no file."""
+@pytest.mark.parametrize(
+    ("function", "argument", "kind", "place"),
+    [
+        (json.loads, "{", "JSONDecodeError", "command.py, line "),
+        (ipaddress.ip_address, "a.txt", "ValueError", "command.py, line "),  # raised by Python code
+        (in_columns, [["a", "b"], ["c"]], "ValueError", "text.py, line "),  # raised by compiled code
+    ],
+)
+def test_errors_of_libraries_that_are_value_errors_are_not_taken_for_messages(
+    function: Callable[[Any], object], argument: object, kind: str, place: str
+) -> None:
+    """They name no file, and nothing to do."""
     with pytest.raises(SystemExit) as ended, as_command("name"):
-        json.loads("{")
-    assert str(ended.value.code).startswith("name: unexpected JSONDecodeError in ")
+        function(argument)
+    assert str(ended.value.code).startswith(f"name: unexpected {kind} in {place}")
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "words"),
+    [
+        (check_num_processes, [1, 0], "name: -np must be 1 or more, got 0"),
+        (in_columns, [[["a"]], [["a", "b"], ["c"]]], "name: unexpected ValueError in text.py, line "),
+    ],
+)
+def test_errors_in_other_processes_are_told_as_those_in_this_one(
+    function: Callable[[Any], object], arguments: list[Any], words: str
+) -> None:
+    with pytest.raises(SystemExit) as ended, as_command("name"):
+        list(map_in_processes(function, arguments, 2))
+    assert str(ended.value.code).startswith(words)
 
 
 def test_faults_that_a_command_lists_stay_lines_of_their_own() -> None:

@@ -205,6 +205,14 @@ def test_the_demo_leaves_other_peoples_folders_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_the_demo_names_a_file_in_place_of_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "thesis.txt"
+    file.write_text("years of work")
+    with pytest.raises(WriteError, match=r"thesis\.txt can't be written \(.*\): a file is where a folder should be"):
+        Demo(file).run()
+    assert file.read_text() == "years of work"
+
+
 def test_a_demo_of_another_version_is_not_continued(tmp_path: Path) -> None:
     (tmp_path / "demo.json").write_text(json.dumps({"version": "0.0.0", "finished": []}))
     with pytest.raises(ValueError, match=rf"version 0\.0\.0, this is {__version__}: delete the folder"):

@@ -245,6 +245,8 @@ def test_errors_of_libraries_below_nnunet_are_no_refusals(monkeypatch: pytest.Mo
         (["-device", "cpu", "-part_id", "2"], "nnUNetv2_focusnet_predict: Do you even read"),  # nnU-Net's own words
         (["-device", "cpu"], r"nnUNetv2_focusnet_predict: .*dataset.json: No such file or directory$"),
         (["-device", "cpu", "-d", "2"], r"nnUNetv2_focusnet_predict: Could not find a dataset with the ID 2"),
+        (["-device", "cpu", "-d", "Heads"], r"nnUNetv2_focusnet_predict: dataset_name_or_id was a string"),
+        (["-device", "cpu", "-f", "0,1"], r"nnUNetv2_focusnet_predict: invalid literal for int\(\) .*'0,1'$"),
         ([], r"nnUNetv2_focusnet_predict: PyTorch finds no CUDA GPU.* give -device cpu"),
     ],
 )
@@ -253,8 +255,8 @@ def test_what_nnunet_refuses_is_refused_in_one_line(
 ) -> None:
     monkeypatch.setenv("nnUNet_results", str(tmp_path))
     (tmp_path / "Dataset001_Heads").mkdir()
-    required = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), "-d", "1", "-c", "3d_fullres"]
-    monkeypatch.setattr(sys, "argv", ["nnUNetv2_focusnet_predict", *required, *arguments, "-f", "0"])
+    required = ["-i", str(tmp_path), "-o", str(tmp_path / "out"), "-d", "1", "-c", "3d_fullres", "-f", "0"]
+    monkeypatch.setattr(sys, "argv", ["nnUNetv2_focusnet_predict", *required, *arguments])
     monkeypatch.setattr(torch, "set_num_threads", lambda _: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit, match=said) as end:

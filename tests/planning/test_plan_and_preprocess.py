@@ -186,7 +186,7 @@ def test_a_fingerprint_that_is_extracted_anew_may_be_cut_off(run: Run, preproces
     [
         (AssertionError("odd"), "Dataset950_Boxes: planning failed (AssertionError: odd)"),
         (json.JSONDecodeError("odd", "", 0), "Dataset950_Boxes: planning failed (JSONDecodeError: odd: "),
-        (ValueError("said on purpose"), "said on purpose"),
+        (ValueError("odd"), "Dataset950_Boxes: planning failed (ValueError: odd)"),
         (ProcessDiedError("said on purpose"), "said on purpose"),
     ],
 )

@@ -166,3 +166,10 @@ write_text(Path(sys.argv[1]), "state")
     assert is_unused(tmp_path)
     write_text(tmp_path / "state.json", "state")
     assert not is_unused(tmp_path)
+
+
+def test_a_folder_in_which_only_the_finder_has_been_is_unused(tmp_path: Path) -> None:
+    (tmp_path / ".DS_Store").touch()
+    assert is_unused(tmp_path)
+    (tmp_path / "thesis.txt").touch()
+    assert not is_unused(tmp_path)
