@@ -23,7 +23,7 @@ def test_the_surest_tile_wins() -> None:
     maps.add(tile((0.9, (2, 1, 3))), (0, 0, 4))
     maps.end_fold()
     peaks = maps.peaks()
-    assert peaks.probabilities.tolist() == torch.tensor([0.9]).tolist()
+    assert torch.allclose(peaks.probabilities, torch.tensor([0.9]))
     # Voxel (2, 1, 3) of a heat map that begins at (0, 0, 4), two voxels each within slices, its second one: + 1.
     assert peaks.voxels.tolist() == [[2, 3, 4 + 6 + 1]]
 
