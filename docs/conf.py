@@ -1,5 +1,8 @@
 """The docs site: `sphinx-build -W -b html docs docs/_build`, in an environment with the extra `docs`."""
 
+import shutil
+from pathlib import Path
+
 from nnunetv2_focusnet import __version__
 
 project = "nnunetv2-focusnet"
@@ -22,6 +25,7 @@ myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "off"  # the tests run notebooks
 
+shutil.rmtree(Path(__file__).with_name("api"), ignore_errors=True)  # or pages of modules that were renamed would stay
 autosummary_generate = True
 napoleon_use_ivar = True  # attributes are described once, by their class
 autodoc_member_order = "bysource"
