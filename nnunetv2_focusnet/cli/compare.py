@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--images", type=Path, metavar="FOLDER", help="images to draw below the contours")
     parser.add_argument("--published", choices=["pddca"], help="put published figures beside yours, marked as such")
     parser.add_argument("-np", type=int, default=default_num_processes, help="cases evaluated at the same time")
+    parser.add_argument("--disable_progress_bar", action="store_true", help="as of nnU-Net's commands")
     return parser
 
 
@@ -61,7 +62,8 @@ def main() -> None:
         inputs = read_folders(args.ref, args.pred, args.dataset_json, args.tolerance_mm)
     command = shlex.join([COMMAND, *sys.argv[1:]])
     published = args.published is not None
-    results = compare(inputs, args.o, args.images, published, num_processes, command)
+    show_progress = not args.disable_progress_bar
+    results = compare(inputs, args.o, args.images, published, num_processes, command, show_progress)
     print((args.o / "summary.md").read_text(encoding="utf-8"))
     print(f"Report: {args.o / 'report.html'}")
     exit_with(COMMAND, [f"left out: {message}" for message in results.messages])

@@ -27,6 +27,7 @@ def compare(
     published: bool = False,
     num_processes: int = 1,
     command: str | None = None,
+    show_progress: bool = True,
 ) -> Results:
     """Evaluate all cases and write tables, plots and the report.
 
@@ -37,6 +38,7 @@ def compare(
         published: put the published figures on PDDCA beside the user's own.
         num_processes: cases evaluated at the same time.
         command: command line that asked for the comparison, for the report.
+        show_progress: show a progress bar where there is a terminal.
 
     Raises:
         ValueError: there is nothing to compare, or an image is missing, can't be read or is on another grid than its
@@ -48,10 +50,11 @@ def compare(
     background = None if images is None else Images(images, inputs.is_ct)
     if background is not None:
         check_images(comparison, background, cases, num_processes)
+    hidden = None if show_progress else True  # None: where there is no terminal
     with new_report(output) as folder:
         with (
             closing(evaluate_cases(comparison, cases, num_processes)) as evaluated,
-            tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=None) as progress,
+            tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=hidden) as progress,
         ):
             results = _collect(inputs, list(progress), messages)
         pictures, undrawn = draw_pictures(comparison, results, background, folder)

@@ -16,7 +16,7 @@ from nnunetv2_focusnet.images.completeness import BrokenFileError, check_complet
 from nnunetv2_focusnet.inference.findings import Findings, Place, measure
 from nnunetv2_focusnet.inference.host_export import HostExport
 from nnunetv2_focusnet.inference.positions import Positions
-from nnunetv2_focusnet.organs.laterality import left_end
+from nnunetv2_focusnet.laterality import left_end
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
 from nnunetv2_focusnet.system.files import WriteError, naming
 from nnunetv2_focusnet.system.new_folder import hidden_folder

@@ -25,8 +25,8 @@ from nnunetv2_focusnet.inference.inputs import check_inputs, check_names
 from nnunetv2_focusnet.inference.locating import locate
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
+from nnunetv2_focusnet.laterality import swap_table
 from nnunetv2_focusnet.organs.dataset_json import channels_of
-from nnunetv2_focusnet.organs.laterality import swap_table
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 
 Weights = Mapping[str, Tensor]

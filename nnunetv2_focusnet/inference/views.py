@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nnunetv2_focusnet.architectures.blocks import Triple
-from nnunetv2_focusnet.organs.laterality import swap_table
+from nnunetv2_focusnet.laterality import swap_table
 from nnunetv2_focusnet.organs.plans_entry import Laterality
 
 

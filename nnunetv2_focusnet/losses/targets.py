@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import torch
 from torch import Tensor
 
-from nnunetv2_focusnet.organs.laterality import swap_table
+from nnunetv2_focusnet.laterality import swap_table
 
 
 def draw_heat_maps(centres: Tensor, sigmas: Tensor, volume_size: Sequence[int]) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 
-from nnunetv2_focusnet.organs.laterality import swap_table
+from nnunetv2_focusnet.laterality import swap_table
 
 FLIPPED = "flipped"  # entry of a sample, and of a batch, beside nnU-Net's own
 

@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_focusnet.laterality import LeftRight, find_left_right, load_properties
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
-from nnunetv2_focusnet.organs.laterality import LeftRight, find_left_right, load_properties
 from nnunetv2_focusnet.system.json_files import read_object
 from nnunetv2_focusnet.trainers.host import HostTrainer, dataset_json_file
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nnunetv2_focusnet.organs.laterality import LeftRight
+from nnunetv2_focusnet.laterality import LeftRight
 from nnunetv2_focusnet.organs.organ import Organ
 from nnunetv2_focusnet.organs.plans_entry import Laterality, PlansEntry, has_entry
 from nnunetv2_focusnet.trainers.checkpoints import read_checkpoint

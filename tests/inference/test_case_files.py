@@ -20,7 +20,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from test_findings import ENTRY, GOOD, HERE, NAMES, labels_of
 
 from nnunetv2_focusnet.inference.export import Export
-from nnunetv2_focusnet.organs.laterality import left_end
+from nnunetv2_focusnet.laterality import left_end
 from nnunetv2_focusnet.system.files import WriteError
 
 DATASET = {"file_ending": ".nii.gz", "labels": {"background": 0} | {name: i for i, name in enumerate(NAMES, 1)}}

@@ -8,7 +8,7 @@ from nnunetv2.imageio.base_reader_writer import BaseReaderWriter
 from nnunetv2.imageio.nibabel_reader_writer import NibabelIO, NibabelIOWithReorient
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
 
-from nnunetv2_focusnet.organs.laterality import LeftRight, find_left_right, load_properties, swap_table
+from nnunetv2_focusnet.laterality import find_left_right, load_properties, swap_table
 from nnunetv2_focusnet.organs.plans_entry import Laterality
 
 EYES = {"background": 0, "Eye_L": 1, "Eye_R": 2}
@@ -36,10 +36,6 @@ def read(reader: type[BaseReaderWriter], folder: Path, direction: tuple[float, .
     sitk.WriteImage(image, path)
     array, properties = reader().read_images([path])
     return array[0], properties
-
-
-def flip_axis(found: LeftRight) -> int | None:
-    return found.laterality.axis if found.laterality and found.laterality.may_flip else None
 
 
 def test_swap_table_swaps_pairs_and_keeps_the_rest() -> None:
@@ -92,7 +88,7 @@ def test_without_sides_mirroring_stays_as_it_is() -> None:
 def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...], axes: tuple[int, ...]) -> None:
     cases = [("a", sitk_properties(UPRIGHT)), ("odd", sitk_properties(direction)), ("z", sitk_properties(UPRIGHT))]
     found = find_left_right(cases, EYES, [0, 1, 2])
-    assert (flip_axis(found), found.unsafe_axes) == (None, axes)
+    assert (found.axis, found.unsafe_axes) == (None, axes)
     assert (found.laterality is None) == (direction != rotated_about_z(11))  # the others have left elsewhere
     assert " in odd:" in found.message
     assert "\n" not in found.message
@@ -101,7 +97,7 @@ def test_a_deviating_case_forbids_flips_and_is_named(direction: tuple[float, ...
 @pytest.mark.parametrize("properties", [{"spacing": [1, 1, 1]}, {"sitk_stuff": {"direction": (1, 0, 0, 1)}}])
 def test_without_direction_no_axis_is_safe(properties: dict) -> None:
     found = find_left_right([("a", properties)], EYES, [0, 1, 2])
-    assert (flip_axis(found), found.unsafe_axes) == (None, (0, 1, 2))
+    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
     assert " in a:" in found.message
 
 
@@ -124,7 +120,7 @@ def test_many_deviating_cases_are_counted() -> None:
 def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str], lonely: str) -> None:
     labels = {"background": 0} | {name: value for value, name in enumerate(names, start=1)}
     found = find_left_right([("a", sitk_properties(SAGITTAL))], labels, [0, 1, 2])
-    assert (flip_axis(found), found.unsafe_axes) == (None, (0,))
+    assert (found.axis, found.unsafe_axes) == (None, (0,))
     assert f"no partner was found for {lonely};" in found.message
     assert "left_right_pairs" in found.message
     assert "\n" not in found.message
@@ -132,7 +128,7 @@ def test_an_organ_without_its_partner_forbids_flips_and_is_named(names: list[str
 
 def test_an_organ_without_its_partner_in_images_without_direction() -> None:
     found = find_left_right([("a", {})], {"background": 0, "Cochlea_L": 1}, [0, 1, 2])
-    assert (flip_axis(found), found.unsafe_axes) == (None, (0, 1, 2))
+    assert (found.axis, found.unsafe_axes) == (None, (0, 1, 2))
     assert "no partner was found for Cochlea_L;" in found.message
     assert " in a:" in found.message
 
@@ -186,7 +182,7 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     reader: type[BaseReaderWriter], direction: tuple[float, ...], tmp_path: Path
 ) -> None:
     array, properties = read(reader, tmp_path, direction)
-    axis = flip_axis(find_left_right([("a", properties)], EYES, [0, 1, 2]))
+    axis = find_left_right([("a", properties)], EYES, [0, 1, 2]).axis
     assert axis is not None
     leftmost = np.argwhere(array == 1)[0][axis]
     at_start = leftmost == 0
@@ -196,13 +192,13 @@ def test_axis_is_where_each_reader_puts_the_leftmost_voxel(
     to_left[2 - axis] = -1.0
     reference = sitk_properties((*to_left, *np.roll(to_left, 1), *np.roll(to_left, 2)))
     both = find_left_right([("a", properties), ("b", reference)], EYES, [0, 1, 2])
-    assert (flip_axis(both) == axis) == at_start
+    assert (both.axis == axis) == at_start
 
 
 def test_reoriented_images_agree_where_those_on_disk_do_not(tmp_path: Path) -> None:
     def axis(reader: type[BaseReaderWriter]) -> int | None:
         cases = [(str(i), read(reader, tmp_path, d)[1]) for i, d in enumerate([UPRIGHT, X_REVERSED, SAGITTAL])]
-        return flip_axis(find_left_right(cases, EYES, [0, 1, 2]))
+        return find_left_right(cases, EYES, [0, 1, 2]).axis
 
     assert axis(NibabelIO) is None
     assert axis(NibabelIOWithReorient) == 2

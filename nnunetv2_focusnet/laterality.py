@@ -26,6 +26,7 @@ class LeftRight:
     """What is known about left and right in a dataset.
 
     Attributes:
+        pairs: (left label, right label) of the paired organs.
         laterality: where left and right are in all cases; None: not in the same place, not known, or no organ is on a
             side.
         unsafe_axes: axes along which neither training nor prediction may mirror as stock nnU-Net does, without swapping
@@ -33,9 +34,15 @@ class LeftRight:
         message: one line for the log.
     """
 
+    pairs: tuple[tuple[int, int], ...]
     laterality: Laterality | None
     unsafe_axes: tuple[int, ...]
     message: str
+
+    @property
+    def axis(self) -> int | None:
+        """The axis along which a flip swaps the pairs; None: none may be made."""
+        return self.laterality.axis if self.laterality and self.laterality.may_flip else None
 
 
 def swap_table(pairs: Iterable[tuple[int, int]], num_labels: int) -> list[int]:
@@ -75,7 +82,7 @@ def find_left_right(
     sides = find_sides(list(labels), named_pairs)
     hint = _hint(sides)
     if not (sides.pairs or sides.lonely or sides.doubtful or sides.unlike):
-        return LeftRight(None, (), f"No organ's name tells a side, so mirroring is nnU-Net's{hint}.")
+        return LeftRight((), None, (), f"No organ's name tells a side, so mirroring is nnU-Net's{hint}.")
     pairs = tuple((labels[left], labels[right]) for left, right in sides.pairs)
     ends, faults = _find_ends(cases, transpose_forward)
     axes = tuple(sorted({axis for axis, _ in ends}))
@@ -83,9 +90,9 @@ def find_left_right(
     laterality = Laterality(*ends[0], pairs, may_flip=not faults) if len(ends) == 1 else None
     if faults:
         where = f"axis {axes[0]}" if len(axes) == 1 else f"axes {', '.join(map(str, axes))}"
-        return LeftRight(laterality, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
+        return LeftRight(pairs, laterality, axes, f"No mirroring along {where}, as {'; '.join(faults)}{hint}.")
     swapped = ", ".join(f"{left}/{right}" for left, right in sides.pairs)
-    return LeftRight(laterality, axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}.")
+    return LeftRight(pairs, laterality, axes, f"Left-right flips go along axis {axes[0]} and swap {swapped}{hint}.")
 
 
 def _without_partner(sides: Sides) -> list[str]:
