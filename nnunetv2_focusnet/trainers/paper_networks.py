@@ -77,13 +77,7 @@ class DeepLabV3PlusTrainer(MainNetworkTrainer):
     """Trains DeepLab v3+ in 3D with the loss of all networks of table 1, focal + Dice."""
 
     stage_name = "DeepLab v3+"
-
-    @classmethod
-    def describe_network(
-        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
-    ) -> FocusNetConfig:
-        """DeepLab v3+ in the plan's sizes."""
-        return FocusNetConfig(main=deeplab_config(configuration))
+    main_config = staticmethod(deeplab_config)
 
 
 class FatUNetTrainer(MainNetworkTrainer):
@@ -111,10 +105,4 @@ class AnatomyNetTrainer(MainNetworkTrainer):
 
     stage_name = "AnatomyNet"
     loss_factors = {"unweighted_focal": 0.5, "dice": 1.0}  # noqa: RUF012 (declared in the base class)
-
-    @classmethod
-    def describe_network(
-        cls, configuration: ConfigurationManager, small_organs: Sequence[SmallOrgan]
-    ) -> FocusNetConfig:
-        """AnatomyNet in the plan's sizes."""
-        return FocusNetConfig(main=anatomynet_config(configuration))
+    main_config = staticmethod(anatomynet_config)
