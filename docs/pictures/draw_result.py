@@ -21,6 +21,7 @@ from nnunetv2_focusnet.compare.metrics import compare_masks
 from nnunetv2_focusnet.demo.demo import DATASET
 from nnunetv2_focusnet.demo.phantom import LABELS, SPACING_MM_ZYX
 from nnunetv2_focusnet.images.reading import read_volume
+from nnunetv2_focusnet.images.voxel_edges import at_voxel_edges
 from nnunetv2_focusnet.images.writing import save_figure
 
 MODELS = {"stock": "stock nnU-Net", "focusnet": "FocusNet"}
@@ -30,7 +31,6 @@ COLOURS = {"Eye": "#56B4E9", "Lens": "#F0E442", "OpticNerve": "#5BE3B0"}  # brai
 HU_WINDOW = (-120.0, 200.0)
 WIDTH_MM = 52.0
 EDGED = [withStroke(linewidth=4, foreground="black")]  # white alone would vanish on bone
-FINER = 8  # of a voxel's side, so that outlines follow the voxels' edges
 
 
 def main() -> None:
@@ -77,17 +77,17 @@ def _draw_slice(ax: Axes, hu: np.ndarray, reference: np.ndarray, prediction: np.
     rows, columns = hu.shape[1:]
     extent = (0.0, columns * mm_x, rows * mm_y, 0.0)
     ax.imshow(hu[z], cmap="gray", vmin=HU_WINDOW[0], vmax=HU_WINDOW[1], extent=extent, interpolation="nearest")
-    across = (np.arange(columns * FINER) + 0.5) * mm_x / FINER
-    down = (np.arange(rows * FINER) + 0.5) * mm_y / FINER
+    across, down = np.arange(columns + 1) * mm_x, np.arange(rows + 1) * mm_y
     for name, label in LABELS.items():
         colour = COLOURS.get(name.split("_")[0])
         if colour is None:
             continue
-        predicted, true = (np.kron(volume[z] == label, np.ones((FINER, FINER))) for volume in (prediction, reference))
+        predicted, true = (volume[z] == label for volume in (prediction, reference))
         if predicted.any():
-            ax.contourf(across, down, predicted, levels=[0.5, 1.5], colors=[colour], alpha=0.75)
+            edges = at_voxel_edges(across, down, predicted)
+            ax.contourf(*edges, levels=[0.5, 1.5], colors=[colour], alpha=0.75)
         if true.any():
-            line = ax.contour(across, down, true, levels=[0.5], colors=["white"], linewidths=2)
+            line = ax.contour(*at_voxel_edges(across, down, true), levels=[0.5], colors=["white"], linewidths=2)
             line.set_path_effects(EDGED)
     middle_x, middle_y = (x + 0.5) * mm_x, (y + 0.5) * mm_y
     ax.set(xlim=(middle_x - WIDTH_MM / 2, middle_x + WIDTH_MM / 2), xticks=[], yticks=[])
