@@ -50,11 +50,12 @@ def compare(
     background = None if images is None else Images(images, inputs.is_ct)
     if background is not None:
         check_images(comparison, background, cases, num_processes)
-    hidden = None if show_progress else True  # None: where there is no terminal
     with new_report(output) as folder:
         with (
             closing(evaluate_cases(comparison, cases, num_processes)) as evaluated,
-            tqdm(evaluated, total=len(cases), desc="Comparing", unit="case", disable=hidden) as progress,
+            tqdm(
+                evaluated, total=len(cases), desc="Comparing", unit="case", disable=not show_progress or None
+            ) as progress,
         ):
             results = _collect(inputs, list(progress), messages)
         pictures, undrawn = draw_pictures(comparison, results, background, folder)

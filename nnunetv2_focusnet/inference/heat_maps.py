@@ -58,7 +58,7 @@ class HeatMaps:
         """
         lowest = [at // step for at, step in zip(corner, self.stride, strict=True)]
         box = tuple(slice(low, low + size) for low, size in zip(lowest, heat_maps.shape[1:], strict=True))
-        inside = _how_far_inside(heat_maps.shape[1:]).to(self._highest)
+        inside = _how_far_inside(heat_maps.shape[1:], self._highest.device)
         for gathered, of_tile in (
             (self._highest[(slice(None), *box)], heat_maps.to(self._highest) * inside),
             (self._innermost[box], inside),
@@ -118,11 +118,12 @@ class HeatMaps:
             self._sum[k][boxes[k]] = self._sum[k][boxes[partner]] = 0
 
 
-def _how_far_inside(size: Sequence[int]) -> Tensor:
+def _how_far_inside(size: Sequence[int], device: torch.device) -> Tensor:
     """What voxels of a tile count, (z, y, x): 1 in its inner half along each axis, down to a half at its borders.
 
     Tiles that overlap by half, as nnU-Net's do, have each voxel within the inner half of one of them, but for the
     image's own border.
     """
-    z, y, x = ((0.5 + 2 * torch.minimum(at, 1 - at)).clamp(max=1) for at in ((torch.arange(n) + 0.5) / n for n in size))
+    places = ((torch.arange(n, device=device) + 0.5) / n for n in size)
+    z, y, x = ((0.5 + 2 * torch.minimum(at, 1 - at)).clamp(max=1) for at in places)
     return z[:, None, None] * y[:, None] * x
