@@ -42,6 +42,25 @@ def own_log_odds(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tenso
     return _log_odds(rois.gather(main_logits).to(wide), small, rois)[:, None].to(main_logits.dtype)
 
 
+def mixed_log_odds(main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], shares: Tensor) -> Tensor:
+    """A mean of the SOS-Nets' log-odds and the main network's own, in the organs' ROIs, (B, N) in float32 at least.
+
+    Args:
+        main_logits: (B, C, Z, Y, X).
+        roi_logits: (B, N), the SOS logits of all organs' ROIs.
+        rois: where these ROIs lie.
+        small: the K channels of ``main_logits`` that the small organs have.
+        shares: (K,), how much the SOS logits count.
+    """
+    return _mixed(rois.gather(main_logits), roi_logits, rois, small, shares)
+
+
+def _mixed(z: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], shares: Tensor) -> Tensor:
+    wide = torch.promote_types(z.dtype, torch.float32)
+    main = _log_odds(z.to(wide), small, rois).clamp(-FINITE_LOG_ODDS, FINITE_LOG_ODDS)
+    return torch.lerp(main, roi_logits.to(wide), rois.spread(shares[None].to(wide)))
+
+
 def _log_odds(z: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
     """(B, N) of logits (B, C, N) in the ROIs."""
     channel = rois.spread(constant(small, z.device)[None]).expand(len(z), -1)[:, None]
@@ -122,7 +141,6 @@ def _fused_in_rois(
     others = z.masked_fill(replaced, -math.inf)
     own = rois.gather_own(main_logits, small)[:, 0].to(wide)
     limits = torch.finfo(main_logits.dtype)
-    main = _log_odds(z, small, rois).clamp(-FINITE_LOG_ODDS, FINITE_LOG_ODDS)
-    mixed = torch.lerp(main, roi_logits.to(wide), rois.spread(shares[None].to(wide)))
+    mixed = _mixed(z, roi_logits, rois, small, shares)
     sos = (others.logsumexp(1) + mixed).clamp(limits.min, limits.max)
     return torch.where(rois.spread(detected), sos, own), others

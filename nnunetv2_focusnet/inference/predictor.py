@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from itertools import product
@@ -18,11 +19,12 @@ from torch import Tensor
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
 from nnunetv2_focusnet.architectures.rois import Rois, peak_positions
 from nnunetv2_focusnet.inference.export import Export
-from nnunetv2_focusnet.inference.findings import Place
+from nnunetv2_focusnet.inference.findings import Place, least_volume_mm3
 from nnunetv2_focusnet.inference.heat_maps import HeatMaps
 from nnunetv2_focusnet.inference.host import HostPredictor, Tile
 from nnunetv2_focusnet.inference.inputs import check_inputs, check_names
 from nnunetv2_focusnet.inference.locating import locate
+from nnunetv2_focusnet.inference.main_answers import voxels_by_main
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
 from nnunetv2_focusnet.laterality import swap_table
@@ -31,7 +33,6 @@ from nnunetv2_focusnet.organs.plans_entry import PlansEntry, has_entry
 
 Weights = Mapping[str, Tensor]
 READERS_OF_ONE_CHANNEL = (SimpleITKIO, SimpleITKIOWithReorient, NibabelIO, NibabelIOWithReorient, Tiff3DIO)
-_EPS = 1e-6
 VIEWS_AT_ONCE_ON_CPU = 2  # PyTorch takes longer to convolve one small patch than two together
 
 
@@ -220,14 +221,18 @@ class FocusNetPredictor(HostPredictor):
         rois = rois_around(peaks.voxels)
         found = peaks.probabilities > network.config.detection_threshold
         with self.autocast():
-            roi_logits, shares = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
-        network.fuse_(logits[None], roi_logits, rois, found[None], shares)
+            roi_logits, has_share = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
+        inside, outside = (self._mm3(seen) for seen in voxels_by_main(logits, rois, network.config.small_organs))
+        segmented = found & has_share
+        silent = segmented & self._lost(inside + outside, logits, roi_logits, rois, entry)
+        fused = segmented & ~silent
+        network.fuse_(logits[None], roi_logits, rois, fused[None], torch.ones(len(fused)))
         self.heat_maps.clear(rois, [p if found[p] else k for k, p in enumerate(self._partners(entry))])
         others, stride = self.heat_maps.peaks(), network.heat_stride
         first = peaks.probabilities, peak_positions(peaks.voxels, stride)
         second = others.probabilities, peak_positions(others.voxels, stride)
         apart = ((first[1] - second[1]) * torch.tensor(self.configuration_manager.spacing)).norm(dim=1)
-        columns = (*first, *second, found, apart)
+        columns = (*first, *second, found, apart, silent, inside, outside * fused)
         rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
         return {label: Place(*row) for label, *row in rows}
 
@@ -237,12 +242,21 @@ class FocusNetPredictor(HostPredictor):
         table = swap_table(sides.pairs if sides else (), self.label_manager.num_segmentation_heads)
         return [small.index(table[label]) if table[label] in small else k for k, label in enumerate(small)]
 
+    def _lost(self, by_main_mm3: Tensor, logits: Tensor, roi_logits: Tensor, rois: Rois, entry: PlansEntry) -> Tensor:
+        """Which organs would have no voxel, though the main network sees as much as they should have, (K,) bool."""
+        organs = {organ.label: organ for organ in entry.organs}
+        least = torch.tensor([least_volume_mm3(organs[label]) for label in self.bare_network.config.small_organs])
+        return ~self.bare_network.has_voxels(logits[None], roi_logits, rois)[0] & (by_main_mm3 >= least)
+
+    def _mm3(self, voxels: Tensor) -> Tensor:
+        return voxels * math.prod(self.configuration_manager.spacing)
+
     def _segment(
         self, image: Tensor, rois: Rois, organs: Sequence[int], folds: Sequence[Weights | None]
     ) -> tuple[Tensor, Tensor]:
-        """SOS logits (1, N) of all organs' ROIs, averaged over views and folds, and how much they count, (K,).
+        """Log-odds (1, N) of all organs in their ROIs, and whether SOS-Nets have a share in them, (K,) bool.
 
-        What they count in each fold is its weight in the average; 0 for organs that aren't wanted.
+        They are means over folds and views of what each says by its own share; 0 for organs that aren't wanted.
         """
         network, patch_size = self.bare_network, self.configuration_manager.patch_size
         corners, sizes = rois.corners[0], torch.tensor(rois.sizes)
@@ -253,7 +267,7 @@ class FocusNetPredictor(HostPredictor):
             multiple_of=network.roi_step,
         )
         total = [torch.zeros(tuple(size)) for size in rois.sizes]
-        weight, views = torch.zeros(len(total)), torch.zeros(len(total))
+        answers, has_share = [0] * len(total), torch.zeros(len(total), dtype=torch.bool)
         for weights in folds:
             if weights is not None:
                 network.load_state_dict(weights)
@@ -268,12 +282,13 @@ class FocusNetPredictor(HostPredictor):
                 in_view = Rois.at(at[None].to(self.device), sizes[members].tolist(), patch_size)
                 parts = in_view.split(network.segment_at(x, in_view, [view.organs[k] for k in members])[:, None])
                 for k, part in zip(members, parts, strict=True):
-                    share = shares[view.organs[k]]  # of what segmented it: in a flip, the organ of the other side
-                    total[k] += share * view.mirror(part)[0, 0].float().cpu()
-                    weight[k] += share
-                    views[k] += 1
-        means = [sum_ / max(by, _EPS) for sum_, by in zip(total, weight.tolist(), strict=True)]
-        return torch.cat([mean.flatten() for mean in means])[None], weight / views.clamp(min=1)
+                    total[k] += view.mirror(part)[0, 0].float().cpu()
+                    answers[k] += 1
+                    has_share[k] |= (
+                        shares[view.organs[k]] > 0
+                    )  # of what segmented it: in a flip, the other side's organ
+        means = [sum_ / max(number, 1) for sum_, number in zip(total, answers, strict=True)]
+        return torch.cat([mean.flatten() for mean in means])[None], has_share
 
 
 def _moved_down(tile: slice, step: int) -> slice:

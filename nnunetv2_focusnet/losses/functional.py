@@ -68,10 +68,9 @@ def focal_loss(
 def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
     """Generalised Dice loss, eq. 2: sum over classes of 1 - 2 sum(y p) / (sum(y) + sum(p)), sums over the batch.
 
-    Only classes that are there count. The term of a class that isn't is smallest where its probabilities vanish
-    everywhere, and in small patches most organs are missing most of the time: their classes die and don't come back.
-    False positives of an absent class cost the true class its own term, and focal loss. Later they wouldn't gain by it
-    either: without an overlap the term is 1 whatever is predicted, and has no gradient.
+    Only classes that are there count. Eq. 2 has no constant that smooths it, so without an overlap the term of a class
+    is 1 whatever is predicted, and has no gradient. False positives of an absent class cost the true class its own
+    term, and focal loss.
 
     Where a sample doesn't have a class annotated, :func:`merge_unannotated` has moved its probability to the
     background: the class's three sums are those of the samples that have it annotated, and the background's hold the

@@ -1,5 +1,6 @@
 """Prediction of whole images by networks that say what the images' channels say, so that answers follow by hand."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -46,12 +47,16 @@ def of_sides(x: torch.Tensor, side: torch.Tensor, otherwise: float) -> list[torc
 
 
 class ReadingMain(nn.Module):
-    """Its logits are what the channels say, its features the channels themselves, also at a lower resolution."""
+    """Its logits are what the channels say, its features the channels themselves, also at a lower resolution.
+
+    What it says of organs it multiplies by a factor, which comes with the weights.
+    """
 
     def __init__(self, stride: tuple[int, int, int]) -> None:
         super().__init__()
         self.input_channels, self.features_per_stage = CHANNELS, (CHANNELS, CHANNELS)
         self.strides = ((1, 1, 1), stride)
+        self.register_buffer("factor", torch.tensor(1.0))
 
     def features(self, x: torch.Tensor) -> MainFeatures:
         return MainFeatures(x, [x, F.max_pool3d(x, self.strides[1])])
@@ -59,7 +64,7 @@ class ReadingMain(nn.Module):
     def classify(self, decoder_features: Sequence[torch.Tensor]) -> torch.Tensor:
         x = decoder_features[0]
         side = x[:, SIDE, None]
-        return torch.cat([x[:, BACKGROUND, None], *of_sides(x[:, ORGAN, None], side, 0.0)], 1)
+        return torch.cat([x[:, BACKGROUND, None], *of_sides(self.factor * x[:, ORGAN, None], side, 0.0)], 1)
 
 
 class ReadingSOL(nn.Module):
@@ -344,6 +349,52 @@ def test_folds_count_as_much_as_each_has_chosen() -> None:
     torch.testing.assert_close(logits.float().softmax(0)[1][inside], expected, atol=2e-3, rtol=0)
 
 
+def test_a_main_network_that_its_own_fold_has_rejected_has_no_say_in_an_ensemble() -> None:
+    data, network = sided_image(), reading_net()
+    data[ORGAN] = 4
+    shares_and_factors = ((1.0, -3.0), (0.0, 1.0))  # the first main network never learned the organs
+    folds = [
+        weights(network) | {"sos_shares": torch.full((2,), share), "main.factor": torch.tensor(factor)}
+        for share, factor in shares_and_factors
+    ]
+    logits = predictor_of(network, *folds).predict_logits_from_preprocessed_data(data)
+    inside = logits.float().softmax(0)[1, 1:3, 2:6, 10:14]
+    by_main = 4 - math.log(math.exp(1) + math.exp(0))  # against the background's 1 and the other organ's 0
+    expected = torch.full_like(inside, (3 + by_main) / 2).sigmoid()
+    torch.testing.assert_close(inside, expected, atol=2e-3, rtol=0)
+
+
+# ---- what the main network sees ----
+
+
+def main_sees_it_elsewhere(voxels: int, sos: float) -> torch.Tensor:
+    """The left organ has its peak at one end, and the main network sees so many voxels of it at the other."""
+    data = image((4, 8, 16))
+    data[HEAT[0], 2, 4, 13] = logit(0.25)
+    seen = torch.zeros(32)
+    seen[:voxels] = 8
+    data[ORGAN, 1:3, 2:6, 0:4] = seen.reshape(ROI)
+    data[SOS] = sos
+    return data
+
+
+@pytest.mark.parametrize(("voxels", "stays"), [(16, True), (15, False)])  # of 32 in training
+def test_a_sos_net_that_sees_nothing_takes_no_organ_away_that_the_main_network_has(voxels: int, stays: bool) -> None:
+    data, predictor = main_sees_it_elsewhere(voxels, sos=-3), predictor_of(reading_net())
+    assert (label_map(predictor, data) == 1).sum() == (voxels if stays else 0)
+    place = predictor.places[1]
+    assert (place.found, place.silent, place.inside_mm3, place.outside_mm3) == (True, stays, 0, 0 if stays else voxels)
+
+
+def test_what_the_main_network_sees_outside_of_an_roi_is_told_in_mm3() -> None:
+    data, predictor = main_sees_it_elsewhere(32, sos=3), predictor_of(reading_net())
+    data[ORGAN, 2, 4, 12:14] = 8
+    predictor.configuration_manager.spacing = (3.0, 1.0, 2.0)
+    assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 11)))
+    place = predictor.places[1]
+    assert (place.silent, place.inside_mm3, place.outside_mm3) == (False, 2 * 6, 32 * 6)
+
+
 def test_what_one_view_alone_sees_is_found() -> None:
     data, expected = sided_image(), {"Left": (1, 2, 10), "Right": (1, 2, 1)}
     blind = reading_net(blind_for=0)
@@ -394,6 +445,8 @@ def tiny_focusnet() -> FocusNet:
         SNet(1, 3, sizes), FocusNetConfig(main=sizes, small_organs=(1, 2), roi_sizes=(ROI, ROI), sol_level=1)
     )
     nn.init.constant_(network.sol.head.bias, 5.0)  # finds everything
+    for sos in network.sos:
+        nn.init.constant_(sos.head.bias, 0.0)  # sees some of it
     return network
 
 
