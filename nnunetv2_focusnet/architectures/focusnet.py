@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nnunetv2_focusnet.architectures.blocks import Triple, constant, conv_feature_map_size, scale_gradient
 from nnunetv2_focusnet.architectures.config import FocusNetConfig
-from nnunetv2_focusnet.architectures.fusion import fuse_, likelier_in_rois, mixed_log_odds, own_log_odds
+from nnunetv2_focusnet.architectures.fusion import fuse_, mixed_log_odds, own_log_odds
 from nnunetv2_focusnet.architectures.main_network import MainFeatures, MainNetwork, as_list, finest
 from nnunetv2_focusnet.architectures.rois import Rois, find_centres, find_peaks, peak_positions, stride_of
 from nnunetv2_focusnet.architectures.sol import SOLNet
@@ -175,8 +175,8 @@ class FocusNet(nn.Module):
         heat_logits = self.sol(features.decoder[self.config.sol_level])
         roi_logits = self.segment_rois(rois, organs, x, features, heat_logits, main_logits)
         channels = [self.config.small_organs[k] for k in organs]
-        shares = (self.sos_shares * self.sos_trained)[list(organs)]
-        return mixed_log_odds(main_logits, roi_logits, rois, channels, shares)
+        shares = (self.sos_shares * self.sos_trained).index_select(0, constant(list(organs), x.device))
+        return mixed_log_odds(rois.gather(main_logits), roi_logits, rois, channels, shares)
 
     def fuse(self, parts: FocusNetOutput) -> Tensor | list[Tensor]:
         """The prediction that all parts make together: logits (B, C, Z, Y, X).
@@ -212,19 +212,6 @@ class FocusNet(nn.Module):
         """
         small, outside = self.config.small_organs, self.config.logit_outside_roi
         return fuse_(main_logits, roi_logits, rois, small, detected, sos_shares, outside)
-
-    def has_voxels(self, main_logits: Tensor, roi_logits: Tensor, rois: Rois) -> Tensor:
-        """Of which organs there would be voxels in their ROIs after :meth:`fuse_`, were no other one there, (B, K).
-
-        Args:
-            main_logits: (B, C, Z, Y, X).
-            roi_logits: (B, N), what would be fused.
-            rois: where these ROIs lie.
-        """
-        small = self.config.small_organs
-        shown = torch.ones((len(main_logits), len(small)), dtype=torch.bool, device=main_logits.device)
-        likelier = likelier_in_rois(main_logits, roi_logits, rois, small, shown, shown[0].float())
-        return torch.stack([roi.any(1) for roi in likelier.split(rois.voxels, 1)], 1)
 
     @property
     def heat_stride(self) -> Triple:

@@ -24,7 +24,7 @@ from nnunetv2_focusnet.architectures.blocks import constant
 from nnunetv2_focusnet.architectures.rois import Rois
 
 SLICES_AT_ONCE = 16
-FINITE_LOG_ODDS = 1e4  # of the main network in a mean, however large its logits are
+FINITE_LOG_ODDS = 1e4  # in a mean, however large logits are
 
 
 def own_log_odds(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
@@ -42,23 +42,21 @@ def own_log_odds(main_logits: Tensor, small: Sequence[int], rois: Rois) -> Tenso
     return _log_odds(rois.gather(main_logits).to(wide), small, rois)[:, None].to(main_logits.dtype)
 
 
-def mixed_log_odds(main_logits: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], shares: Tensor) -> Tensor:
+def mixed_log_odds(z: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], shares: Tensor) -> Tensor:
     """A mean of the SOS-Nets' log-odds and the main network's own, in the organs' ROIs, (B, N) in float32 at least.
 
     Args:
-        main_logits: (B, C, Z, Y, X).
+        z: the main network's logits there, (B, C, N).
         roi_logits: (B, N), the SOS logits of all organs' ROIs.
         rois: where these ROIs lie.
-        small: the K channels of ``main_logits`` that the small organs have.
+        small: the K channels of ``z`` that the small organs have.
         shares: (K,), how much the SOS logits count.
     """
-    return _mixed(rois.gather(main_logits), roi_logits, rois, small, shares)
-
-
-def _mixed(z: Tensor, roi_logits: Tensor, rois: Rois, small: Sequence[int], shares: Tensor) -> Tensor:
     wide = torch.promote_types(z.dtype, torch.float32)
-    main = _log_odds(z.to(wide), small, rois).clamp(-FINITE_LOG_ODDS, FINITE_LOG_ODDS)
-    return torch.lerp(main, roi_logits.to(wide), rois.spread(shares[None].to(wide)))
+    main, sos = (
+        x.clamp(-FINITE_LOG_ODDS, FINITE_LOG_ODDS) for x in (_log_odds(z.to(wide), small, rois), roi_logits.to(wide))
+    )
+    return torch.lerp(main, sos, rois.spread(shares[None].to(wide)))
 
 
 def _log_odds(z: Tensor, small: Sequence[int], rois: Rois) -> Tensor:
@@ -141,6 +139,6 @@ def _fused_in_rois(
     others = z.masked_fill(replaced, -math.inf)
     own = rois.gather_own(main_logits, small)[:, 0].to(wide)
     limits = torch.finfo(main_logits.dtype)
-    mixed = _mixed(z, roi_logits, rois, small, shares)
+    mixed = mixed_log_odds(z, roi_logits, rois, small, shares)
     sos = (others.logsumexp(1) + mixed).clamp(limits.min, limits.max)
     return torch.where(rois.spread(detected), sos, own), others

@@ -31,9 +31,8 @@ class Place:
         second_position: of this one.
         found: whether the peak is high enough.
         apart_mm: distance of the two.
-        silent: whether its SOS-Net sees none of it, and the main network does: it stays the latter's.
-        inside_mm3: what the main network sees of it in its ROI.
-        outside_mm3: what the main network sees of it outside of its ROI, and isn't in the prediction.
+        inside_mm3: what the main network sees of it in its ROI; 0 if it wasn't segmented there.
+        elsewhere_mm3: likewise in no ROI.
     """
 
     peak: float
@@ -42,9 +41,8 @@ class Place:
     second_position: Sequence[float]
     found: bool
     apart_mm: float
-    silent: bool
     inside_mm3: float
-    outside_mm3: float
+    elsewhere_mm3: float
 
     def moved(self, by: Sequence[int]) -> Place:
         """The same in an image whose voxels count from elsewhere."""
@@ -109,11 +107,6 @@ class Findings:
         }
 
 
-def least_volume_mm3(organ: Organ) -> float:
-    """Volume below which an organ is smaller than it should be."""
-    return organ.volume_range_mm3[0] / VOLUME_FACTOR
-
-
 def measure(labels: np.ndarray, entry: PlansEntry, places: Mapping[int, Place], spacing: Sequence[float]) -> Findings:
     """Look for what a user must look at.
 
@@ -152,7 +145,7 @@ def _measure_labels(labels: np.ndarray, axis: int, organs: set[int]) -> tuple[np
 def _warnings(predicted: PredictedOrgan) -> Iterator[str]:
     organ, place = predicted.organ, predicted.place
     smallest, largest = organ.volume_range_mm3
-    least = least_volume_mm3(organ)
+    least = smallest / VOLUME_FACTOR
     if place is not None and not place.found:
         yield f"{organ.name} was not found: the peak of its heat map is {place.peak:.2f}"
     if predicted.volume_mm3 == 0:
@@ -164,12 +157,10 @@ def _warnings(predicted: PredictedOrgan) -> Iterator[str]:
             f"{organ.name} may be elsewhere: {place.apart_mm:.0f} mm from its heat map's peak ({place.peak:.2f})"
             f" there is a second one ({place.second_peak:.2f})"
         )
-    if place is not None and place.silent:
-        yield f"{organ.name} is the main network's alone: its SOS-Net sees nothing at its heat map's peak"
-    if place is not None and place.outside_mm3 > max(place.inside_mm3, least):
+    if place is not None and place.elsewhere_mm3 >= least and place.elsewhere_mm3 > place.inside_mm3:
         yield (
-            f"{organ.name} may be elsewhere: the main network sees {place.outside_mm3:.0f} mm3 of it outside of the ROI"
-            f" around its heat map's peak, and {place.inside_mm3:.0f} mm3 inside"
+            f"{organ.name} may be elsewhere: the main network sees {place.elsewhere_mm3:.0f} mm3 of it outside of the"
+            f" ROI around its heat map's peak, and {place.inside_mm3:.0f} mm3 inside"
         )
 
 

@@ -18,13 +18,13 @@ from torch import Tensor
 
 from nnunetv2_focusnet.architectures.focusnet import PARTS, FocusNet
 from nnunetv2_focusnet.architectures.rois import Rois, peak_positions
+from nnunetv2_focusnet.inference.elsewhere import voxels_by_main
 from nnunetv2_focusnet.inference.export import Export
-from nnunetv2_focusnet.inference.findings import Place, least_volume_mm3
-from nnunetv2_focusnet.inference.heat_maps import HeatMaps
+from nnunetv2_focusnet.inference.findings import Place
+from nnunetv2_focusnet.inference.heat_maps import HeatMaps, Peaks
 from nnunetv2_focusnet.inference.host import HostPredictor, Tile
 from nnunetv2_focusnet.inference.inputs import check_inputs, check_names
 from nnunetv2_focusnet.inference.locating import locate
-from nnunetv2_focusnet.inference.main_answers import voxels_by_main
 from nnunetv2_focusnet.inference.patches import shared_patches
 from nnunetv2_focusnet.inference.views import Channels, View, all_views, two_views
 from nnunetv2_focusnet.laterality import swap_table
@@ -125,7 +125,9 @@ class FocusNetPredictor(HostPredictor):
             # Where its callers take them next: the device, which was filled to gather them, may have no room for more.
             logits = first_pass(image).cpu()
             places = (
-                self._add_small_organs(logits, image, folds, entry) if self.heat_maps and self.heat_maps.folds else {}
+                self._add_small_organs(logits, image, inside, folds, entry)
+                if self.heat_maps and self.heat_maps.folds
+                else {}
             )
         finally:
             self.views, self.heat_maps = (), None
@@ -204,11 +206,16 @@ class FocusNetPredictor(HostPredictor):
     # ---- second pass ----
 
     def _add_small_organs(
-        self, logits: Tensor, image: Tensor, folds: Sequence[Weights | None], entry: PlansEntry
+        self,
+        logits: Tensor,
+        image: Tensor,
+        inside: Sequence[slice],
+        folds: Sequence[Weights | None],
+        entry: PlansEntry,
     ) -> dict[int, Place]:
         """Fuse what the SOS-Nets say into the main network's logits; returns the organs' places by their labels.
 
-        Logits and image are on the CPU.
+        Logits and image are on the CPU, and padded beyond ``inside``.
         """
         assert self.heat_maps is not None
         network = self.bare_network
@@ -220,21 +227,44 @@ class FocusNetPredictor(HostPredictor):
         peaks = locate(self.heat_maps, logits, entry.organs_with_networks, rois_around)
         rois = rois_around(peaks.voxels)
         found = peaks.probabilities > network.config.detection_threshold
+        fused = found & self._has_share(folds)
         with self.autocast():
-            roi_logits, has_share = self._segment(image, rois, found.nonzero()[:, 0].tolist(), folds)
-        inside, outside = (self._mm3(seen) for seen in voxels_by_main(logits, rois, network.config.small_organs))
-        segmented = found & has_share
-        silent = segmented & self._lost(inside + outside, logits, roi_logits, rois, entry)
-        fused = segmented & ~silent
+            roi_logits = self._segment(image, rois, fused.nonzero()[:, 0].tolist(), folds)
+        by_main = voxels_by_main(logits, rois, network.config.small_organs, fused, inside)
         network.fuse_(logits[None], roi_logits, rois, fused[None], torch.ones(len(fused)))
+        return self._places(peaks, rois, found, [volume * fused for volume in by_main], entry)
+
+    def _places(
+        self, peaks: Peaks, rois: Rois, found: Tensor, by_main: Sequence[Tensor], entry: PlansEntry
+    ) -> dict[int, Place]:
+        """Where organs were found and may be besides, by their labels; second peaks are what the ROIs leave."""
+        assert self.heat_maps is not None
+        network = self.bare_network
         self.heat_maps.clear(rois, [p if found[p] else k for k, p in enumerate(self._partners(entry))])
-        others, stride = self.heat_maps.peaks(), network.heat_stride
-        first = peaks.probabilities, peak_positions(peaks.voxels, stride)
-        second = others.probabilities, peak_positions(others.voxels, stride)
-        apart = ((first[1] - second[1]) * torch.tensor(self.configuration_manager.spacing)).norm(dim=1)
-        columns = (*first, *second, found, apart, silent, inside, outside * fused)
-        rows = zip(network.config.small_organs, *(column.tolist() for column in columns), strict=True)
-        return {label: Place(*row) for label, *row in rows}
+        others, spacing = self.heat_maps.peaks(), self.configuration_manager.spacing
+        position, second = (peak_positions(each.voxels, network.heat_stride) for each in (peaks, others))
+        of_organs = {
+            "peak": peaks.probabilities,
+            "position": position,
+            "second_peak": others.probabilities,
+            "second_position": second,
+            "found": found,
+            "apart_mm": ((position - second) * torch.tensor(spacing)).norm(dim=1),
+            "inside_mm3": by_main[0] * math.prod(spacing),
+            "elsewhere_mm3": by_main[1] * math.prod(spacing),
+        }
+        return {
+            label: Place(**{name: values[k].tolist() for name, values in of_organs.items()})
+            for k, label in enumerate(network.config.small_organs)
+        }
+
+    def _has_share(self, folds: Sequence[Weights | None]) -> Tensor:
+        """In which organs SOS-Nets have a share in any fold and view, (K,) bool; the others stay the main network's."""
+        weights = (self.bare_network.state_dict() if fold is None else fold for fold in folds)
+        shares = [(each["sos_shares"] * each["sos_trained"]).cpu() for each in weights]
+        of_any_fold = torch.stack(shares).amax(0) > 0
+        organs = zip(*(view.organs for view in self.roi_views), strict=True)
+        return torch.tensor([any(k is not None and of_any_fold[k] for k in in_views) for in_views in organs])
 
     def _partners(self, entry: PlansEntry) -> list[int]:
         """Of each small organ, the one on the other side; itself if there is none."""
@@ -242,21 +272,10 @@ class FocusNetPredictor(HostPredictor):
         table = swap_table(sides.pairs if sides else (), self.label_manager.num_segmentation_heads)
         return [small.index(table[label]) if table[label] in small else k for k, label in enumerate(small)]
 
-    def _lost(self, by_main_mm3: Tensor, logits: Tensor, roi_logits: Tensor, rois: Rois, entry: PlansEntry) -> Tensor:
-        """Which organs would have no voxel, though the main network sees as much as they should have, (K,) bool."""
-        organs = {organ.label: organ for organ in entry.organs}
-        least = torch.tensor([least_volume_mm3(organs[label]) for label in self.bare_network.config.small_organs])
-        return ~self.bare_network.has_voxels(logits[None], roi_logits, rois)[0] & (by_main_mm3 >= least)
+    def _segment(self, image: Tensor, rois: Rois, organs: Sequence[int], folds: Sequence[Weights | None]) -> Tensor:
+        """Log-odds (1, N) of all organs in their ROIs; 0 for those that aren't wanted.
 
-    def _mm3(self, voxels: Tensor) -> Tensor:
-        return voxels * math.prod(self.configuration_manager.spacing)
-
-    def _segment(
-        self, image: Tensor, rois: Rois, organs: Sequence[int], folds: Sequence[Weights | None]
-    ) -> tuple[Tensor, Tensor]:
-        """Log-odds (1, N) of all organs in their ROIs, and whether SOS-Nets have a share in them, (K,) bool.
-
-        They are means over folds and views of what each says by its own share; 0 for organs that aren't wanted.
+        They are means over folds and views of what SOS-Net and main network say in each, by its own shares.
         """
         network, patch_size = self.bare_network, self.configuration_manager.patch_size
         corners, sizes = rois.corners[0], torch.tensor(rois.sizes)
@@ -267,11 +286,10 @@ class FocusNetPredictor(HostPredictor):
             multiple_of=network.roi_step,
         )
         total = [torch.zeros(tuple(size)) for size in rois.sizes]
-        answers, has_share = [0] * len(total), torch.zeros(len(total), dtype=torch.bool)
+        answers = [0] * len(total)
         for weights in folds:
             if weights is not None:
                 network.load_state_dict(weights)
-            shares = (network.sos_shares * network.sos_trained).cpu()
             for patch, view in product(patches, self.roi_views):
                 members = [k for k in patch.organs if view.organs[k] is not None]
                 if not members:
@@ -284,11 +302,8 @@ class FocusNetPredictor(HostPredictor):
                 for k, part in zip(members, parts, strict=True):
                     total[k] += view.mirror(part)[0, 0].float().cpu()
                     answers[k] += 1
-                    has_share[k] |= (
-                        shares[view.organs[k]] > 0
-                    )  # of what segmented it: in a flip, the other side's organ
         means = [sum_ / max(number, 1) for sum_, number in zip(total, answers, strict=True)]
-        return torch.cat([mean.flatten() for mean in means])[None], has_share
+        return torch.cat([mean.flatten() for mean in means])[None]
 
 
 def _moved_down(tile: slice, step: int) -> slice:

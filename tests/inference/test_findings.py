@@ -29,9 +29,7 @@ ENTRY = PlansEntry(
     laterality=Laterality(axis=2, left_at_end=True, pairs=((2, 3), (4, 5), (6, 7))),
 )
 GOOD = {"Brain": 19, "Eye_L": 26, "Eye_R": 12, "Lens_L": 30, "Lens_R": 8, "Ear_L": 36, "Ear_R": 2}
-HERE = Place(
-    0.9, [10, 4, 30], 0.1, [0, 0, 0], found=True, apart_mm=70.0, silent=False, inside_mm3=48.0, outside_mm3=0.0
-)
+HERE = Place(0.9, [10, 4, 30], 0.1, [0, 0, 0], found=True, apart_mm=70.0, inside_mm3=48.0, elsewhere_mm3=0.0)
 
 
 def labels_of(**along_x: int) -> np.ndarray:
@@ -104,18 +102,13 @@ def test_two_peaks_are_named_if_the_second_is_more_than_half_of_the_first() -> N
     assert line == "Lens_L may be elsewhere: 13 mm from its heat map's peak (0.90) there is a second one (0.46)"
 
 
-def test_an_organ_that_its_sos_net_does_not_see_is_named() -> None:
-    (line,) = warnings_of(lens=replace(HERE, silent=True))
-    assert line == "Lens_L is the main network's alone: its SOS-Net sees nothing at its heat map's peak"
-
-
 def test_an_organ_that_the_main_network_sees_elsewhere_is_named() -> None:
     # Half of the smallest volume in training are 20 mm3.
-    assert warnings_of(lens=replace(HERE, inside_mm3=0.0, outside_mm3=20.0)) == []
-    assert warnings_of(lens=replace(HERE, inside_mm3=48.0, outside_mm3=42.0)) == []
-    (line,) = warnings_of(lens=replace(HERE, inside_mm3=12.0, outside_mm3=24.0))
+    assert warnings_of(lens=replace(HERE, inside_mm3=0.0, elsewhere_mm3=19.9)) == []
+    assert warnings_of(lens=replace(HERE, inside_mm3=48.0, elsewhere_mm3=48.0)) == []
+    (line,) = warnings_of(lens=replace(HERE, inside_mm3=12.0, elsewhere_mm3=20.0))
     assert line == (
-        "Lens_L may be elsewhere: the main network sees 24 mm3 of it outside of the ROI around its heat map's peak, and"
+        "Lens_L may be elsewhere: the main network sees 20 mm3 of it outside of the ROI around its heat map's peak, and"
         " 12 mm3 inside"
     )
 

@@ -246,7 +246,11 @@ def test_a_fold_whose_sos_nets_are_not_trained_adds_its_main_network_alone() -> 
     data[HEAT[0], 2, 4, 2], data[HEAT[1], 2, 4, 13] = logit(0.9), logit(0.8)
     network = reading_net()
     mixed = predictor_of(network, weights(network, 0, trained=False), weights(network, 1))
-    assert torch.equal(label_map(mixed, data), boxes((4, 8, 16), Left=(1, 2, 11)))
+    logits = mixed.predict_logits_from_preprocessed_data(data)
+    assert torch.equal(logits.argmax(0), boxes((4, 8, 16), Left=(1, 2, 11)))
+    probability = logits.float().softmax(0)[1, 1:3, 2:6, 11:15]
+    by_main = -math.log(math.exp(1) + math.exp(0))  # 0 against the background's 1 and the other organ's 0
+    torch.testing.assert_close(probability, torch.full(ROI, (3 + by_main) / 2).sigmoid(), atol=2e-3, rtol=0)
     untrained = predictor_of(network, weights(network, 0, trained=False))
     assert not label_map(untrained, data).any()
     assert untrained.places == {}
@@ -331,6 +335,7 @@ def test_a_dead_sos_net_has_no_share_in_its_partner_s_flipped_view_either(
     dead: int, factors: tuple[float, float]
 ) -> None:
     data, network = sided_image(), reading_net(factors=factors)
+    data[ORGAN, ..., 8:] = 2  # of the left organ the main network is surer
     network.sos_shares[dead] = 0
     logits = predictor_of(network, flip=FLIP).predict_logits_from_preprocessed_data(data)
     for label, along_x in {1: slice(10, 14), 2: slice(1, 5)}.items():
@@ -367,32 +372,57 @@ def test_a_main_network_that_its_own_fold_has_rejected_has_no_say_in_an_ensemble
 # ---- what the main network sees ----
 
 
-def main_sees_it_elsewhere(voxels: int, sos: float) -> torch.Tensor:
-    """The left organ has its peak at one end, and the main network sees so many voxels of it at the other."""
-    data = image((4, 8, 16))
-    data[HEAT[0], 2, 4, 13] = logit(0.25)
-    seen = torch.zeros(32)
-    seen[:voxels] = 8
-    data[ORGAN, 1:3, 2:6, 0:4] = seen.reshape(ROI)
-    data[SOS] = sos
-    return data
-
-
-@pytest.mark.parametrize(("voxels", "stays"), [(16, True), (15, False)])  # of 32 in training
-def test_a_sos_net_that_sees_nothing_takes_no_organ_away_that_the_main_network_has(voxels: int, stays: bool) -> None:
-    data, predictor = main_sees_it_elsewhere(voxels, sos=-3), predictor_of(reading_net())
-    assert (label_map(predictor, data) == 1).sum() == (voxels if stays else 0)
-    place = predictor.places[1]
-    assert (place.found, place.silent, place.inside_mm3, place.outside_mm3) == (True, stays, 0, 0 if stays else voxels)
-
-
 def test_what_the_main_network_sees_outside_of_an_roi_is_told_in_mm3() -> None:
-    data, predictor = main_sees_it_elsewhere(32, sos=3), predictor_of(reading_net())
-    data[ORGAN, 2, 4, 12:14] = 8
+    data, predictor = image((4, 8, 16)), predictor_of(reading_net())
+    data[HEAT[0], 2, 4, 13] = logit(0.25)
+    data[ORGAN, 1:3, 2:6, 0:4] = data[ORGAN, 2, 4, 12:14] = 8  # 32 voxels at one end, and 2 in the ROI
+    data[ORGAN, 0, 0, 0] = 0.9  # below the background's 1
     predictor.configuration_manager.spacing = (3.0, 1.0, 2.0)
     assert torch.equal(label_map(predictor, data), boxes((4, 8, 16), Left=(1, 2, 11)))
     place = predictor.places[1]
-    assert (place.silent, place.inside_mm3, place.outside_mm3) == (False, 2 * 6, 32 * 6)
+    assert (place.inside_mm3, place.elsewhere_mm3) == (2 * 6, 32 * 6)
+
+
+def test_what_the_main_network_takes_for_the_partner_is_not_elsewhere() -> None:
+    data, predictor = sided_image(), predictor_of(reading_net())
+    data[ORGAN, 1:3, 2:6, 1:5] = 8
+    data[SIDE, 1:3, 2:6, 1:5] = 1  # where the right organ is found, the main network sees the left one
+    data[HEAT[0], 2, 4, 3] = NO_PEAK
+    data[SIDE, 2, 4, 5], data[HEAT[0], 2, 4, 5] = -1, logit(0.9)
+    label_map(predictor, data)
+    assert [predictor.places[label].found for label in (1, 2)] == [True, True]
+    assert predictor.places[1].elsewhere_mm3 == 2 * 4 * 2  # x of 1 and 2, the right ROI having 3 to 6
+
+
+def test_what_the_main_network_sees_in_what_an_image_is_padded_with_is_not_there() -> None:
+    data, network = image((4, 8, 6)), reading_net()
+    data[HEAT[0], 2, 4, 5] = logit(0.9)
+    classify = network.main.classify
+
+    def see_the_left_organ_in_the_padding(features):
+        logits = classify(features)
+        logits[:, 1] += 9.0 * (features[0][:, BACKGROUND] == 0)
+        return logits
+
+    network.main.classify = see_the_left_organ_in_the_padding
+    predictor = predictor_of(network)
+    label_map(predictor, data)
+    assert (predictor.places[1].inside_mm3, predictor.places[1].elsewhere_mm3) == (0, 0)
+
+
+def test_organs_whose_sos_nets_no_fold_has_chosen_stay_the_main_network_s() -> None:
+    data, network = sided_image(), reading_net()
+    data[ORGAN, 1, 1, 1] = data[ORGAN, 2, 4, 12] = 3  # the first one far from where the right one has its peak
+    none = [
+        weights(network, trained=trained) | {"sos_shares": torch.full((2,), share)}
+        for trained, share in ((True, 0.0), (False, 1.0))
+    ]
+    data[HEAT[1]] = data[HEAT[0]]
+    network.sos_shares.zero_()
+    labels = label_map(predictor_of(network, *none, flip=FLIP), data)
+    expected = torch.zeros_like(labels)
+    expected[1, 1, 1], expected[2, 4, 12] = 2, 1
+    assert torch.equal(labels, expected)
 
 
 def test_what_one_view_alone_sees_is_found() -> None:
@@ -445,8 +475,6 @@ def tiny_focusnet() -> FocusNet:
         SNet(1, 3, sizes), FocusNetConfig(main=sizes, small_organs=(1, 2), roi_sizes=(ROI, ROI), sol_level=1)
     )
     nn.init.constant_(network.sol.head.bias, 5.0)  # finds everything
-    for sos in network.sos:
-        nn.init.constant_(sos.head.bias, 0.0)  # sees some of it
     return network
 
 
