@@ -43,29 +43,34 @@ def merge_unannotated(log_probabilities: Tensor, annotated: Tensor) -> Tensor:
     return torch.cat([background, log_probabilities.masked_fill(~own, -math.inf)[:, 1:]], 1)
 
 
+def of_own_class(values: Tensor, labels: Tensor) -> Tensor:
+    """What (B, C, Z, Y, X) holds for each voxel's own class, as labels have it: (B, Z, Y, X)."""
+    return values.gather(1, labels[:, None])[:, 0]
+
+
 def focal_loss(
-    log_probabilities: Tensor, labels: Tensor, valid: Tensor, weights: Tensor, gamma: float = GAMMA
+    own_log_probability: Tensor, labels: Tensor, valid: Tensor | None, weights: Tensor, gamma: float = GAMMA
 ) -> Tensor:
-    """Weighted focal loss, eq. 1: mean of -alpha (1 - p)^gamma log p of each voxel's true class, weighted by alpha.
+    """Weighted focal loss, eq. 1: mean of -alpha (1 - p)^gamma log p of each voxel's own class, weighted by alpha.
 
     Divided by the sum of the voxels' alphas, so that neither the scale of the weights nor the organs that happen to
     be in a patch change the loss's size. A background voxel has the background's alpha, also where it is a voxel of an
     organ that isn't annotated: nobody knows which ones are.
 
     Args:
-        log_probabilities: (B, C, Z, Y, X).
+        own_log_probability: log p of each voxel's own class, (B, Z, Y, X).
         labels: class of each voxel.
-        valid: voxels that count.
+        valid: voxels that count; None: all.
         weights: alpha of each class, (C,).
         gamma: 0 makes it cross-entropy, what the paper's table 2 begins with.
     """
-    log_p = log_probabilities.gather(1, labels[:, None])[:, 0]
-    alpha = weights[labels] * valid
+    log_p = own_log_probability
+    alpha = _where_valid(weights[labels], valid)
     loss = -alpha * (1 - log_p.exp()) ** gamma * log_p
     return _divide_sums(loss, alpha)
 
 
-def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
+def dice_loss(probabilities: Tensor, own_probability: Tensor, labels: Tensor, valid: Tensor | None) -> Tensor:
     """Generalised Dice loss, eq. 2: sum over classes of 1 - 2 sum(y p) / (sum(y) + sum(p)), sums over the batch.
 
     Only classes that are there count. Eq. 2 has no constant that smooths it, so without an overlap the term of a class
@@ -78,8 +83,9 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
 
     Args:
         probabilities: (B, C, Z, Y, X).
+        own_probability: that of each voxel's own class, (B, Z, Y, X).
         labels: class of each voxel.
-        valid: voxels that count.
+        valid: voxels that count; None: all, for which probabilities needn't be copied.
     """
     # Slice by slice: one sum over all voxels would run out of single precision's digits in large patches.
     slices = labels.flatten(0, 1).flatten(1)
@@ -89,9 +95,9 @@ def dice_loss(probabilities: Tensor, labels: Tensor, valid: Tensor) -> Tensor:
         return zeros.scatter_add(1, slices, values.reshape(slices.shape)).sum(0)
 
     sums = [
-        per_class(probabilities.gather(1, labels[:, None])[:, 0] * valid),
-        per_class(valid.to(probabilities.dtype)),
-        (probabilities * valid[:, None]).sum((0, 2, 3, 4)),
+        per_class(_where_valid(own_probability, valid)),
+        per_class(_where_valid(torch.ones_like(own_probability), valid)),
+        _where_valid(probabilities.movedim(1, 0), valid).sum((1, 2, 3, 4)),
     ]
     overlap, present, predicted = add_up_processes(torch.stack(sums))
     dice = 2 * overlap / (present + predicted).clamp(min=_EPS)
@@ -169,6 +175,10 @@ def roi_losses(
     size = per_organ(target)
     dice = 1 - (2 * per_organ(p * target) + _EPS) / (per_organ(p) + size + _EPS)
     return _mean(per_organ(focal) / organ_voxels, annotated), _mean(dice, size > 0)
+
+
+def _where_valid(values: Tensor, valid: Tensor | None) -> Tensor:
+    return values if valid is None else values * valid
 
 
 def _divide_sums(values: Tensor, counts: Tensor) -> Tensor:

@@ -15,16 +15,17 @@ from nnunetv2_focusnet.losses import functional
 from nnunetv2_focusnet.losses.targets import draw_heat_maps
 from nnunetv2_focusnet.organs.planning import SMALLEST_SIGMA_VOXELS
 
-# Of log-probabilities (B, C, Z, Y, X), labels, voxels that count, and the classes' focal weights.
-SEGMENTATION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {
-    "cross_entropy": lambda log_p, labels, valid, weights: functional.focal_loss(
-        log_p, labels, valid, torch.ones_like(weights), gamma=0.0
+# Of log-probabilities (B, C, Z, Y, X), that of each voxel's own class, labels, voxels that count (None: all), and the
+# classes' focal weights.
+SEGMENTATION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor | None, Tensor], Tensor]] = {
+    "cross_entropy": lambda _, own, labels, valid, weights: functional.focal_loss(
+        own, labels, valid, torch.ones_like(weights), gamma=0.0
     ),
-    "focal": functional.focal_loss,
-    "unweighted_focal": lambda log_p, labels, valid, weights: functional.focal_loss(
-        log_p, labels, valid, torch.ones_like(weights)
+    "focal": lambda _, own, labels, valid, weights: functional.focal_loss(own, labels, valid, weights),
+    "unweighted_focal": lambda _, own, labels, valid, weights: functional.focal_loss(
+        own, labels, valid, torch.ones_like(weights)
     ),
-    "dice": lambda log_p, labels, valid, _: functional.dice_loss(log_p.exp(), labels, valid),
+    "dice": lambda log_p, own, labels, valid, _: functional.dice_loss(log_p.exp(), own.exp(), labels, valid),
 }
 FOCAL_AND_DICE = {"focal": 1.0, "dice": 1.0}  # paper, equation 3
 
@@ -95,10 +96,9 @@ class SegmentationLoss(nn.Module):
         log_p = logits.float().log_softmax(1)
         if self.annotated is not None:
             log_p = functional.merge_unannotated(log_p, self.annotated)
+        of_voxels = (functional.of_own_class(log_p, labels), labels, None if self.ignore_label is None else valid)
         weights = self.weights ** (1 - self.learned)
-        return [
-            factor * SEGMENTATION_TERMS[name](log_p, labels, valid, weights) for name, factor in self.factors.items()
-        ]
+        return [factor * SEGMENTATION_TERMS[name](log_p, *of_voxels, weights) for name, factor in self.factors.items()]
 
     def split_target(self, target: Any) -> tuple[Tensor, Tensor]:
         """Labels (B, Z, Y, X) with 0 where ignored, and which voxels count, from the finest target (B, 1, Z, Y, X)."""

@@ -12,6 +12,16 @@ def everywhere(labels: torch.Tensor) -> torch.Tensor:
     return torch.ones_like(labels, dtype=torch.bool)
 
 
+def focal_loss(
+    log_p: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor | None, weights: torch.Tensor
+) -> torch.Tensor:
+    return losses.focal_loss(losses.of_own_class(log_p, labels), labels, valid, weights)
+
+
+def dice_loss(p: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor | None) -> torch.Tensor:
+    return losses.dice_loss(p, losses.of_own_class(p, labels), labels, valid)
+
+
 def random_case(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Logits (2, 4, 3, 4, 5), labels, valid with a fifth of the voxels out, weights."""
     generator = torch.Generator().manual_seed(seed)
@@ -38,7 +48,7 @@ def focal_by_loop(logits: torch.Tensor, labels: torch.Tensor, valid: torch.Tenso
 @pytest.mark.parametrize("seed", range(3))
 def test_focal_is_the_weighted_mean_over_voxels(seed):
     logits, labels, valid, weights = random_case(seed)
-    loss = losses.focal_loss(logits.log_softmax(1), labels, valid, weights)
+    loss = focal_loss(logits.log_softmax(1), labels, valid, weights)
     assert loss.item() == pytest.approx(focal_by_loop(logits, labels, valid, weights), rel=1e-5)
 
 
@@ -47,7 +57,7 @@ def test_focal_of_two_voxels_by_hand():
     log_p = torch.tensor([[0.5, 0.75], [0.5, 0.25]]).log().view(1, 2, 1, 1, 2)
     labels = torch.tensor([0, 1]).view(1, 1, 1, 2)
     expected = (1 * 0.25 * math.log(2) + 3 * 0.5625 * math.log(4)) / 4
-    loss = losses.focal_loss(log_p, labels, everywhere(labels), torch.tensor([1.0, 3.0]))
+    loss = focal_loss(log_p, labels, everywhere(labels), torch.tensor([1.0, 3.0]))
     assert loss.item() == pytest.approx(expected)
 
 
@@ -57,7 +67,7 @@ def test_focal_is_cross_entropy_but_for_its_factor(p):
     rest = math.log((1 - p) / 3)
     log_p = torch.full((2, 4, 3, 4, 5), rest).scatter(1, labels[:, None], math.log(p))
     cross_entropy = F.cross_entropy(log_p, labels, weight=weights)
-    loss = losses.focal_loss(log_p, labels, everywhere(labels), weights)
+    loss = focal_loss(log_p, labels, everywhere(labels), weights)
     assert loss.item() == pytest.approx((1 - p) ** 2 * cross_entropy.item(), rel=1e-5)
     assert cross_entropy.item() == pytest.approx(-math.log(p), rel=1e-5)
 
@@ -67,20 +77,20 @@ def test_focal_does_not_depend_on_the_scale_of_the_weights(scale):
     logits, labels, valid, weights = random_case()
     log_p = logits.log_softmax(1)
     torch.testing.assert_close(
-        losses.focal_loss(log_p, labels, valid, scale * weights), losses.focal_loss(log_p, labels, valid, weights)
+        focal_loss(log_p, labels, valid, scale * weights), focal_loss(log_p, labels, valid, weights)
     )
 
 
 def test_focal_of_a_perfect_answer_is_0():
     _, labels, valid, weights = random_case()
     log_p = (200 * F.one_hot(labels, 4).movedim(-1, 1).float()).log_softmax(1)
-    assert losses.focal_loss(log_p, labels, valid, weights).item() == pytest.approx(0, abs=1e-12)
+    assert focal_loss(log_p, labels, valid, weights).item() == pytest.approx(0, abs=1e-12)
 
 
 def test_focal_gradient_is_that_of_the_loop():
     logits, labels, valid, weights = random_case()
     logits.requires_grad_()
-    losses.focal_loss(logits.log_softmax(1), labels, valid, weights).backward()
+    focal_loss(logits.log_softmax(1), labels, valid, weights).backward()
     step = 1e-5
     for index in [(0, 0, 0, 0, 0), (1, 3, 2, 1, 4), (0, 2, 1, 3, 2)]:
         shifted = logits.detach().double().repeat(2, 1, 1, 1, 1, 1)
@@ -98,7 +108,7 @@ def test_focal_gradient_is_that_of_the_loop():
 def test_dice_of_a_perfect_answer_is_0():
     _, labels, _, _ = random_case()
     perfect = F.one_hot(labels, 4).movedim(-1, 1).float()
-    assert losses.dice_loss(perfect, labels, everywhere(labels)).item() == pytest.approx(0, abs=1e-6)
+    assert dice_loss(perfect, labels, everywhere(labels)).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_dice_of_boxes_by_hand():
@@ -106,7 +116,7 @@ def test_dice_of_boxes_by_hand():
     labels = torch.tensor([1, 1, 0, 0, 0, 0]).view(1, 1, 1, 6)
     answer = torch.tensor([0, 1, 1, 0, 0, 0]).view(1, 1, 1, 6)
     probabilities = F.one_hot(answer, 2).movedim(-1, 1).float()
-    assert losses.dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(0.5 + 0.25, rel=1e-4)
+    assert dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(0.5 + 0.25, rel=1e-4)
 
 
 def test_dice_of_disjoint_boxes_is_1():
@@ -114,14 +124,14 @@ def test_dice_of_disjoint_boxes_is_1():
     answer = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1]).view(1, 2, 2, 2)
     probabilities = F.one_hot(answer, 2).movedim(-1, 1).float()
     background = 1 - 2 * 4 / (6 + 6)
-    assert losses.dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(1 + background, rel=1e-4)
+    assert dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(1 + background, rel=1e-4)
 
 
 def test_dice_of_soft_probabilities_by_hand():
     labels = torch.tensor([0, 1]).view(1, 1, 1, 2)
     probabilities = torch.tensor([[0.8, 0.4], [0.2, 0.6]]).view(1, 2, 1, 1, 2)
     expected = (1 - 2 * 0.8 / (1 + 1.2)) + (1 - 2 * 0.6 / (1 + 0.8))
-    assert losses.dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(expected, rel=1e-4)
+    assert dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_dice_sums_over_the_batch_before_it_divides():
@@ -129,7 +139,7 @@ def test_dice_sums_over_the_batch_before_it_divides():
     answer = torch.tensor([[1, 0], [1, 0]]).view(2, 1, 1, 2)
     probabilities = F.one_hot(answer, 2).movedim(-1, 1).float()
     expected = (1 - 2 * 2 / (3 + 2)) + (1 - 2 * 1 / (1 + 2))
-    assert losses.dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(expected, rel=1e-4)
+    assert dice_loss(probabilities, labels, everywhere(labels)).item() == pytest.approx(expected, rel=1e-4)
 
 
 def test_absent_class_adds_0_whatever_its_probabilities():
@@ -138,9 +148,7 @@ def test_absent_class_adds_0_whatever_its_probabilities():
     absent = torch.tensor([0.0, 1e-7, 0.5]).view(1, 3, 1, 1, 1).expand(1, 3, 1, 2, 2)
     with_absent = torch.cat([probabilities, absent], 1)
     valid = everywhere(labels)
-    torch.testing.assert_close(
-        losses.dice_loss(with_absent, labels, valid), losses.dice_loss(probabilities, labels, valid)
-    )
+    torch.testing.assert_close(dice_loss(with_absent, labels, valid), dice_loss(probabilities, labels, valid))
 
 
 def test_dice_of_a_large_patch_has_the_digits_of_double_precision():
@@ -150,8 +158,8 @@ def test_dice_of_a_large_patch_has_the_digits_of_double_precision():
     p = torch.rand((2, 1, *size[1:]), generator=generator) * 0.01
     probabilities = torch.cat([1 - p, p], 1)
     valid = torch.ones_like(labels, dtype=torch.bool)
-    expected = losses.dice_loss(probabilities.double(), labels, valid)
-    torch.testing.assert_close(losses.dice_loss(probabilities, labels, valid).double(), expected, rtol=1e-5, atol=0)
+    expected = dice_loss(probabilities.double(), labels, valid)
+    torch.testing.assert_close(dice_loss(probabilities, labels, valid).double(), expected, rtol=1e-5, atol=0)
 
 
 def test_dice_leaves_ignored_voxels_out():
@@ -159,8 +167,15 @@ def test_dice_leaves_ignored_voxels_out():
     probabilities = torch.rand(1, 2, 1, 1, 6)
     valid = torch.tensor([True, False, True, True, False, True]).view(1, 1, 1, 6)
     kept = [0, 2, 3, 5]
-    expected = losses.dice_loss(probabilities[..., kept], labels[..., kept], everywhere(labels[..., kept]))
-    torch.testing.assert_close(losses.dice_loss(probabilities, labels, valid), expected)
+    expected = dice_loss(probabilities[..., kept], labels[..., kept], everywhere(labels[..., kept]))
+    torch.testing.assert_close(dice_loss(probabilities, labels, valid), expected)
+
+
+def test_where_nothing_is_ignored_no_mask_is_needed():
+    logits, labels, _, weights = random_case()
+    log_p, valid = logits.log_softmax(1), everywhere(labels)
+    torch.testing.assert_close(focal_loss(log_p, labels, None, weights), focal_loss(log_p, labels, valid, weights))
+    torch.testing.assert_close(dice_loss(log_p.exp(), labels, None), dice_loss(log_p.exp(), labels, valid))
 
 
 # ---- organs that aren't annotated ----
@@ -178,8 +193,8 @@ def partly_annotated_case(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, to
 def marginal_losses(logits: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor) -> dict[str, torch.Tensor]:
     log_q = losses.merge_unannotated(logits.log_softmax(1), ANNOTATED)
     return {
-        "focal": losses.focal_loss(log_q, labels, valid, torch.tensor([0.1, 1.0, 8.0, 2.5])),
-        "dice": losses.dice_loss(log_q.exp(), labels, valid),
+        "focal": focal_loss(log_q, labels, valid, torch.tensor([0.1, 1.0, 8.0, 2.5])),
+        "dice": dice_loss(log_q.exp(), labels, valid),
     }
 
 
@@ -195,9 +210,9 @@ def test_marginal_losses_of_two_voxels_by_hand():
     p = torch.tensor([[0.5, 0.1], [0.2, 0.4], [0.3, 0.5]]).view(1, 3, 1, 1, 2)
     labels = torch.tensor([0, 1]).view(1, 1, 1, 2)
     log_q = losses.merge_unannotated(p.log(), torch.tensor([[True, True, False]]))
-    focal = losses.focal_loss(log_q, labels, everywhere(labels), torch.tensor([0.5, 1.0, 9.0]))
+    focal = focal_loss(log_q, labels, everywhere(labels), torch.tensor([0.5, 1.0, 9.0]))
     assert focal.item() == pytest.approx((-0.5 * 0.2**2 * math.log(0.8) - 1 * 0.6**2 * math.log(0.4)) / 1.5)
-    dice = losses.dice_loss(log_q.exp(), labels, everywhere(labels))
+    dice = dice_loss(log_q.exp(), labels, everywhere(labels))
     assert dice.item() == pytest.approx((1 - 2 * 0.8 / (1 + 1.4)) + (1 - 2 * 0.4 / (1 + 0.6)), rel=1e-4)
 
 
@@ -236,8 +251,8 @@ def test_how_background_and_unannotated_organ_share_their_probability_is_not_tra
     assert gradient.abs().max() > 1e-3
     # An organ that is annotated and isn't there is a negative: here the trade-off is trained.
     losses_of_all = {
-        "focal": losses.focal_loss(logits.log_softmax(1), labels, valid, torch.tensor([0.1, 1.0, 8.0, 2.5])),
-        "dice": losses.dice_loss(logits.softmax(1), labels, valid),
+        "focal": focal_loss(logits.log_softmax(1), labels, valid, torch.tensor([0.1, 1.0, 8.0, 2.5])),
+        "dice": dice_loss(logits.softmax(1), labels, valid),
     }
     (as_background,) = torch.autograd.grad(losses_of_all[term], logits)
     trade = as_background[0, 2] / p[0, 2] - as_background[0, 0] / p[0, 0]
@@ -259,7 +274,7 @@ def test_an_organ_without_annotation_in_one_sample_is_judged_by_the_others():
     probabilities = torch.tensor([[0.4, 0.9, 0.9, 0.9], [0.1, 0.2, 0.3, 0.4]])
     probabilities = torch.stack([probabilities, 1 - probabilities], 1).view(2, 2, 1, 2, 2)
     annotated = torch.tensor([[True, True], [True, False]])
-    dice = losses.dice_loss(losses.merge_unannotated(probabilities.log(), annotated).exp(), labels, everywhere(labels))
+    dice = dice_loss(losses.merge_unannotated(probabilities.log(), annotated).exp(), labels, everywhere(labels))
     # Class 1: the first sample alone. Background: 3 voxels of the first sample and all 4 of the second, there q is 1.
     overlap, predicted = 3 * 0.9 + 4, 0.4 + 3 * 0.9 + 4
     assert dice.item() == pytest.approx((1 - 2 * 0.6 / (1 + 0.9)) + (1 - 2 * overlap / (7 + predicted)), rel=1e-4)
@@ -480,8 +495,8 @@ def all_losses(logits: torch.Tensor, labels: torch.Tensor, valid: torch.Tensor) 
         logits[:, :2].flatten(1), roi_target, roi_valid, [60, 60], torch.tensor([5.0, 9.0])
     )
     return {
-        "focal": losses.focal_loss(log_p, labels, valid, weights),
-        "dice": losses.dice_loss(log_p.exp(), labels, valid),
+        "focal": focal_loss(log_p, labels, valid, weights),
+        "dice": dice_loss(log_p.exp(), labels, valid),
         "heat_map": error,
         "position": position,
         "roi_focal": roi_focal,

@@ -334,9 +334,10 @@ def test_every_term_is_that_of_the_samples_and_organs_that_count():
     loss(output, target)
     merged = losses.merge_unannotated(output.main_logits.log_softmax(1), ANNOTATED)
     labels, valid = target[:, 0].long(), torch.ones(2, *SIZE, dtype=torch.bool)
-    focal = losses.focal_loss(merged, labels, valid, torch.tensor(WEIGHTS))
+    own = losses.of_own_class(merged, labels)
+    focal = losses.focal_loss(own, labels, valid, torch.tensor(WEIGHTS))
     torch.testing.assert_close(loss.terms["focal"], focal.detach())
-    torch.testing.assert_close(loss.terms["dice"], losses.dice_loss(merged.exp(), labels, valid).detach())
+    torch.testing.assert_close(loss.terms["dice"], losses.dice_loss(merged.exp(), own.exp(), labels, valid).detach())
     # Each sample counts one organ, so the loss of both is the mean of what each alone gives with that organ.
     singles = []
     for sample, organ in ((0, 1), (1, 0)):
