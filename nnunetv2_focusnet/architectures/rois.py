@@ -112,6 +112,14 @@ class Rois(NamedTuple):
         """Number of voxels of each organ's ROI."""
         return [math.prod(size) for size in self.sizes]
 
+    def boxes(self) -> list[tuple[slice, ...]]:
+        """The first sample's ROIs as slices along (z, y, x), for one image that isn't trained on."""
+        corners = self.corners[0].tolist()
+        return [
+            tuple(slice(low, low + n) for low, n in zip(corner, size, strict=True))
+            for corner, size in zip(corners, self.sizes, strict=True)
+        ]
+
     def on_coarser(self, volume_size: Triple) -> "Rois":
         """The same ROIs, indexing a coarser map of the volume: each voxel is looked up in the one it lies in.
 

@@ -50,8 +50,7 @@ def locate(
 def _share_seen(logits: Tensor, rois: Rois, organs: Sequence[SmallOrgan]) -> Tensor:
     """How much of each organ's volume in training the main network sees in its ROI, 0 to 1, (K,)."""
     shares = []
-    for organ, corner, size in zip(organs, rois.corners[0].tolist(), rois.sizes, strict=True):
-        box = tuple(slice(low, low + n) for low, n in zip(corner, size, strict=True))
+    for organ, box in zip(organs, rois.boxes(), strict=True):
         seen = logits[(slice(None), *box)].float().softmax(0)[organ.label].sum()
         shares.append(seen / organ.volume_voxels)
     return torch.stack(shares).clamp(max=1)

@@ -232,7 +232,7 @@ class FocusNetPredictor(HostPredictor):
             roi_logits = self._segment(image, rois, fused.nonzero()[:, 0].tolist(), folds)
         by_main = voxels_by_main(logits, rois, network.config.small_organs, fused, inside)
         network.fuse_(logits[None], roi_logits, rois, fused[None], torch.ones(len(fused)))
-        return self._places(peaks, rois, found, [volume * fused for volume in by_main], entry)
+        return self._places(peaks, rois, found, by_main, entry)
 
     def _places(
         self, peaks: Peaks, rois: Rois, found: Tensor, by_main: Sequence[Tensor], entry: PlansEntry
