@@ -3,8 +3,9 @@
     python benchmarks/step_time.py DATASET_ID [-p nnUNetPlans] [-c 3d_fullres] [-n 20] [-o table.csv]
 
 The steps of all rows take turns on the same batch, so that a noisy machine disturbs them alike; the first round is not
-counted. Ratios are medians of each round's own ratio to stock nnU-Net. Stock gets ``channels_last_3d``, too, on a CPU.
-The other columns are counted on the same plans, for half precision (costs.py).
+counted. Zoom has a batch of its own, as its patch is larger: up to as many times as its grid is coarser. Ratios are
+medians of each round's own ratio to stock nnU-Net. Stock gets ``channels_last_3d``, too, on a CPU. The other columns
+are counted on the same plans, for half precision (costs.py).
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 from batchgenerators.utilities.file_and_folder_operations import load_json
-from costs import Cost, costs, counted_columns, stock_row
+from costs import Cost, cost_of_step, cost_of_tile, costs, counted_columns, stock_row
 from csv_files import write_csv
 
 from nnunetv2_focusnet.trainers.networks import lay_out_for_device
@@ -79,28 +80,32 @@ def make_trainers(name: str, plans_name: str, configuration: str, device: torch.
     from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
     from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
     from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+    from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
     classes = {"stock": nnUNetTrainer, "S-Net": SNetTrainer}
-    classes |= dict.fromkeys(("SOL", "SOS", "joint"), FocusNetTrainer) | {"plans' network": FocusNetTrainerPlansNetwork}
+    classes |= dict.fromkeys(("SOL", "SOS", "joint"), FocusNetTrainer)
+    classes |= {"plans' network": FocusNetTrainerPlansNetwork, "zoom": FocusNetTrainerZoom}
     return {row: make_trainer(each, name, plans_name, configuration, device) for row, each in classes.items()}
 
 
 def collect_steps(trainers: dict[str, Any], device: torch.device) -> dict[str, Step]:
     """What is timed, those first that the others are compared with."""
-    stock = trainers["stock"]
-    loader, _ = stock.get_dataloaders()
-    batch = next(loader) | {"flipped": [False] * stock.batch_size}  # which our own loaders add
+    stock, zoom = trainers["stock"], trainers["zoom"]
+    batch = next(stock.get_dataloaders()[0]) | {"flipped": [False] * stock.batch_size}  # which our own loaders add
     full_resolution = {**batch, "target": batch["target"][0]}
-    data = batch["data"].to(device)
-    tiles = {"stock": "stock", "S-Net": "S-Net", "FocusNet": "joint", "plans' network": "plans' network"}
+    batches = dict.fromkeys(trainers, batch) | {"zoom": next(zoom.get_dataloaders()[0])}
+    tiles = {row: row for row in ("stock", "S-Net", "plans' network", "zoom")} | {"FocusNet": "joint"}
     steps: dict[str, Step] = {"step, stock": lambda: stock.train_step(batch)}
     for row, trainer in trainers.items():
         if trainer is not stock:
             steps[f"step, {row}"] = training(
-                trainer, row, batch if trainer.enable_deep_supervision else full_resolution
+                trainer, row, batches[row] if trainer.enable_deep_supervision else full_resolution
             )
     stock.network.train()
-    return steps | {f"tile, {row}": inference(trainers[name].network, data[:1]) for row, name in tiles.items()}
+    return steps | {
+        f"tile, {row}": inference(trainers[name].network, batches[name]["data"][:1].to(device))
+        for row, name in tiles.items()
+    }
 
 
 def count(trainers: dict[str, Any]) -> dict[str, Cost]:
@@ -115,7 +120,8 @@ def count(trainers: dict[str, Any]) -> dict[str, Cost]:
         for row, trainer in trainers.items()
         if row != "stock"
     }
-    return costs(Training.by_stock(plan, channels, classes), ours["S-Net"], ours["joint"], ours["plans' network"])
+    counted = costs(Training.by_stock(plan, channels, classes), ours["S-Net"], ours["joint"], ours["plans' network"])
+    return counted | {"step, zoom": cost_of_step(ours["zoom"]), "tile, zoom": cost_of_tile(ours["zoom"])}
 
 
 def main() -> None:

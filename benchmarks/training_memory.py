@@ -4,7 +4,8 @@
 
 On a GPU the measure is the peak of PyTorch's allocations in two steps of the last stage, for which the second has
 AdamW's state. On a CPU it is what autograd's hooks see saved in a step, under autocast to bfloat16, with parameters,
-gradients and AdamW's state. The patches are that of the plans, and smaller ones.
+gradients and AdamW's state. The patches are that of the plans, and smaller ones; zoom's are larger than
+these by its stride.
 """
 
 import argparse
@@ -89,10 +90,12 @@ def rows(folder: Path, plans: dict[str, Any], configuration: str) -> list[dict[s
     from nnunetv2_focusnet.trainers.focusnet_trainer import FocusNetTrainer
     from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
     from nnunetv2_focusnet.trainers.snet_trainer import SNetTrainer
+    from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
+    ours = (SNetTrainer, FocusNetTrainer, FocusNetTrainerPlansNetwork, FocusNetTrainerZoom)
     result = []
     for size in patch_sizes(plans["configurations"][configuration]):
-        for trainer_class in (nnUNetTrainer, SNetTrainer, FocusNetTrainer, FocusNetTrainerPlansNetwork):
+        for trainer_class in (nnUNetTrainer, *ours):
             with_patch = deepcopy(plans)
             with_patch["configurations"][configuration]["patch_size"] = size
             trainer = make_trainer(trainer_class, with_patch, configuration, folder)
@@ -105,7 +108,7 @@ def rows(folder: Path, plans: dict[str, Any], configuration: str) -> list[dict[s
             result.append(
                 {
                     "trainer": trainer_class.__name__,
-                    "patch": " x ".join(map(str, size)),
+                    "patch": " x ".join(map(str, trainer.configuration_manager.patch_size)),
                     "expected_gib": round(training.memory_bytes / GIB, 3),
                     "measured_gib": round(measured / GIB, 3),
                     "ratio": round(training.memory_bytes / measured, 3),

@@ -182,14 +182,15 @@ class State:
         at_once = self.settings.predicted_at_once if task == "predict" else self.settings.parallel
         threads = self.settings.threads_of(at_once)
         worker = [sys.executable, "-m", "side_by_side.worker", task, str(self.folder)]
-        # A trainer with one thread also loads its data in it: a process more would take time of its neighbour.
-        loaders = "1" if threads > 1 else "0"
+        # A trainer with one thread also loads its data in it: a process more would take time of its neighbour. On a
+        # GPU threads have nothing else to do.
+        loaders = 0 if threads == 1 else threads if self.settings.device != "cpu" else 1
         jobs = [
             self.job(
                 f"{task}_{run.name}",
                 [*worker, *run.arguments],
                 nnUNet_results=str(models or self.trained_models(run.seed)),
-                nnUNet_n_proc_DA=loaders,
+                nnUNet_n_proc_DA=str(loaders),
                 nnUNet_def_n_proc=str(threads),
                 OMP_NUM_THREADS=str(threads),
             )

@@ -149,6 +149,6 @@ def test_every_stage_is_timed_and_counted_beside_stock(project: Project, reposit
         rows = {row["what"]: row for row in csv.DictReader(opened)}
     for figure in ("seconds", "TFLOP", "moved_GB", "kernels"):
         assert rows["step, stock"][f"x {figure}"] == rows["tile, stock"][f"x {figure}"] == "1.00"
-    assert {f"step, {what}" for what in ("S-Net", "SOL", "SOS", "joint", "plans' network")} <= set(rows)
+    assert {f"step, {what}" for what in ("S-Net", "SOL", "SOS", "joint", "plans' network", "zoom")} <= set(rows)
     saved = {what: float(rows[f"step, {what}"]["saved_GiB"]) for what in ("S-Net", "SOL", "SOS", "joint")}
     assert saved["joint"] > saved["S-Net"] > saved["SOL"]  # what is frozen keeps nothing
