@@ -76,6 +76,8 @@ class SmallOrgansTrainer(BaseTrainer):
         Raises:
             RuntimeError: the GPU's memory isn't enough.
         """
+        compiling = "; compiling it takes minutes" if self._do_i_compile() else ""
+        self.print_to_log_file(f"Trying a step of all parts first, as memory must be enough for it{compiling}.")
         self.bare_network.train_parts(PARTS)
         self.network.train()
         size = self.configuration_manager.patch_size

@@ -285,11 +285,12 @@ def test_a_half_written_checkpoint_of_another_process_is_not_renamed(make_traine
     assert partial.read_bytes() == b"half"
 
 
-def test_trial_of_the_joint_step_leaves_no_trace(make_trainer: Any) -> None:
+def test_trial_of_the_joint_step_leaves_no_trace(make_trainer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     trainer = make_trainer()
     trainer.on_train_start()
     before = [parameter.detach().clone() for parameter in trainer.network.parameters()]
     trainer._try_joint_step()
+    assert "Trying a step of all parts first, as memory must be enough for it." in capsys.readouterr().out
     for old, new in zip(before, trainer.network.parameters(), strict=True):
         assert torch.equal(old, new)
         assert new.grad is None
