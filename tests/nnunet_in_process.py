@@ -17,8 +17,15 @@ import torch
 from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 from nnunetv2.utilities import utils as nnunet_utilities
 
+from nnunetv2_focusnet.demo import phantom
 from nnunetv2_focusnet.organs.dataset_json import DatasetJson
 from nnunetv2_focusnet.organs.measuring import measure_organs
+
+
+def phantom_of_few_voxels(patch: pytest.MonkeyPatch) -> None:
+    """Heads as large as the demo's, of half as many voxels."""
+    patch.setattr(phantom, "SHAPE_ZYX", (48, 96, 96))
+    patch.setattr(phantom, "SPACING_MM_ZYX", (2.5, 1.5, 1.5))
 
 
 @contextmanager

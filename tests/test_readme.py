@@ -29,7 +29,7 @@ def test_lines_of_python_run_as_they_say(readme):
 def test_trainers_are_those_that_nnunet_finds(readme, repository):
     found = run_path(str(repository / "nnunetv2_focusnet" / "_discovery" / "nnunetv2_focusnet_trainers.py"))["__all__"]
     named = set(re.findall(r"\b\w+Trainer\w*", readme)) - {"nnUNetTrainer"}
-    assert {"FocusNetTrainer", "FocusNetTrainerPlansNetwork", "SNetTrainer"} <= named <= set(found)
+    assert {"FocusNetTrainer", "FocusNetTrainerZoom", "SNetTrainer"} <= named <= set(found)
 
 
 def test_pictures_are_there(readme, repository):

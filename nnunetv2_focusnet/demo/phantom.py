@@ -24,8 +24,8 @@ from nnunetv2_focusnet.images.writing import write_image
 from nnunetv2_focusnet.system.files import make_folder, naming
 from nnunetv2_focusnet.system.new_folder import new_folder
 
-SHAPE_ZYX = (48, 96, 96)
-SPACING_MM_ZYX = (2.5, 1.5, 1.5)
+SHAPE_ZYX = (48, 128, 128)
+SPACING_MM_ZYX = (2.5, 1.1, 1.1)
 LABELS = {
     "background": 0,
     "Brain": 1,

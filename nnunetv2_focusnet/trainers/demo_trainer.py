@@ -11,7 +11,7 @@ from torch import nn
 
 from nnunetv2_focusnet.trainers.host import ClassSettings
 from nnunetv2_focusnet.trainers.networks import lay_out_for_device
-from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
+from nnunetv2_focusnet.trainers.zoom_trainer import FocusNetTrainerZoom
 
 EPOCHS, STEPS_PER_EPOCH = 6, 40
 STEPS = EPOCHS * STEPS_PER_EPOCH
@@ -34,7 +34,7 @@ class FewSteps(ClassSettings):
         self.print_to_log_file("The demo has no final validation: it predicts unseen heads instead.")  # type: ignore[attr-defined]
 
 
-class FocusNetDemoTrainer(FewSteps, FocusNetTrainerPlansNetwork):
+class FocusNetDemoTrainer(FewSteps, FocusNetTrainerZoom):
     """FocusNet in the demo: the trainer that is recommended."""
 
 

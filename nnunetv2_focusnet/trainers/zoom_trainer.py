@@ -8,9 +8,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
+from nnunetv2_focusnet.trainers.main_networks import first_stride
 from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch, zoomed_snet_config
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.trained_folds import TrainedFold
+
+COARSEST_MM = 2.5  # within slices, on the main network's grid: eyes lost nothing at 2 mm, and 0.03 at 3 mm
 
 
 class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
@@ -22,6 +25,18 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
     trains_patch_of_plans = False
     # Peaks are about 4 mm off, and an ROI needs no more context than the main network's features give it.
     largest_roi_margin_mm = 8.0
+
+    def initialize(self) -> None:
+        """As on the plans' grid; warns of voxels that are too coarse for large organs."""
+        super().initialize()
+        spacing, stride = self.configuration_manager.spacing, first_stride(self.configuration_manager)
+        seen_mm = [mm * by for mm, by in zip(spacing, stride, strict=True)]
+        if sorted(seen_mm)[1] > COARSEST_MM:  # slices may be thicker
+            voxels = " x ".join(f"{mm:g}" for mm in seen_mm)
+            self.print_to_log_file(
+                f"WARNING: large organs are segmented on voxels of {voxels} mm, which may be too coarse for them:"
+                " train FocusNetTrainerPlansNetwork, or plan finer voxels with -overwrite_target_spacing."
+            )
 
     def _add_organs_to_plans(self, trained: TrainedFold | None) -> PlansEntry:
         plans = deepcopy(self.plans_manager.plans)

@@ -106,7 +106,7 @@ def test_writes_a_dataset_that_nnunet_reads(tmp_path: Path) -> None:
     for written in (image, labels):
         assert written.GetSpacing() == pytest.approx(SPACING_MM_ZYX[::-1])
         assert written.GetDirection() == pytest.approx((1, 0, 0, 0, 1, 0, 0, 0, 1))
-        assert written.GetOrigin() == pytest.approx((-71.25, -71.25, -58.75))
+        assert written.GetOrigin() == pytest.approx((-69.85, -69.85, -58.75))
 
 
 def test_refuses_to_write_over_a_dataset(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ import os
 from unittest import mock
 
 import pytest
-from nnunet_in_process import extract_fingerprint
+from nnunet_in_process import extract_fingerprint, phantom_of_few_voxels
 from nnunet_project import CONFIGURATION, DATASET_ID, Project
 
-from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
+from nnunetv2_focusnet.demo import phantom
 
 COARSE = ("-overwrite_target_spacing", "5", "4.5", "4.5")  # two tiles to predict, of 125 in the spacing of the images
 
@@ -17,7 +17,9 @@ COARSE = ("-overwrite_target_spacing", "5", "4.5", "4.5")  # two tiles to predic
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """Five simulated heads to train on and one to predict, planned and preprocessed; patch and widths made small."""
     project = Project(tmp_path_factory.mktemp("head project") / "in here")
-    write_phantom_dataset(project.raw, num_training_cases=5, num_test_cases=1)
+    with pytest.MonkeyPatch.context() as patch:
+        phantom_of_few_voxels(patch)
+        phantom.write_phantom_dataset(project.raw, num_training_cases=5, num_test_cases=1)
     with mock.patch.dict(os.environ, project.settings):
         extract_fingerprint(int(DATASET_ID))
     project.run("nnUNetv2_plan_experiment", "-d", DATASET_ID, *COARSE)

@@ -1,4 +1,4 @@
-"""The recommended path: planned and preprocessed by this package, trained by nnU-Net, predicted by this package."""
+"""Planned and preprocessed by this package, trained by nnU-Net, predicted by this package."""
 
 import json
 import os

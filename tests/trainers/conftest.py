@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from nnunet_in_process import extract_fingerprint, measure, threads_for_processes
+from nnunet_in_process import extract_fingerprint, measure, phantom_of_few_voxels, threads_for_processes
 from nnunetv2.experiment_planning.plan_and_preprocess_api import plan_experiments, preprocess
 from small_trainers import PATCH, SmallFocusNetTrainer
 
-from nnunetv2_focusnet.demo.phantom import write_phantom_dataset
+from nnunetv2_focusnet.demo import phantom
 from nnunetv2_focusnet.trainers.base import BaseTrainer
 
 DATASET = "Dataset900_Phantom"
@@ -23,8 +23,9 @@ DATASET = "Dataset900_Phantom"
 def preprocessed_phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with nnUNet_raw and nnUNet_preprocessed of five simulated heads, planned by nnU-Net, patch made small."""
     root = tmp_path_factory.mktemp("phantom project")  # a path with a space, as users have them
-    write_phantom_dataset(root / "nnUNet_raw" / DATASET, num_training_cases=5, num_test_cases=0)
     with pytest.MonkeyPatch.context() as patch:
+        phantom_of_few_voxels(patch)
+        phantom.write_phantom_dataset(root / "nnUNet_raw" / DATASET, num_training_cases=5, num_test_cases=0)
         set_folders(patch, root)
         extract_fingerprint(900)
         plans_name = plan_experiments([900])

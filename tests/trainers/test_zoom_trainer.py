@@ -56,6 +56,36 @@ def test_the_model_predicts_from_its_folder(finished: Any) -> None:
     torch.testing.assert_close(logits.softmax(0).float(), expected.softmax(0), rtol=0, atol=2e-3)  # half precision
 
 
+@pytest.mark.parametrize(
+    ("spacing", "stride", "warned"),
+    [
+        ([2.5, 1.5, 1.5], [2, 2, 2], "voxels of 5 x 3 x 3 mm"),
+        ([2.5, 1.0, 1.0], [1, 2, 2], ""),  # slices may be thick
+        ([3.0, 1.25, 1.25], [1, 2, 2], ""),
+        ([1.3, 1.3, 1.3], [2, 2, 2], "voxels of 2.6 x 2.6 x 2.6 mm"),
+    ],
+)
+def test_voxels_too_coarse_for_large_organs_are_named(
+    make_trainer: Any,
+    project: Path,
+    capsys: pytest.CaptureFixture[str],
+    spacing: list[float],
+    stride: list[int],
+    warned: str,
+) -> None:
+    file = project / "nnUNetPlans.json"
+    plans = json.loads(file.read_text())
+    configuration = plans["configurations"]["3d_fullres"]
+    configuration["spacing"] = spacing
+    strides = configuration["architecture"]["arch_kwargs"]["strides"]
+    strides[next(i for i, each in enumerate(strides) if max(each) > 1)] = stride
+    file.write_text(json.dumps(plans))
+    make_trainer(SmallZoomTrainer).initialize()
+    logged = capsys.readouterr().out
+    assert warned in logged
+    assert ("too coarse for them" in logged) == bool(warned)
+
+
 def test_a_killed_run_goes_on(make_trainer: Any) -> None:
     with pytest.raises(InterruptedRunError):
         run(make_trainer(SmallZoomTrainer), interrupt_at=2)
