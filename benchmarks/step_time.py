@@ -3,9 +3,9 @@
     python benchmarks/step_time.py DATASET_ID [-p nnUNetPlans] [-c 3d_fullres] [-n 20] [-o table.csv]
 
 The steps of all rows take turns on the same batch, so that a noisy machine disturbs them alike; the first round is not
-counted. Zoom has a batch of its own, as its patch is larger: up to as many times as its grid is coarser. Ratios are
-medians of each round's own ratio to stock nnU-Net. Stock gets ``channels_last_3d``, too, on a CPU. The other columns
-are counted on the same plans, for half precision (costs.py).
+counted. Zoom has a batch of its own, as its patch is larger by up to its stride. Ratios are medians of each round's own
+ratio to stock nnU-Net. Stock gets ``channels_last_3d``, too, on a CPU. The other columns are counted on the same plans,
+for half precision (costs.py).
 """
 
 import argparse

@@ -660,6 +660,12 @@ def test_results_begin_with_whether_the_budget_counts_and_warnings(tmp_path: Pat
     assert pd.read_csv(papers / "organs.csv")["dsc"].tolist() == [0.8, 0.8, 0.6, 0.7]
 
 
+def test_data_are_loaded_beside_a_gpu_and_by_one_process_at_most_beside_a_cpu() -> None:
+    on_cpu, on_gpu = (replace(SETTINGS, device=device) for device in ("cpu", "cuda"))
+    assert [on_cpu.loaders_of(threads) for threads in (1, 2, 5)] == [0, 1, 1]
+    assert [on_gpu.loaders_of(threads) for threads in (1, 2, 5)] == [0, 2, 5]
+
+
 def test_arms_train_in_folders_of_their_own_and_go_on_from_their_own_checkpoints(tmp_path: Path) -> None:
     model = missing_organs.model_folder(tmp_path, "listed", "Dataset701_Heads", "SNetTrainerShort")
     (model / "fold_0").mkdir(parents=True)

@@ -68,6 +68,12 @@ class Settings:
         """Of each of so many processes side by side."""
         return max(1, self.threads // processes)
 
+    def loaders_of(self, threads: int) -> int:
+        """Processes that load the data of a training with so many threads."""
+        if threads == 1:
+            return 0  # it loads in its own thread: a process more would take time of its neighbour
+        return 1 if self.device == "cpu" else threads  # beside a GPU threads have nothing else to do
+
 
 @dataclass(frozen=True)
 class State:
@@ -182,15 +188,12 @@ class State:
         at_once = self.settings.predicted_at_once if task == "predict" else self.settings.parallel
         threads = self.settings.threads_of(at_once)
         worker = [sys.executable, "-m", "side_by_side.worker", task, str(self.folder)]
-        # A trainer with one thread also loads its data in it: a process more would take time of its neighbour. On a
-        # GPU threads have nothing else to do.
-        loaders = 0 if threads == 1 else threads if self.settings.device != "cpu" else 1
         jobs = [
             self.job(
                 f"{task}_{run.name}",
                 [*worker, *run.arguments],
                 nnUNet_results=str(models or self.trained_models(run.seed)),
-                nnUNet_n_proc_DA=str(loaders),
+                nnUNet_n_proc_DA=str(self.settings.loaders_of(threads)),
                 nnUNet_def_n_proc=str(threads),
                 OMP_NUM_THREADS=str(threads),
             )

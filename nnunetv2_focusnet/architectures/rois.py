@@ -174,18 +174,16 @@ class Rois(NamedTuple):
 def _flat_indices(corners: Tensor, sizes: Sequence[Triple], volume_size: Triple, stride: Triple = (1, 1, 1)) -> Tensor:
     """(B, N); ``stride`` is that of the indexed volume's voxels (z, y, x), in those of corners and sizes."""
     _, size_y, size_x = volume_size
-    slices = []  # by axis and organ, what each slice of an ROI across the axis adds to the index
+    terms = []  # of the indices, by axis and organ
     for axis, weight in enumerate((size_y * size_x, size_x, 1)):
-        thickness = [size[axis] for size in sizes]
-        # All organs at once: a GPU would wait for the launch of a dozen kernels for each.
-        organs = constant([k for k, n in enumerate(thickness) for _ in range(n)], corners.device)
-        offsets = constant([i for n in thickness for i in range(n)], corners.device)
+        lengths = [size[axis] for size in sizes]
+        # All organs at once: each by itself would be a dozen kernels, for whose launches a GPU waits.
+        organs = constant([k for k, n in enumerate(lengths) for _ in range(n)], corners.device)
+        offsets = constant([i for n in lengths for i in range(n)], corners.device)
         positions = (corners[:, :, axis].index_select(1, organs) + offsets) // stride[axis] * weight
-        slices.append(positions.split(thickness, 1))
-    return torch.cat(
-        [
-            (z[:, :, None, None] + y[:, None, :, None] + x[:, None, None, :]).flatten(1)
-            for z, y, x in zip(*slices, strict=True)
-        ],
-        1,
-    )
+        terms.append(positions.split(lengths, 1))
+    per_organ = [
+        (z[:, :, None, None] + y[:, None, :, None] + x[:, None, None, :]).flatten(1)
+        for z, y, x in zip(*terms, strict=True)
+    ]
+    return torch.cat(per_organ, 1)

@@ -58,7 +58,7 @@ class BaseTrainer(FiniteTrainer):
     largest_roi_margin_mm: ClassVar[float] = math.inf
     loss_factors: ClassVar[Mapping[str, float]] = FOCAL_AND_DICE  # of the main network's terms
     relaxes_weights: ClassVar[bool] = False  # of the loss, once organs are learned; the paper's stay
-    trains_patch_of_plans: ClassVar[bool] = True  # if not, the trainer makes another one of it
+    trains_patch_of_plans: ClassVar[bool] = True  # if not, it makes another one of it, of stock's own plans
     predictor = FocusNetPredictor
     entry: PlansEntry  # once the trainer is initialised
     schedule: list[Stage]

@@ -90,10 +90,11 @@ class SmallOrgansTrainer(BaseTrainer):
                 loss = self.loss(self.network(data), target)
             loss.backward()
         except torch.cuda.OutOfMemoryError:
+            own_command = f"nnUNetv2_focusnet_plan_and_preprocess -tr {type(self).__name__}"
+            command = own_command if self.trains_patch_of_plans else "nnUNetv2_plan_and_preprocess"
             raise RuntimeError(
-                f"Joint training, the last stage, needs more memory than {self.device} has: plan with"
-                f" nnUNetv2_focusnet_plan_and_preprocess -tr {type(self).__name__} and what the GPU has as"
-                " -gpu_memory_target, then train with those plans."
+                f"Joint training, the last stage, needs more memory than {self.device} has: plan with {command} and"
+                " what the GPU has as -gpu_memory_target, then train with those plans."
             ) from None
         self.optimizer.zero_grad(set_to_none=True)
         self._compiled_parts = PARTS

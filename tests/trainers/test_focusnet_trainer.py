@@ -291,6 +291,9 @@ def test_trial_of_the_joint_step_leaves_no_trace(make_trainer: Any, capsys: pyte
     before = [parameter.detach().clone() for parameter in trainer.network.parameters()]
     trainer._try_joint_step()
     assert "Trying a step of all parts first, as memory must be enough for it." in capsys.readouterr().out
+    trainer._do_i_compile = lambda: True
+    trainer._try_joint_step()
+    assert "enough for it; compiling it takes minutes." in capsys.readouterr().out
     for old, new in zip(before, trainer.network.parameters(), strict=True):
         assert torch.equal(old, new)
         assert new.grad is None

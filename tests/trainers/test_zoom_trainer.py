@@ -61,7 +61,8 @@ def test_the_model_predicts_from_its_folder(finished: Any) -> None:
     [
         ([2.5, 1.5, 1.5], [2, 2, 2], "voxels of 5 x 3 x 3 mm"),
         ([2.5, 1.0, 1.0], [1, 2, 2], ""),  # slices may be thick
-        ([3.0, 1.25, 1.25], [1, 2, 2], ""),
+        ([3.0, 1.25, 1.2500001], [1, 2, 2], ""),
+        ([3.0, 1.26, 1.26], [1, 2, 2], "voxels of 3 x 2.52 x 2.52 mm"),
         ([1.3, 1.3, 1.3], [2, 2, 2], "voxels of 2.6 x 2.6 x 2.6 mm"),
     ],
 )
