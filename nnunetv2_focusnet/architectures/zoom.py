@@ -3,7 +3,6 @@
 The paper's oncologist finds a lens at normal scale, then zooms in (Gao et al., MICCAI 2019, sec. 1).
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,23 +30,8 @@ def depth_to_space(x: Tensor, stride: Triple) -> Tensor:
     return parts.reshape(b, -1, z * sz, y * sy, x_ * sx)
 
 
-@torch.no_grad()
-def start_alike_(layer: nn.Module, stride: Triple) -> None:
-    """Let a layer before :func:`depth_to_space` begin as if its coarse logits were repeated.
-
-    With weights of their own, neighbouring voxels learn a class at different times, and early label maps have stripes
-    (Aitken et al. 2017, arXiv 1707.02937).
-    """
-    voxels = math.prod(stride)
-    for parameter in layer.parameters():
-        of_voxels = parameter.unflatten(0, (-1, voxels))
-        of_voxels.copy_(of_voxels[:, :1].clone().expand_as(of_voxels))
-
-
 class OnCoarserGrid(nn.Module):
     """A main network that works on a grid coarser than the image's; its logits are on the image's, exactly aligned.
-
-    At first all voxels of the image in one of that grid have the same logits.
 
     Args:
         network: with ``input_channels * s`` image channels and ``num_classes * s`` classes, s the voxels of a stride.
@@ -64,8 +48,6 @@ class OnCoarserGrid(nn.Module):
         self.strides: Sequence[Triple] = [
             [n * by for n, by in zip(layer, stride, strict=True)] for layer in network.strides
         ]
-        for layer in self.decoder.seg_layers:
-            start_alike_(layer, self.stride)
 
     @property
     def decoder(self) -> Any:
