@@ -4,8 +4,8 @@
 
 On a GPU the measure is the peak of PyTorch's allocations in two steps of the last stage, for which the second has
 AdamW's state. On a CPU it is what autograd's hooks see saved in a step, under autocast to bfloat16, with parameters,
-gradients and AdamW's state. The patches are that of the plans, and smaller ones; zoom's are larger by
-up to its stride.
+gradients and AdamW's state. The patches are that of the plans, and smaller ones; zoom's are larger by up to
+its stride.
 """
 
 import argparse

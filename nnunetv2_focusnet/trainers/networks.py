@@ -141,10 +141,15 @@ def zoomed_snet_config(configuration: ConfigurationManager) -> SNetConfig:
     """S-Net on the coarser grid, in the plan's sizes."""
     stride = first_stride(configuration)
     coarser = {
-        "spacing": [mm * by for mm, by in zip(configuration.spacing, stride, strict=True)],
+        "spacing": zoomed_spacing(configuration),
         "patch_size": [size // by for size, by in zip(configuration.patch_size, stride, strict=True)],
     }
     return snet_config(ConfigurationManager(configuration.configuration | coarser))
+
+
+def zoomed_spacing(configuration: ConfigurationManager) -> list[float]:
+    """(z, y, x) in mm, of the main network's grid."""
+    return [mm * by for mm, by in zip(configuration.spacing, first_stride(configuration), strict=True)]
 
 
 def zoomed_patch(configuration: ConfigurationManager) -> list[int]:

@@ -8,12 +8,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_focusnet.architectures.config import FocusNetConfig, SNetConfig
 from nnunetv2_focusnet.organs.organ import SmallOrgan
 from nnunetv2_focusnet.organs.plans_entry import PlansEntry
-from nnunetv2_focusnet.trainers.main_networks import first_stride
-from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch, zoomed_snet_config
+from nnunetv2_focusnet.trainers.networks import zoom_config, zoomed_patch, zoomed_snet_config, zoomed_spacing
 from nnunetv2_focusnet.trainers.plans_network_trainer import FocusNetTrainerPlansNetwork
 from nnunetv2_focusnet.trainers.trained_folds import TrainedFold
 
-# Within slices, on the main network's grid: eyes lost 0.03 at 3 mm, and in three of four trainings nothing at 2 mm.
+# Within slices, on the main network's grid: eyes lost 0.03 DSC at 3 mm, and 0.00 to 0.01 in four trainings at 2 mm.
 COARSEST_MM = 2.5
 
 
@@ -30,8 +29,7 @@ class FocusNetTrainerZoom(FocusNetTrainerPlansNetwork):
     def initialize(self) -> None:
         """As on the plans' grid; warns of voxels that are too coarse for large organs."""
         super().initialize()
-        spacing, stride = self.configuration_manager.spacing, first_stride(self.configuration_manager)
-        seen_mm = [mm * by for mm, by in zip(spacing, stride, strict=True)]
+        seen_mm = zoomed_spacing(self.configuration_manager)
         if round(sorted(seen_mm)[1], 2) > COARSEST_MM:  # slices may be thicker
             voxels = " x ".join(f"{mm:g}" for mm in seen_mm)
             self.print_to_log_file(

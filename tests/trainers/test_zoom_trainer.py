@@ -87,6 +87,18 @@ def test_voxels_too_coarse_for_large_organs_are_named(
     assert ("too coarse for them" in logged) == bool(warned)
 
 
+def test_where_memory_is_short_the_command_named_is_one_that_plans_for_it(make_trainer: Any) -> None:
+    trainer = make_trainer(SmallZoomTrainer)
+    trainer.on_train_start()
+
+    def run_out(*_args: Any) -> None:
+        raise torch.cuda.OutOfMemoryError
+
+    trainer.network.register_forward_pre_hook(run_out)
+    with pytest.raises(RuntimeError, match="plan with nnUNetv2_plan_and_preprocess and what the GPU has"):
+        trainer._try_joint_step()
+
+
 def test_a_killed_run_goes_on(make_trainer: Any) -> None:
     with pytest.raises(InterruptedRunError):
         run(make_trainer(SmallZoomTrainer), interrupt_at=2)
